@@ -1,0 +1,50 @@
+"""
+**Does** — Refreshes `reporting.recent_orders`, which the *Recent Orders* page and analysts read.
+
+**Reads** — `core.*` and `ops.*`.
+
+**Writes** — `reporting.recent_orders`; rows that say the same as before are left alone.
+
+**Schedule** — By asset: when orders were staged or created, or packages were verified.
+
+**Safe to re-run because** — Each row is computed anew from what is known now, in one transaction.
+
+**When it fails** — The page shows the state of the last good run (`loaded_at`). Look at the red task's log; usually the
+orders database cannot be reached. The next asset event refreshes everything. See `docs/runbook.md`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow.sdk import Asset, dag, task
+
+from include.wiring import Wiring, task_defaults, utc_now
+
+SOURCES = (
+    Asset("orders://core/orders") | Asset("orders://ops/order_outbox") | Asset("orders://ops/shipment_outbox")
+)
+
+
+@dag(
+    schedule=SOURCES,
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    default_args=task_defaults(),
+    doc_md=__doc__,
+    tags=["orders", "reporting"],
+)
+def orders_to_reporting() -> None:
+    @task(outlets=[Asset("orders://reporting/recent_orders")])
+    def publish_recent_orders(run_id: str = "") -> dict[str, int]:
+        """Writes the rows of reporting.recent_orders that changed."""
+        from include.steps import publish_recent_orders as step
+
+        with Wiring() as wiring:
+            return step.run(wiring.engine, now=utc_now(), dag_run_id=run_id)
+
+    publish_recent_orders()
+
+
+orders_to_reporting()

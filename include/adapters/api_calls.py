@@ -1,0 +1,63 @@
+"""Every HTTP request to Amazon and Commerce becomes one row of `ops.api_calls`: no bodies, no query strings.
+
+The only writer of `ops.api_calls`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from sqlalchemy import Engine, insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from include.database.tables import api_calls
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ApiCall:
+    """One HTTP request: the columns of `ops.api_calls`.
+
+    `status_code` is None when no answer came, `rate_limit` is Amazon's rate in requests per second, `called_at` UTC.
+    """
+
+    system_code: str
+    connection: str
+    operation: str
+    status_code: int | None
+    is_throttled: bool
+    rate_limit: Decimal | None
+    request_id: str | None
+    duration_ms: int
+    called_at: datetime
+
+
+class CallRecorder(Protocol):
+    """Takes note of one request. Must not raise: the answer of the request matters more than its record."""
+
+    def __call__(self, call: ApiCall) -> None: ...
+
+
+class DatabaseCallRecorder:
+    """Writes each request to `ops.api_calls` in a short transaction of its own.
+
+    Its own transaction, because a request that was sent stays sent when the caller's work is rolled back.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __call__(self, call: ApiCall) -> None:
+        """Insert the row. A database error is logged as a warning and goes no further."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(api_calls), asdict(call))
+        except SQLAlchemyError as error:
+            log.warning(
+                "%s %s was not recorded in ops.api_calls (%s)", call.system_code, call.operation, type(error).__name__
+            )

@@ -1,0 +1,167 @@
+"""Turns Amazon's delivery address and buyer into Commerce's address documents and names.
+
+Limits: columns of `sales_order` and `sales_order_address` (magento2, Magento_Sales `etc/db_schema.xml`, 2.4.8); schema:
+openapi-admin-2.4.9, `sales-data-order-address-interface`. Amazon's fields: orders_2026-01-01.json, `Address`, `Buyer`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from include.domain.marketplaces import Marketplace
+from include.domain.orders import Contact
+
+_LONGEST_TEXT = 255
+_LONGEST_CUSTOMER_TEXT = 128
+_MOST_STREET_LINES = 4
+# What Commerce lets stand in a name beside letters, marks and digits (magento2, Customer/Model/Validator/Name.php).
+_NAME_SIGNS = frozenset(",-_.'\u2019`& ")
+# Amazon and merchants write these for ISO 3166's GB.
+_COUNTRIES = {"UK": "GB"}
+_PUERTO_RICO = frozenset({"PR", "PUERTO RICO"})
+
+
+@dataclass(frozen=True)
+class AddressPlaceholders:
+    """What stands in a Commerce order where Amazon withholds the buyer's data; `name` is first and last name."""
+
+    name: str
+    street: str
+    city: str
+    postcode: str
+    phone: str
+    email_domain: str
+
+
+@dataclass(frozen=True)
+class PersonName:
+    """A name in the two parts that Commerce requires; neither is empty."""
+
+    first: str
+    last: str
+
+
+def buyer_email(contact: Contact, amazon_order_id: str, placeholders: AddressPlaceholders) -> str:
+    """Amazon's relay address of the buyer; <order id>@<placeholder domain> when Amazon gives none that fits."""
+    given = _text(_mapping(contact.document, "buyer").get("buyerEmail"))
+    if "@" in given and len(given) <= _LONGEST_CUSTOMER_TEXT:
+        return given
+    return f"{amazon_order_id}@{placeholders.email_domain}"
+
+
+def buyer_name(contact: Contact, placeholders: AddressPlaceholders) -> PersonName:
+    """The buyer's name, else the recipient's, else the placeholder."""
+    return _split_name(
+        _name(_mapping(contact.document, "buyer").get("buyerName")) or _name(_delivery_address(contact).get("name")),
+        placeholders,
+        _LONGEST_CUSTOMER_TEXT,
+    )
+
+
+def shipping_address(
+    contact: Contact, email: str, marketplace: Marketplace, placeholders: AddressPlaceholders
+) -> dict[str, Any]:
+    """The delivery address as Commerce's address document; placeholders stand for what Amazon withholds.
+
+    The country falls back to the marketplace's. Puerto Rico is a country in Commerce's orders, not a state of the US.
+    """
+    given = _delivery_address(contact)
+    name = _split_name(_name(given.get("name")) or _buyer_text(contact, "buyerName"), placeholders, _LONGEST_TEXT)
+    city = _text(given.get("city")) or _text(given.get("municipality")) or _text(given.get("districtOrCounty"))
+    region = _text(given.get("stateOrRegion"))
+    country = _text(given.get("countryCode")).upper()
+    country = _COUNTRIES.get(country, country)
+    if len(country) != 2 or not country.isalpha():
+        country = marketplace.country_code
+    if country == "US" and region.upper() in _PUERTO_RICO:
+        country, region = "PR", ""
+    address: dict[str, Any] = {
+        "address_type": "shipping",
+        "firstname": name.first,
+        "lastname": name.last,
+        "street": _street(given, known=(city, region)) or [placeholders.street],
+        "city": city[:_LONGEST_TEXT] or placeholders.city,
+        "postcode": _text(given.get("postalCode"))[:_LONGEST_TEXT] or placeholders.postcode,
+        "country_id": country,
+        "telephone": _text(given.get("phone"))[:_LONGEST_TEXT] or placeholders.phone,
+        "email": email,
+    }
+    if company := _text(given.get("companyName")):
+        address["company"] = company[:_LONGEST_TEXT]
+    if region:
+        address["region"] = region[:_LONGEST_TEXT]
+        if len(region) == 2 and region.isascii() and region.isalpha():
+            address["region_code"] = region.upper()
+    return address
+
+
+def _street(given: Mapping[str, Any], known: tuple[str, str]) -> list[str]:
+    """At most four lines, which is what Commerce can be set to; `known` stands elsewhere in the address."""
+    lines = [_text(given.get(field)) for field in ("addressLine1", "addressLine2", "addressLine3")]
+    if not any(lines):
+        # Brazil: Amazon may give the street in parts only.
+        parts = _mapping(given, "extendedFields")
+        lines = [" ".join(_text(parts.get(field)) for field in ("streetName", "streetNumber")).strip()]
+        lines += [_text(parts.get(field)) for field in ("complement", "neighborhood")]
+    # Commerce has no field for these; without them a parcel may not find its way.
+    lines += [
+        part for part in (_text(given.get("districtOrCounty")), _text(given.get("municipality"))) if part not in known
+    ]
+    lines = [line for line in dict.fromkeys(lines) if line]
+    if len(lines) > _MOST_STREET_LINES:
+        lines[_MOST_STREET_LINES - 1 :] = [", ".join(lines[_MOST_STREET_LINES - 1 :])]
+    return [line[:_LONGEST_TEXT] for line in lines]
+
+
+def billing_address(shipping: Mapping[str, Any], contact: Contact, placeholders: AddressPlaceholders) -> dict[str, Any]:
+    """The delivery address under the buyer's name and company: Amazon gives no billing address."""
+    address = {**shipping, "address_type": "billing"}
+    if _buyer_text(contact, "buyerName"):
+        name = buyer_name(contact, placeholders)
+        address |= {"firstname": name.first, "lastname": name.last}
+    if company := _text(_mapping(contact.document, "buyer").get("buyerCompanyName")):
+        address["company"] = company[:_LONGEST_TEXT]
+    return address
+
+
+def _split_name(name: str, placeholders: AddressPlaceholders, longest: int) -> PersonName:
+    """Split at the first space; the placeholder's first or last part stands for a missing one."""
+    first, _, last = name.partition(" ")
+    spare_first, _, spare_last = placeholders.name.partition(" ")
+    return PersonName(first[:longest] or spare_first, last[:longest].strip() or spare_last or spare_first)
+
+
+def _name(value: Any) -> str:
+    """A name without the signs that Commerce refuses in one; empty if nothing but signs is left."""
+    text = _text(value)
+    kept = "".join(sign if _is_name_sign(sign) else " " for sign in text)
+    return " ".join(kept.split()) if any(sign.isalnum() for sign in kept) else ""
+
+
+def _is_name_sign(sign: str) -> bool:
+    category = unicodedata.category(sign)
+    return sign in _NAME_SIGNS or category[0] in "LM" or category == "Nd"
+
+
+def _buyer_text(contact: Contact, field: str) -> str:
+    return _name(_mapping(contact.document, "buyer").get(field))
+
+
+def _delivery_address(contact: Contact) -> dict[str, Any]:
+    return _mapping(_mapping(contact.document, "recipient"), "deliveryAddress")
+
+
+def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    """One line of text without control signs and emoji: shops with three-byte UTF-8 tables refuse the latter."""
+    if not isinstance(value, str):
+        return ""
+    kept = "".join(" " if unicodedata.category(sign) == "Cc" or ord(sign) > 0xFFFF else sign for sign in value)
+    return " ".join(kept.split())

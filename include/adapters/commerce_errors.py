@@ -1,0 +1,42 @@
+"""Reads Commerce's error documents: status and JSON come in, a code and words without personal data go out.
+
+Shape (openapi-admin-2.4.9, `error-response`): `message` with %1 or %name in it, `parameters` as list or map, `errors`
+with more of the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+Scrub = Callable[[str], str]
+
+_LONGEST = 300
+_PLACEHOLDER = re.compile(r"%(\w+)")
+_EMAIL = re.compile(r"\S+@\S+")
+_DUPLICATE = re.compile(r"unique|duplicate", re.IGNORECASE)
+
+
+def explain(status: int, document: Any, scrub: Scrub) -> tuple[str, str]:
+    """Code and reason of a refusal (4xx): `duplicate` when a unique key is taken, else the HTTP status."""
+    reason = words(document, scrub)
+    return "duplicate" if _DUPLICATE.search(reason) else str(status), reason
+
+
+def words(document: Any, scrub: Scrub) -> str:
+    """Commerce's message with its parameters filled in, scrubbed, at most 300 characters."""
+    entries = [document]
+    if isinstance(document, dict) and isinstance(document.get("errors"), list):
+        entries += document["errors"]
+    said = [_fill_in(entry) for entry in entries if isinstance(entry, dict) and entry.get("message")]
+    # Whatever the caller knows of the buyer: no e-mail address gets through.
+    return _EMAIL.sub("[removed]", scrub("; ".join(said)))[:_LONGEST] or "no message"
+
+
+def _fill_in(entry: dict[str, Any]) -> str:
+    parameters = entry.get("parameters") or {}
+    if isinstance(parameters, list):
+        parameters = {str(position): value for position, value in enumerate(parameters, start=1)}
+    values = parameters if isinstance(parameters, dict) else {}
+    return _PLACEHOLDER.sub(lambda found: str(values.get(found[1], found[0])), str(entry["message"]))

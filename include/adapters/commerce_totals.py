@@ -1,0 +1,161 @@
+"""Splits Amazon's amounts into Commerce's totals without changing what the buyer paid.
+
+Commerce wants prices without tax beside the tax; Amazon gives line amounts and does not say whether they hold the tax.
+The marketplace's convention decides, unless only the other reading adds up to Amazon's grand total. All amounts are
+Decimals in the order's currency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from include.domain.marketplaces import currency_exponent, quantize
+from include.domain.orders import OrderLine
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class LineTotals:
+    """One line as Commerce counts it. `row` is without tax, `row_incl_tax` with it, `discount` is positive.
+
+    `charges` are shipping, gift wrap and fees of the line without tax.
+    """
+
+    row: Decimal
+    row_incl_tax: Decimal
+    tax: Decimal
+    discount: Decimal
+    charges: Decimal
+    charges_incl_tax: Decimal
+    charges_tax: Decimal
+    charges_discount: Decimal
+
+
+@dataclass(frozen=True)
+class OrderTotals:
+    """All lines, in their order, and the sums. `grand_total` is Amazon's, to the last digit.
+
+    grand_total = subtotal + shipping + tax - discount + adjustment. `tax_left_out` is the part of the adjustment that
+    the setting `tax: none` causes; `gift_wrap` and `fees` are parts of `shipping`, tax included.
+    """
+
+    lines: tuple[LineTotals, ...]
+    grand_total: Decimal
+    subtotal: Decimal
+    subtotal_incl_tax: Decimal
+    shipping: Decimal
+    shipping_incl_tax: Decimal
+    shipping_tax: Decimal
+    shipping_discount: Decimal
+    tax: Decimal
+    discount: Decimal
+    gift_wrap: Decimal
+    fees: Decimal
+    tax_left_out: Decimal
+    adjustment: Decimal
+
+
+def order_totals(
+    lines: tuple[OrderLine, ...],
+    grand_total: Decimal,
+    currency_code: str,
+    *,
+    prices_include_tax: bool,
+    is_tax_used: bool,
+) -> OrderTotals:
+    """The totals of an order with these lines.
+
+    `prices_include_tax` is the marketplace's convention; `is_tax_used` False leaves Amazon's tax out of the lines and
+    of the order's tax. Gift wrap and fees count as shipping ("Shipping & Handling" in Commerce), so that the invoice,
+    which Commerce sums up from the parts, reaches the grand total.
+    """
+    is_inclusive = _is_inclusive(lines, grand_total, currency_code, prices_include_tax)
+    counted = tuple(_line_totals(line, currency_code, is_inclusive, is_tax_used) for line in lines)
+    subtotal = _sum(line.row for line in counted)
+    shipping = _sum(line.charges for line in counted)
+    tax = _sum(line.tax + line.charges_tax for line in counted)
+    discount = _sum(line.discount + line.charges_discount for line in counted)
+    amazon_tax = _sum(_or_zero(line.tax_amount) for line in lines)
+    return OrderTotals(
+        lines=counted,
+        grand_total=grand_total,
+        subtotal=subtotal,
+        subtotal_incl_tax=_sum(line.row_incl_tax for line in counted),
+        shipping=shipping,
+        shipping_incl_tax=_sum(line.charges_incl_tax for line in counted),
+        shipping_tax=_sum(line.charges_tax for line in counted),
+        shipping_discount=_sum(line.charges_discount for line in counted),
+        tax=tax,
+        discount=discount,
+        gift_wrap=_sum(_positive(line.gift_wrap_amount) for line in lines),
+        fees=_sum(_positive(line.other_amount) for line in lines),
+        tax_left_out=_ZERO if is_tax_used or is_inclusive else amazon_tax,
+        adjustment=grand_total - (subtotal + shipping + tax - discount),
+    )
+
+
+def _is_inclusive(
+    lines: tuple[OrderLine, ...], grand_total: Decimal, currency_code: str, prices_include_tax: bool
+) -> bool:
+    """Whether the line amounts hold the tax: the convention, unless it misses the grand total and the other does not.
+
+    A reading may miss by the smallest coin per line: Amazon rounds each line.
+    """
+    tolerance = Decimal(1).scaleb(-currency_exponent(currency_code)) * len(lines)
+    tax = _sum(_or_zero(line.tax_amount) for line in lines)
+    gross = _sum(_item_amount(line) + _extras(line) - _or_zero(line.discount_amount) for line in lines)
+    miss = {True: abs(grand_total - gross), False: abs(grand_total - gross - tax)}
+    other = not prices_include_tax
+    if miss[other] <= tolerance and miss[other] < miss[prices_include_tax]:
+        return other
+    return prices_include_tax
+
+
+def _line_totals(line: OrderLine, currency_code: str, is_inclusive: bool, is_tax_used: bool) -> LineTotals:
+    item = _item_amount(line)
+    charges = _or_zero(line.shipping_amount) + _positive(line.gift_wrap_amount) + _positive(line.other_amount)
+    discount = _or_zero(line.discount_amount)
+    item_discount = min(discount, item)
+    tax = _or_zero(line.tax_amount) if is_tax_used else _ZERO
+    charges_tax = _ZERO
+    if is_inclusive and item + charges > 0:
+        # Amazon gives one tax amount per line; shipping carries the tax of what it ships.
+        charges_tax = quantize(tax * charges / (item + charges), currency_code)
+    item_tax = tax - charges_tax
+    return LineTotals(
+        row=item - item_tax if is_inclusive else item,
+        row_incl_tax=item if is_inclusive else item + item_tax,
+        tax=item_tax,
+        discount=item_discount,
+        charges=charges - charges_tax if is_inclusive else charges,
+        charges_incl_tax=charges if is_inclusive else charges + charges_tax,
+        charges_tax=charges_tax,
+        charges_discount=discount - item_discount,
+    )
+
+
+def _item_amount(line: OrderLine) -> Decimal:
+    """The goods of the line; from the unit price when Amazon gives no breakdown."""
+    if line.item_amount is not None:
+        return line.item_amount
+    return _or_zero(line.unit_price_amount) * line.ordered_qty
+
+
+def _extras(line: OrderLine) -> Decimal:
+    return _or_zero(line.shipping_amount) + _or_zero(line.gift_wrap_amount) + _or_zero(line.other_amount)
+
+
+def _positive(amount: Decimal | None) -> Decimal:
+    """A negative charge is no charge of Commerce's; it stays in the adjustment."""
+    return max(_or_zero(amount), _ZERO)
+
+
+def _or_zero(amount: Decimal | None) -> Decimal:
+    return _ZERO if amount is None else amount
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    return sum(amounts, _ZERO)

@@ -1,0 +1,315 @@
+"""One HTTP exchange: a request goes out once, an answer or a typed error comes back.
+
+No redirects, no retries: who may send again, and when, is decided by whoever knows what the request does.
+URLs, headers and bodies stay out of logs and exceptions; they can hold tokens and personal data.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from include.adapters.api_calls import ApiCall, CallRecorder
+from include.domain.errors import (
+    MisconfiguredError,
+    NotFoundError,
+    OrdersError,
+    OutcomeUnknownError,
+    RefusedError,
+    ThrottledError,
+    UnavailableError,
+)
+
+log = logging.getLogger(__name__)
+
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+
+# The request never left this machine: even a write has done nothing.
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-request-id")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:=/+-]{1,128}")
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Time-outs in seconds: to reach a server, and to wait for the next bytes of its answer."""
+
+    connect: float
+    read: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer. `document` is its JSON with Decimals instead of floats; None for 204 and allowed empty bodies."""
+
+    status: int
+    headers: httpx.Headers
+    document: Any
+    request_id: str | None
+    duration_ms: int
+
+
+class NotAuthorizedError(MisconfiguredError):
+    """401 or 403. A client may look at `answer` and `code` and try a fresh token; unhandled it is a wrong setting."""
+
+    def __init__(self, message: str, answer: Answer, code: str) -> None:
+        super().__init__(message)
+        self.answer = answer
+        self.code = code
+
+
+# Takes status and parsed body (None when it is not JSON) of a 4xx; gives code and reason, free of personal data.
+Explain = Callable[[int, Any], tuple[str, str]]
+
+
+def _explain_by_status(status: int, document: Any) -> tuple[str, str]:
+    return str(status), ""
+
+
+def check_base_url(url: str, connection: str) -> str:
+    """Return `url` without its trailing slash if it may be called; raise MisconfiguredError otherwise.
+
+    `connection` names the Airflow connection in the message. Plain http is for loopback hosts only; credentials in the
+    URL would end up in logs.
+    """
+    fix = f"Resolution: set the host of the connection {connection} to an https address."
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError) as error:
+        raise MisconfiguredError(f"Connection {connection}: its address is not a URL. {fix}") from error
+    if not parsed.host or parsed.scheme not in ("http", "https"):
+        raise MisconfiguredError(f"Connection {connection}: its address has no http(s) scheme or no host. {fix}")
+    if parsed.userinfo:
+        raise MisconfiguredError(f"Connection {connection}: its address holds credentials. {fix}")
+    if parsed.query or parsed.fragment:
+        raise MisconfiguredError(f"Connection {connection}: its address holds a query or fragment. {fix}")
+    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+        raise MisconfiguredError(
+            f"Connection {connection}: plain http is refused for {parsed.host}; only loopback may go without TLS. {fix}"
+        )
+    return str(parsed).rstrip("/")
+
+
+def open_client(base_url: str, *, connection: str, timeouts: Timeouts, user_agent: str) -> httpx.Client:
+    """An httpx client for one system. Raises MisconfiguredError for an address that `check_base_url` refuses."""
+    checked = check_base_url(base_url, connection)
+    return httpx.Client(
+        base_url=checked,
+        headers={"User-Agent": user_agent, "Accept": "application/json"},
+        timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
+        # Gateways close idle connections after about five seconds; reusing one just then would make a write doubtful.
+        limits=httpx.Limits(keepalive_expiry=2.0),
+        follow_redirects=False,
+        # A company's proxy must not be asked for this machine.
+        trust_env=not _is_loopback(httpx.URL(checked).host),
+    )
+
+
+def exchange(
+    client: httpx.Client,
+    request: httpx.Request,
+    *,
+    system: str,
+    connection: str,
+    operation: str,
+    is_write: bool,
+    record: CallRecorder,
+    subject: str = "",
+    explain: Explain = _explain_by_status,
+    default_wait: timedelta = timedelta(seconds=60),
+    is_empty_allowed: bool = False,
+) -> Answer:
+    """Send `request` once, record and log it, and return its 2xx answer.
+
+    `subject` is the id of the order or product that the messages name; `default_wait` is the wait after a 429 that
+    names none; `is_empty_allowed` accepts an empty 2xx body beside 204.
+
+    Raises UnavailableError (nothing was sent; or a read without a usable answer), OutcomeUnknownError (a write without
+    a usable answer), ThrottledError (429), NotAuthorizedError (401, 403), NotFoundError (404), RefusedError (other
+    4xx), MisconfiguredError (3xx).
+    """
+    what = f"{system} {operation}" + (f" of {subject}" if subject else "")
+    called_at = datetime.now(UTC)
+    started = time.monotonic()
+    try:
+        response = client.send(request, follow_redirects=False)
+    except httpx.RequestError as error:
+        duration_ms = _milliseconds_since(started)
+        _note(record, ApiCall(system, connection, operation, None, False, None, None, duration_ms, called_at), subject)
+        kind = type(error).__name__
+        if isinstance(error, _NEVER_SENT):
+            raise UnavailableError(
+                f"{what}: the server was not reached ({kind}). Resolution: it is tried again; if it stays so, check "
+                f"the host of the connection {connection} and the network."
+            ) from None
+        raise _no_usable_answer(what, f"the connection failed ({kind})", is_write) from None
+    request_id = _request_id(response.headers)
+    answer = Answer(response.status_code, response.headers, _parse(response), request_id, _milliseconds_since(started))
+    _note(
+        record,
+        ApiCall(
+            system,
+            connection,
+            operation,
+            answer.status,
+            answer.status == 429,
+            rate_limit(response.headers),
+            request_id,
+            answer.duration_ms,
+            called_at,
+        ),
+        subject,
+    )
+    if request_id:
+        what += f" (request {request_id})"
+    if not response.is_success:
+        raise _error(answer, what, connection, is_write, explain, default_wait)
+    if answer.document is _UNREADABLE:
+        if not (answer.status == 204 or (is_empty_allowed and not response.content)):
+            raise _no_usable_answer(what, f"{answer.status} without readable JSON", is_write)
+        return Answer(answer.status, answer.headers, None, request_id, answer.duration_ms)
+    return answer
+
+
+def rate_limit(headers: httpx.Headers) -> Decimal | None:
+    """x-amzn-RateLimit-Limit: Amazon's rate in requests per second (not a wait); None when absent or not sensible."""
+    try:
+        rate = Decimal(headers.get("x-amzn-RateLimit-Limit", ""))
+    except InvalidOperation:
+        return None
+    return rate if rate.is_finite() and Decimal("0.000001") <= rate < 100_000 else None
+
+
+def retry_after(headers: httpx.Headers, default: timedelta) -> timedelta:
+    """Retry-After (seconds or HTTP date) between one second and one hour; `default` when absent or unreadable."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        wait = timedelta(seconds=min(int(text[:9]), 10**6))
+    elif (moment := http_date(text)) is not None:
+        # Measured against the server's own clock: ours may differ.
+        wait = moment - (http_date(headers.get("Date", "")) or datetime.now(UTC))
+    else:
+        return default
+    return min(max(wait, timedelta(seconds=1)), LONGEST_RETRY_AFTER)
+
+
+def http_date(text: str) -> datetime | None:
+    """An HTTP date header as aware UTC datetime; None when it is not one."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class _Unreadable:
+    """Marks a body that is empty or not JSON; None is a JSON document too."""
+
+
+_UNREADABLE = _Unreadable()
+
+
+def _parse(response: httpx.Response) -> Any:
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not response.content or not (media_type == "application/json" or media_type.endswith("+json")):
+        return _UNREADABLE
+    try:
+        return json.loads(response.content, parse_float=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, InvalidOperation, RecursionError):
+        return _UNREADABLE
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _error(
+    answer: Answer, what: str, connection: str, is_write: bool, explain: Explain, default_wait: timedelta
+) -> OrdersError:
+    status = answer.status
+    if status >= 500 or status == 408:  # 408: a gateway lost patience; the request itself was not judged
+        return _no_usable_answer(what, f"the server failed with {status}", is_write)
+    if status == 429:
+        wait = retry_after(answer.headers, default_wait)
+        seconds = wait.total_seconds()
+        return ThrottledError(f"{what}: throttled. Resolution: it is tried again in {seconds:.0f} s.", wait)
+    if status < 400:
+        return MisconfiguredError(
+            f"{what}: the server answered {status}, a redirect, which is never followed. Resolution: set the host of "
+            f"the connection {connection} to the address that answers itself."
+        )
+    document = None if answer.document is _UNREADABLE else answer.document
+    code, reason = explain(status, document)
+    said = f"{status} {code}" if code != str(status) else code
+    said += f": {reason}" if reason else ""
+    if status in (401, 403):
+        return NotAuthorizedError(
+            f"{what}: not allowed ({said}). Resolution: check credentials and rights of the connection {connection}.",
+            Answer(status, answer.headers, document, answer.request_id, answer.duration_ms),
+            code,
+        )
+    if status == 404:
+        return NotFoundError(
+            f"{what}: not found ({said}). Resolution: check that it exists in this account and that the host of the "
+            f"connection {connection} is right.",
+            code=code,
+            reason=reason,
+        )
+    return RefusedError(
+        f"{what}: refused ({said}). Resolution: mend what the answer names; the same request is refused again.",
+        code=code,
+        reason=reason,
+    )
+
+
+def _no_usable_answer(what: str, cause: str, is_write: bool) -> UnavailableError:
+    if is_write:
+        return OutcomeUnknownError(
+            f"{what}: {cause}; whether it was done is unknown. Resolution: it is looked up before it is sent again."
+        )
+    return UnavailableError(f"{what}: {cause}. Resolution: it is tried again; if it stays so, ask its support.")
+
+
+def _note(record: CallRecorder, call: ApiCall, subject: str) -> None:
+    log.info(
+        "%s %s%s status=%s request_id=%s ms=%d",
+        call.system_code,
+        call.operation,
+        f" {subject}" if subject else "",
+        call.status_code or "none",
+        call.request_id or "none",
+        call.duration_ms,
+    )
+    record(call)
+
+
+def _request_id(headers: httpx.Headers) -> str | None:
+    for name in _REQUEST_ID_HEADERS:
+        value = headers.get(name, "")
+        if _REQUEST_ID.fullmatch(value):
+            return str(value)
+    return None
+
+
+def _milliseconds_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

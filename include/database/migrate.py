@@ -1,0 +1,56 @@
+"""Brings an orders database to the current version: schemas, tables (Alembic), views, roles and their rights."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, text
+
+from include.database.engine import check_version
+from include.database.metadata import SCHEMAS
+
+log = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+
+# What each role may do; `include/database/roles.sql` says it in SQL. A test proves each.
+ROLES = ("orders_rw", "orders_ui", "analyst")
+
+_LOCK = 0x0A17_0DE5  # any constant of ours: two migrations at once wait for each other
+
+
+def migrate(engine: Engine) -> None:
+    """Migrate the database behind `engine` (a role that may create schemas; roles that are missing are created if it may).
+
+    Safe to repeat and to run beside a second copy. Raises MisconfiguredError for a server that is too old.
+    """
+    with engine.connect() as connection:
+        check_version(int(connection.execute(text("show server_version_num")).scalar_one()))
+        connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": _LOCK})
+        connection.commit()
+        try:
+            upgrade(connection)
+            connection.execute(text((HERE / "roles.sql").read_text(encoding="utf-8")))
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.execute(text("select pg_advisory_unlock(:lock)"), {"lock": _LOCK})
+            connection.commit()
+
+
+def upgrade(connection: Connection) -> None:
+    """Create the schemas, run the Alembic migrations up to the newest and (re)create the views; commits."""
+    for schema, comment in SCHEMAS.items():
+        connection.execute(text(f"create schema if not exists {schema}"))
+        connection.execute(text(f"comment on schema {schema} is '{comment}'"))
+    connection.commit()
+    config = Config()
+    config.set_main_option("script_location", str(HERE / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    for view in sorted((HERE / "views").glob("*.sql")):
+        connection.execute(text(view.read_text(encoding="utf-8").replace(":", r"\:")))
+    connection.commit()

@@ -1,0 +1,59 @@
+"""Reads core.orders and core.order_items into the domain's Order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from include.database.tables import order_items, orders
+from include.domain.orders import Order, OrderLine
+
+
+def load_orders(connection: Connection, amazon_order_ids: Collection[str]) -> dict[str, Order]:
+    """The orders of these ids with their lines in Amazon's sequence, by id; ids that are not there are left out."""
+    ids = list(amazon_order_ids)
+    lines: dict[str, list[OrderLine]] = defaultdict(list)
+    items = select(order_items).where(order_items.c.amazon_order_id.in_(ids)).order_by(order_items.c.line_number)
+    for row in connection.execute(items):
+        lines[row.amazon_order_id].append(_line(row))
+    found = connection.execute(select(orders).where(orders.c.amazon_order_id.in_(ids)))
+    return {row.amazon_order_id: _order(row, tuple(lines[row.amazon_order_id])) for row in found}
+
+
+def _line(row: Row[Any]) -> OrderLine:
+    return OrderLine(
+        amazon_item_id=row.amazon_item_id,
+        seller_sku=row.seller_sku,
+        ordered_qty=row.ordered_qty,
+        title=row.title,
+        asin=row.asin,
+        fulfilled_qty=row.fulfilled_qty,
+        unit_price_amount=row.unit_price_amount,
+        item_amount=row.item_amount,
+        shipping_amount=row.shipping_amount,
+        gift_wrap_amount=row.gift_wrap_amount,
+        tax_amount=row.tax_amount,
+        discount_amount=row.discount_amount,
+        other_amount=row.other_amount,
+        line_total_amount=row.line_total_amount,
+    )
+
+
+def _order(row: Row[Any], lines: tuple[OrderLine, ...]) -> Order:
+    return Order(
+        amazon_order_id=row.amazon_order_id,
+        account_name=row.account_name,
+        marketplace_id=row.marketplace_id,
+        amazon_status=row.amazon_status,
+        fulfilled_by=row.fulfilled_by,
+        purchased_at=row.purchased_at,
+        currency_code=row.currency_code,
+        grand_total_amount=row.grand_total_amount,
+        service_level=row.service_level,
+        programs=tuple(row.programs),
+        replaced_amazon_order_id=row.replaced_amazon_order_id,
+        lines=lines,
+    )

@@ -1,0 +1,64 @@
+"""Why an order may not be created yet: codes, severities, sentences and remedies.
+
+The Great Expectations suite (`include/expectations`) finds them; these are their meanings for people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["critical", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class BlockerCode:
+    """One kind of blocker. `sentence` takes seller_sku, catalog_sku, requested_qty and available_qty."""
+
+    code: str
+    severity: Severity
+    title: str
+    sentence: str
+    remedy: str
+
+
+BLOCKER_CODES: dict[str, BlockerCode] = {
+    blocker.code: blocker
+    for blocker in (
+        BlockerCode(
+            "missing_product",
+            "critical",
+            "Product not in the catalog",
+            "Product {catalog_sku} (Amazon SKU {seller_sku}) is not in the Commerce catalog.",
+            "Create the product in Commerce with this SKU, or map the Amazon SKU to the right one under sku_map in stores.yaml.",
+        ),
+        BlockerCode(
+            "disabled_product",
+            "critical",
+            "Product disabled",
+            "Product {catalog_sku} (Amazon SKU {seller_sku}) is disabled in the store view.",
+            "Enable the product in Commerce for this store view.",
+        ),
+        BlockerCode(
+            "out_of_stock",
+            "critical",
+            "Not enough stock",
+            "Product {catalog_sku} (Amazon SKU {seller_sku}): {requested_qty} needed, {available_qty} free to sell.",
+            "Raise the quantity or assign a source with stock in Commerce, or cancel the order on Amazon.",
+        ),
+        BlockerCode(
+            "rejected_by_commerce",
+            "critical",
+            "Refused by Commerce",
+            "Commerce refused the order: {reason}",
+            "Mend what Commerce names; the order is tried again by itself.",
+        ),
+        BlockerCode(
+            "currency_mismatch",
+            "critical",
+            "Currency differs",
+            "The order is in {currency_code}, the store view sells in {store_currency}.",
+            "Bind the store in stores.yaml to a store view with the order's currency.",
+        ),
+    )
+}

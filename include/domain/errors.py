@@ -1,0 +1,63 @@
+"""Every way in which our work can fail, by what has to happen next. Airflow's retry policy maps these types.
+
+No message of these errors may hold personal data: they end up in task logs and in `ops` tables.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class OrdersError(Exception):
+    """Something went wrong that we know by name."""
+
+
+class MisconfiguredError(OrdersError):
+    """A setting, connection or right is missing or wrong. A person must act; a retry cannot help."""
+
+
+class UnavailableError(OrdersError):
+    """The other system did not answer, or answered with a fault of its own. Try again later."""
+
+
+class ThrottledError(UnavailableError):
+    """The other system, or our own share of its quota, asks us to wait.
+
+    `retry_after` is how long to wait before the next try.
+    """
+
+    def __init__(self, message: str, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknownError(UnavailableError):
+    """A write was sent and its outcome is unknown: the object may exist. Look before writing again."""
+
+
+class RefusedError(OrdersError):
+    """The other system understood the request and refused it (4xx). The same request will be refused again.
+
+    `code` is the other system's error code or HTTP status, `reason` its text without personal data.
+    """
+
+    def __init__(self, message: str, *, code: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+class NotFoundError(RefusedError):
+    """The other system knows no such object (404)."""
+
+
+class MalformedOrderError(OrdersError):
+    """One order's document breaks the contract. It is quarantined; the page goes on. `findings` name paths only."""
+
+    def __init__(self, message: str, findings: list[str]) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class RunIncompleteError(UnavailableError):
+    """The step did what it could; what is left needs another try of the task. The message counts both."""

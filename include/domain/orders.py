@@ -1,0 +1,109 @@
+"""Amazon orders in our words, and the rule that says when one becomes a Commerce order (design: decision table)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from include.domain.stores import Store
+
+MERCHANT = "MERCHANT"
+AMAZON = "AMAZON"
+
+SHIPPED = "SHIPPED"
+PENDING_STATUSES = frozenset({"PENDING", "PENDING_AVAILABILITY"})
+CANCELED_STATUSES = frozenset({"CANCELLED", "UNFULFILLABLE"})
+SHIPPABLE_STATUSES = frozenset({"UNSHIPPED", "PARTIALLY_SHIPPED", SHIPPED})
+KNOWN_STATUSES = PENDING_STATUSES | CANCELED_STATUSES | SHIPPABLE_STATUSES
+
+
+@dataclass(frozen=True)
+class OrderLine:
+    """One line of an Amazon order. Amounts are of the whole line, in the order's currency; None where Amazon gave none."""
+
+    amazon_item_id: str
+    seller_sku: str
+    ordered_qty: int
+    title: str | None = None
+    asin: str | None = None
+    fulfilled_qty: int = 0
+    unit_price_amount: Decimal | None = None
+    item_amount: Decimal | None = None
+    shipping_amount: Decimal | None = None
+    gift_wrap_amount: Decimal | None = None
+    tax_amount: Decimal | None = None
+    discount_amount: Decimal | None = None  # positive
+    other_amount: Decimal | None = None
+    line_total_amount: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """One Amazon order: its newest version. Times are UTC; `grand_total_amount` is None while Amazon gives none."""
+
+    amazon_order_id: str
+    account_name: str
+    marketplace_id: str | None
+    amazon_status: str
+    fulfilled_by: str | None
+    purchased_at: datetime
+    currency_code: str | None
+    grand_total_amount: Decimal | None
+    service_level: str | None = None
+    programs: tuple[str, ...] = ()
+    replaced_amazon_order_id: str | None = None
+    lines: tuple[OrderLine, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contact:
+    """The personal part of an order, decrypted, at Amazon's own paths. Never log it, never put it in an exception.
+
+    Its repr shows nothing, so that a stray log line leaks nothing.
+    """
+
+    document: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to happen with an order now.
+
+    `state` is one of `create`, `waiting`, `not_imported`, `canceled`; `reason` says why, for people, without
+    personal data. With `create`, `is_stock_required` says whether a short line holds the order.
+    """
+
+    state: str
+    reason: str
+    is_stock_required: bool = False
+
+
+def decide(order: Order, store: Store | None, import_since: datetime | None) -> Decision:
+    """Apply the decision table to one order that has no Commerce order yet.
+
+    `import_since` is the store's moment (UTC) before which orders stay with Seller Central. Blockers are judged
+    afterwards, by validation.
+    """
+    if order.amazon_status in CANCELED_STATUSES:
+        return Decision("canceled", "Amazon canceled the order before a Commerce order existed.")
+    if store is None or import_since is None:
+        return Decision("not_imported", "No connected store sells in this marketplace; manage the order in Seller Central.")
+    if not store.orders.is_import_enabled:
+        return Decision("not_imported", "Import is disabled for this store; manage the order in Seller Central.")
+    if order.purchased_at < import_since:
+        return Decision("not_imported", "Bought before the store was connected; manage the order in Seller Central.")
+    if order.fulfilled_by == AMAZON and not store.orders.are_amazon_fulfilled_imported:
+        return Decision("not_imported", "The store ignores orders that Amazon fulfills.")
+    if order.amazon_status in PENDING_STATUSES:
+        return Decision("waiting", "Amazon is still verifying the payment.")
+    if order.amazon_status not in SHIPPABLE_STATUSES:
+        return Decision("waiting", f"Amazon's status {order.amazon_status} is new to us; nothing is created for it.")
+    if order.fulfilled_by == AMAZON:
+        if order.amazon_status != SHIPPED:
+            return Decision("waiting", "Amazon has not shipped the order yet.")
+        return Decision("create", "Shipped by Amazon.", store.orders.must_amazon_fulfilled_be_in_stock)
+    if order.fulfilled_by != MERCHANT:
+        return Decision("waiting", f"Amazon does not say who fulfills the order ({order.fulfilled_by}).")
+    return Decision("create", "Ready to ship.", is_stock_required=True)

@@ -1,0 +1,91 @@
+"""The rules for order lines, as plain values: what each checks, on which columns, for which lines.
+
+A *blocker rule* finds lines that hold their order; code and severity are those of `include.domain.blockers`. A *data
+check* proves that every line can be judged: Great Expectations skips nulls and passes an empty frame, so that a line
+without a value would otherwise pass. Nothing here imports Great Expectations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from include.domain.blockers import BLOCKER_CODES, Severity
+
+KEY_COLUMNS = ("amazon_order_id", "amazon_item_id")
+LINE_COUNT_PARAMETER = "line_count"
+
+Argument = str | bool | list[str] | list[bool] | dict[str, str]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation: `arguments` are those of Great Expectations' `expectation_type`.
+
+    It is put only to the lines in which every column of `only_where` is true. A line that breaks a blocker rule holds
+    its order; one that breaks a data check makes the whole validation void.
+    """
+
+    code: str
+    severity: Severity
+    expectation_type: str
+    arguments: dict[str, Argument]
+    only_where: tuple[str, ...] = ()
+    is_blocker: bool = False
+
+
+def _blocker(
+    code: str, expectation_type: str, arguments: dict[str, Argument], only_where: tuple[str, ...] = ()
+) -> Rule:
+    return Rule(code, BLOCKER_CODES[code].severity, expectation_type, arguments, only_where, is_blocker=True)
+
+
+def _known(column: str, only_where: tuple[str, ...] = ()) -> Rule:
+    return Rule(f"{column}_known", "critical", "expect_column_values_to_not_be_null", {"column": column}, only_where)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "every_line_present",
+        "critical",
+        "expect_table_row_count_to_equal",
+        {"value": {"$PARAMETER": LINE_COUNT_PARAMETER}},
+    ),
+    *(_known(column) for column in KEY_COLUMNS),
+    _known("is_in_catalog"),
+    _known("is_enabled"),
+    _known("is_stock_required"),
+    _known("requested_qty"),
+    # Decimal("NaN") counts as null here: a limit without a number.
+    _known("available_qty", ("is_stock_limited",)),
+    Rule("line_unique", "critical", "expect_compound_columns_to_be_unique", {"column_list": list(KEY_COLUMNS)}),
+    _blocker(
+        "missing_product",
+        "expect_column_values_to_be_in_set",
+        {"column": "is_in_catalog", "value_set": [True]},
+    ),
+    _blocker(
+        "disabled_product",
+        "expect_column_values_to_be_in_set",
+        {"column": "is_enabled", "value_set": [True]},
+        ("is_in_catalog",),
+    ),
+    _blocker(
+        "out_of_stock",
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        {"column_A": "available_qty", "column_B": "requested_qty", "or_equal": True, "ignore_row_if": "neither"},
+        ("is_in_catalog", "is_stock_required", "is_stock_limited"),
+    ),
+    _blocker(
+        "currency_mismatch",
+        "expect_column_pair_values_to_be_equal",
+        {"column_A": "currency_code", "column_B": "store_currency", "ignore_row_if": "either_value_is_missing"},
+    ),
+)
+
+
+def suite_sha256(rules: Sequence[Rule] = RULES) -> str:
+    """SHA-256 (hex) of the rules: changes whenever a rule does, whatever Great Expectations' version."""
+    return hashlib.sha256(json.dumps([asdict(rule) for rule in rules], sort_keys=True).encode()).hexdigest()

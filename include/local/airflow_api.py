@@ -1,0 +1,167 @@
+"""The few calls of Airflow's REST API that drive a DAG run from outside and say how it goes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+FINISHED = frozenset({"success", "failed"})
+# States of a task that need nobody's attention any more.
+_DONE = frozenset({"success", "skipped", "failed", "upstream_failed", "removed"})
+
+
+class AirflowApiError(RuntimeError):
+    """Airflow refused a request, or did not do in time what was asked."""
+
+
+@dataclass(frozen=True)
+class FailedTask:
+    """A task instance that failed; `map_index` is -1 for one that is not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+
+    def log_file(self) -> str:
+        """Its log below Airflow's log folder (Airflow's default `log_filename_template`)."""
+        mapped = f"map_index={self.map_index}/" if self.map_index >= 0 else ""
+        return f"dag_id={self.dag_id}/run_id={self.run_id}/task_id={self.task_id}/{mapped}attempt={self.try_number}.log"
+
+
+class DagRunFailedError(AirflowApiError):
+    """A DAG run failed; `tasks` are those of its task instances that did."""
+
+    def __init__(self, dag_id: str, run_id: str, tasks: list[FailedTask]) -> None:
+        names = ", ".join(dict.fromkeys(task.task_id for task in tasks)) or "no task"
+        super().__init__(f"{dag_id} failed (run {run_id}, in {names}).")
+        self.tasks = tasks
+
+
+class AirflowApi:
+    """A signed-in client of the API server at `base_url`, without proxies. `progress` gets a line of text at a time."""
+
+    def __init__(self, base_url: str, user: str, password: str, progress: Callable[[str], None]) -> None:
+        self._client = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+        self._progress = progress
+        answer = self._client.post("/auth/token", json={"username": user, "password": password})
+        if answer.status_code != 201:
+            raise AirflowApiError(f"Airflow does not let {user} in (status {answer.status_code}).")
+        self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def wait_for_dags(self, dag_ids: tuple[str, ...], seconds: float = 120) -> None:
+        """Wait until Airflow knows all of `dag_ids`. Raises AirflowApiError with the import errors if there are any."""
+        deadline = time.monotonic() + seconds
+        while True:
+            known = {dag["dag_id"] for dag in self._get("/api/v2/dags", limit=100, exclude_stale=True)["dags"]}
+            if known.issuperset(dag_ids):
+                return
+            errors = self._get("/api/v2/importErrors")["import_errors"]
+            if errors:
+                raise AirflowApiError(f"{errors[0]['filename']} cannot be imported:\n{errors[0]['stack_trace']}")
+            if time.monotonic() > deadline:
+                missing = ", ".join(sorted(set(dag_ids) - known))
+                raise AirflowApiError(f"Airflow does not know {missing} after {seconds:.0f} seconds.")
+            time.sleep(0.5)
+
+    def set_paused(self, dag_id: str, is_paused: bool) -> None:
+        """Pause or unpause a DAG. A paused DAG's runs wait, those that were triggered by hand as well."""
+        self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": is_paused})
+
+    def run(self, dag_id: str, seconds: float) -> str:
+        """Trigger `dag_id`, wait for the end of the run and return its id; the DAG is paused before and after.
+
+        Paused: otherwise its schedule would add runs of its own in between. Raises DagRunFailedError, or
+        AirflowApiError if the run takes longer than `seconds`.
+        """
+        run_id: str = self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+        self.set_paused(dag_id, False)
+        self.wait_for_run(dag_id, run_id, seconds)
+        self.set_paused(dag_id, True)
+        return run_id
+
+    def wait_for_run(self, dag_id: str, run_id: str, seconds: float) -> None:
+        """Wait for the end of a run. Raises DagRunFailedError, or AirflowApiError if it takes longer than `seconds`."""
+        started = time.monotonic()
+        said = ""
+        while True:
+            state = self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]
+            tasks = self._tasks(dag_id, run_id)
+            elapsed = time.monotonic() - started
+            says = _summary(state, tasks)
+            if says != said:
+                self._progress(f"{dag_id}: {says} ({elapsed:.0f} s)")
+                said = says
+            if state in FINISHED:
+                break
+            if elapsed > seconds:
+                raise AirflowApiError(f"{dag_id} (run {run_id}) has not finished after {seconds:.0f} seconds: {says}.")
+            time.sleep(0.5)
+        if state == "failed":
+            raise DagRunFailedError(
+                dag_id,
+                run_id,
+                [
+                    FailedTask(dag_id, run_id, task["task_id"], task["map_index"], task["try_number"])
+                    for task in tasks
+                    if task["state"] == "failed"
+                ],
+            )
+
+    def wait_for_triggered(self, source_dag_id: str, source_run_id: str, dag_id: str, seconds: float) -> None:
+        """Wait for the run of `dag_id` that the assets of another run have triggered, if that run changed any asset.
+
+        Raises as `wait_for_run` does.
+        """
+        deadline = time.monotonic() + seconds
+        filters = {"source_dag_id": source_dag_id, "source_run_id": source_run_id, "limit": 100}
+        while True:
+            events = self._get("/api/v2/assets/events", **filters)["asset_events"]
+            runs = {run["run_id"] for event in events for run in event["created_dagruns"] if run["dag_id"] == dag_id}
+            if runs or not events:
+                break
+            if time.monotonic() > deadline:
+                raise AirflowApiError(f"{source_dag_id} (run {source_run_id}) has not triggered {dag_id}.")
+            time.sleep(0.5)
+        for run_id in sorted(runs):
+            self.wait_for_run(dag_id, run_id, seconds)
+
+    def _tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        tasks: list[dict[str, Any]] = []
+        while True:
+            page = self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=100, offset=len(tasks))
+            tasks += page["task_instances"]
+            if len(tasks) >= page["total_entries"] or not page["task_instances"]:
+                return tasks
+
+    def _get(self, path: str, **parameters: Any) -> Any:
+        return self._checked(self._client.get(path, params=parameters))
+
+    def _send(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        return self._checked(self._client.request(method, path, json=body))
+
+    @staticmethod
+    def _checked(answer: httpx.Response) -> Any:
+        if not answer.is_success:
+            request = answer.request
+            raise AirflowApiError(f"Airflow answered {request.method} {request.url.path} with {answer.status_code}.")
+        return answer.json()
+
+
+def _summary(state: str, tasks: list[dict[str, Any]]) -> str:
+    done = sum(task["state"] in _DONE for task in tasks)
+    busy = Counter(task["task_id"] for task in tasks if task["state"] == "running")
+    again = sorted({task["task_id"] for task in tasks if task["state"] == "up_for_retry"})
+    parts = [state, f"{done} of {len(tasks)} tasks done"]
+    if busy:
+        names = (name if count == 1 else f"{name} x {count}" for name, count in sorted(busy.items()))
+        parts.append("running " + ", ".join(names))
+    if again:
+        parts.append("waiting to retry " + ", ".join(again))
+    return ", ".join(parts)

@@ -1,0 +1,166 @@
+"""What the demo prints at its end, and the promises that it checks: from the databases and from the shop itself."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class ShopOrder:
+    """One order of the shop: the Amazon order id that it carries and the number that the shop gave it."""
+
+    amazon_order_id: str
+    number: str
+
+
+def connect(connection_id: str, variables: Mapping[str, str]) -> psycopg.Connection[TupleRow]:
+    """Open the PostgreSQL connection `connection_id` of the environment `variables`, in UTC, read only.
+
+    Takes both of Airflow's notations, JSON and URI. Raises psycopg.OperationalError.
+    """
+    value = variables[f"AIRFLOW_CONN_{connection_id.upper()}"]
+    if value.lstrip().startswith("{"):
+        fields = json.loads(value)
+        names = {"host": "host", "port": "port", "user": "login", "password": "password", "dbname": "schema"}
+        conninfo = make_conninfo(**{name: fields[key] for name, key in names.items() if fields.get(key)})
+    else:
+        conninfo = urlsplit(value)._replace(scheme="postgresql").geturl()
+    options = "-c timezone=UTC -c default_transaction_read_only=on"
+    return psycopg.connect(conninfo, options=options, connect_timeout=10)
+
+
+def reported_orders(connection: psycopg.Connection[TupleRow]) -> dict[str, str | None]:
+    """Amazon order id -> Commerce order number, of every order in reporting.recent_orders; empty before migration."""
+    if connection.execute("select to_regclass('reporting.recent_orders')").fetchone() == (None,):
+        return {}
+    return dict(connection.execute("select amazon_order_id, commerce_order_number from reporting.recent_orders"))
+
+
+def shop_orders(connection: str) -> list[ShopOrder]:
+    """Every order that the sandbox's shop holds. `connection`: the Airflow connection `commerce_api` as JSON.
+
+    Raises httpx.HTTPError.
+    """
+    fields = json.loads(connection)
+    headers = {"Authorization": f"Bearer {fields['extra']['access_token']}"}
+    found: list[ShopOrder] = []
+    with httpx.Client(base_url=fields["host"], headers=headers, timeout=30, trust_env=False) as client:
+        page, total = 1, 1
+        # By the total, as the shop repeats its last page for ever.
+        while (page - 1) * _PAGE < total:
+            parameters: dict[str, str | int] = {
+                "searchCriteria[pageSize]": _PAGE,
+                "searchCriteria[currentPage]": page,
+                "searchCriteria[sortOrders][0][field]": "entity_id",
+                "searchCriteria[sortOrders][0][direction]": "ASC",
+            }
+            answer = client.get("/rest/V1/orders", params=parameters)
+            answer.raise_for_status()
+            content = answer.json()
+            total = content["total_count"]
+            found += [ShopOrder(item.get("ext_order_id") or "", item["increment_id"]) for item in content["items"]]
+            page += 1
+    return found
+
+
+def broken_promises(
+    before: Mapping[str, str | None], after: Mapping[str, str | None], shop: Sequence[ShopOrder]
+) -> list[str]:
+    """What is wrong, in sentences; empty if nothing is. `before` and `after` as `reported_orders` gives them."""
+    problems = []
+    in_shop = Counter(order.amazon_order_id for order in shop)
+    for amazon_order_id, count in sorted(in_shop.items()):
+        if count > 1:
+            problems.append(f"Amazon order {amazon_order_id} has {count} orders in the shop.")
+    numbers = {order.amazon_order_id: order.number for order in shop}
+    for amazon_order_id, number in sorted(numbers.items()):
+        if amazon_order_id not in after:
+            problems.append(f"The shop has an order for Amazon order {amazon_order_id}, which is not in Recent Orders.")
+        elif after[amazon_order_id] != number:
+            problems.append(f"Recent Orders says {after[amazon_order_id]} for {amazon_order_id}, the shop {number}.")
+    problems += [
+        f"Recent Orders says that Amazon order {amazon_order_id} has order {number} in the shop; it has none."
+        for amazon_order_id, number in sorted(after.items())
+        if number is not None and amazon_order_id not in numbers
+    ]
+    for amazon_order_id in sorted(before.keys() - after.keys()):
+        problems.append(f"Amazon order {amazon_order_id} was in Recent Orders before and is not any more.")
+    for amazon_order_id, earlier in sorted(before.items()):
+        if earlier is not None and after.get(amazon_order_id, earlier) != earlier:
+            problems.append(f"Amazon order {amazon_order_id} had order {earlier}, now {after[amazon_order_id]}.")
+    if not after:
+        problems.append("Recent Orders is empty.")
+    return problems
+
+
+def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connection[TupleRow]) -> str:
+    """Recent Orders, the blocked orders, what was shipped back, and the number of orders in each status, as text.
+
+    `connection` reads the schema reporting, `shipments` ops.
+    """
+    orders = connection.execute(
+        "select to_char(purchased_at, 'YYYY-MM-DD HH24:MI'), coalesce(commerce_order_number, amazon_order_id),"
+        " store_name, status, grand_total_amount, currency_code, order_notes"
+        " from reporting.recent_orders order by purchased_at desc, amazon_order_id desc"
+    ).fetchall()
+    blocked = connection.execute(
+        "select store_name, amazon_order_id, blocker_code, coalesce(catalog_sku, seller_sku, ''), message, remedy"
+        " from reporting.blocked_orders order by store_name, amazon_order_id, blocker_code"
+    ).fetchall()
+    packages = shipments.execute(
+        "select amazon_order_id, package_reference_id, carrier_code, tracking_number, state"
+        " from ops.shipment_outbox order by planned_at, amazon_order_id, package_reference_id"
+    ).fetchall()
+    counts = Counter(row[3] for row in orders)
+    return "\n".join(
+        [
+            _heading("Recent orders"),
+            *table(
+                ["Purchase date (UTC)", "Order", "Store", "Status", "Grand total", "Order notes"],
+                [(*row[:4], money(row[4], row[5]), row[6]) for row in orders],
+                widths={5: 90},
+            ),
+            _heading("Orders that wait for somebody"),
+            *table(["Store", "Amazon order", "Reason", "SKU", "What is wrong", "What to do"], blocked, {4: 60, 5: 70}),
+            _heading("Shipped back to Amazon"),
+            *table(["Amazon order", "Package", "Carrier", "Tracking number", "State"], packages),
+            _heading("Orders in each status"),
+            *table(["Status", "Orders"], counts.most_common()),
+        ]
+    )
+
+
+def money(amount: Decimal | None, currency: str | None) -> str:
+    """An amount with its currency as the database keeps it; a dash while Amazon gives none."""
+    return "-" if amount is None else f"{amount:,f} {currency}"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], widths: Mapping[int, int] | None = None) -> list[str]:
+    """Lines of a text table. `widths`: the most characters that a column may take, by its number."""
+    cells = [[_shortened(str(value), (widths or {}).get(n)) for n, value in enumerate(row)] for row in rows]
+    if not cells:
+        return ["(none)"]
+    sizes = [max(len(row[n]) for row in [list(headings), *cells]) for n in range(len(headings))]
+    lines = [list(headings), ["-" * size for size in sizes], *cells]
+    return ["  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True)).rstrip() for line in lines]
+
+
+def _shortened(text: str, width: int | None) -> str:
+    return text if width is None or len(text) <= width else text[: width - 1] + "…"
+
+
+def _heading(text: str) -> str:
+    return f"\n{text}\n{'=' * len(text)}"

@@ -1,0 +1,31 @@
+"""The sandbox's clock: real time plus an offset that tests and the demo move."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+
+class SandboxClock:
+    """A clock that runs at the speed of real time and can be moved forward, never back."""
+
+    def __init__(self, offset: timedelta = timedelta()) -> None:
+        self._offset = offset
+        self._lock = threading.Lock()
+
+    @property
+    def offset(self) -> timedelta:
+        """How far this clock is ahead of real time."""
+        return self._offset
+
+    def now(self) -> datetime:
+        """The sandbox's time, UTC."""
+        return datetime.now(UTC) + self._offset
+
+    def advance(self, step: timedelta) -> datetime:
+        """Move the clock forward and return the new time. Raises ValueError for a step into the past."""
+        if step < timedelta():
+            raise ValueError(f"the sandbox clock cannot go back ({step})")
+        with self._lock:
+            self._offset += step
+        return self.now()

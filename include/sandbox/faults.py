@@ -1,0 +1,173 @@
+"""Scripted faults: what real networks and gateways do to a request, on demand and counted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+FaultKind = Literal[
+    "throttle",  # 429, nothing done
+    "html_500",  # 500 with an HTML page, as a gateway sends it; nothing done
+    "empty_500",  # 500 without a body; nothing done
+    "html_503",  # 503 with an HTML page, as a shop in maintenance sends it; nothing done
+    "slow",  # the work is done, the answer comes after `seconds`
+    "lost_reply",  # the work is done, the connection closes without a byte
+    "dropped",  # the connection closes before any work
+    "expired_token",  # 403 as Amazon says it of an expired access token (Commerce: 401); nothing done
+    "broken_json",  # the work is done, the answer is cut in the middle of its JSON
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One scripted fault: after `skip` requests of `operation`, the next `times` requests meet it."""
+
+    operation: str
+    kind: FaultKind
+    times: int = 1
+    skip: int = 0
+    seconds: float = 0.0
+    retry_after: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(FaultKind):
+            raise ValueError(f"unknown fault kind {self.kind!r}; known: {', '.join(get_args(FaultKind))}")
+
+
+@dataclass
+class _Pending:
+    fault: Fault
+    skips: int
+    times: int
+
+
+class FaultScript:
+    """The faults that are still to come, and how often each operation was called."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending: list[_Pending] = []
+        self.calls: Counter[str] = Counter()
+
+    def add(self, fault: Fault) -> None:
+        """Script a fault; faults of one operation are met in the order they were added."""
+        with self._lock:
+            self._pending.append(_Pending(fault, fault.skip, fault.times))
+
+    def clear(self) -> None:
+        """Forget all faults that have not been met."""
+        with self._lock:
+            self._pending.clear()
+
+    def pending(self) -> list[dict[str, Any]]:
+        """The faults still to come, as plain dicts with the `times` that are left."""
+        with self._lock:
+            return [asdict(entry.fault) | {"skip": entry.skips, "times": entry.times} for entry in self._pending]
+
+    def take(self, operation: str) -> Fault | None:
+        """Count one call of `operation` and return the fault that it meets, if any."""
+        with self._lock:
+            self.calls[operation] += 1
+            for entry in self._pending:
+                if entry.fault.operation not in (operation, "*"):
+                    continue
+                if entry.skips:
+                    entry.skips -= 1
+                    return None
+                entry.times -= 1
+                if entry.times == 0:
+                    self._pending.remove(entry)
+                return entry.fault
+        return None
+
+
+class FaultMiddleware:
+    """ASGI middleware that lets requests meet their scripted faults; outermost, directly under uvicorn.
+
+    `operation_of(method, path)` names the request's operation, or None for one that never fails.
+    `throttled` and `unauthorized` give the (status, JSON body) with which this system refuses; `own_headers` are the
+    headers that the system itself, not a gateway in front of it, puts on these answers.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        script: FaultScript,
+        operation_of: Callable[[str, str], str | None],
+        throttled: tuple[int, bytes],
+        unauthorized: tuple[int, bytes],
+        own_headers: Callable[[], Headers] = list,
+    ) -> None:
+        self.app = app
+        self.script = script
+        self.operation_of = operation_of
+        self.throttled = throttled
+        self.unauthorized = unauthorized
+        self.own_headers = own_headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operation = self.operation_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        fault = self.script.take(operation) if operation else None
+        if fault is None:
+            await self.app(scope, receive, send)
+            return
+        match fault.kind:
+            case "throttle":
+                extra = [(b"retry-after", str(fault.retry_after).encode())] if fault.retry_after is not None else []
+                await _answer(send, *self.throttled, headers=self.own_headers() + extra)
+            case "expired_token":
+                await _answer(send, *self.unauthorized, headers=self.own_headers())
+            case "html_500":
+                await _answer(send, 500, b"<html><body><h1>500 Internal Server Error</h1></body></html>", html=True)
+            case "html_503":
+                await _answer(send, 503, b"<html><body><h1>Down for maintenance</h1></body></html>", html=True)
+            case "empty_500":
+                await _answer(send, 500, b"")
+            case "dropped":
+                await _hang_up(send)
+            case "slow":
+                messages = await self._work(scope, receive)
+                await asyncio.sleep(fault.seconds)
+                for message in messages:
+                    await send(message)
+            case "lost_reply":
+                await self._work(scope, receive)
+                await _hang_up(send)
+            case "broken_json":
+                body = b"".join(m.get("body", b"") for m in await self._work(scope, receive))
+                await _answer(send, 200, body[: len(body) // 2] or b"{")
+
+    async def _work(self, scope: Scope, receive: Receive) -> list[Message]:
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, keep)
+        return messages
+
+
+async def _answer(
+    send: Send, status: int, body: bytes, *, html: bool = False, headers: Headers | None = None
+) -> None:
+    kind = b"text/html" if html else b"application/json"
+    all_headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *(headers or [])]
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _hang_up(send: Send) -> None:
+    """Close the connection without an answer. uvicorn's `send` is a method of the object that holds the transport."""
+    send.__self__.transport.abort()  # type: ignore[attr-defined]
+    await asyncio.sleep(0.05)  # lets uvicorn notice that the client is gone, so that it does not answer 500

@@ -1,0 +1,121 @@
+"""What a scenario hands to the two sandbox servers: plain data, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AmazonApplication:
+    """One application authorised by one seller: the credentials of one account."""
+
+    client_id: str
+    client_secret: str
+    refresh_token: str
+    seller_id: str
+    region: str  # na | eu | fe
+    marketplace_ids: tuple[str, ...]
+    has_pii_role: bool = True
+
+
+@dataclass(frozen=True)
+class AmazonChange:
+    """A change of an order at a moment of the sandbox clock: `patch` is merged deeply into the order.
+
+    A list in `patch` replaces the order's list, except `orderItems`, whose entries are merged by `orderItemId`.
+    """
+
+    at: datetime
+    patch: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AmazonOrderSeed:
+    """One Amazon order: the full order document (all includedData) as of its creation, and what happens to it later.
+
+    It exists from `order["createdTime"]` on. Each change sets `lastUpdatedTime` to its `at`.
+    """
+
+    seller_id: str
+    order: dict[str, Any]
+    changes: tuple[AmazonChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class Website:
+    website_id: int
+    code: str
+    stock_id: int
+
+
+@dataclass(frozen=True)
+class StoreView:
+    store_id: int
+    code: str
+    name: str
+    website_id: int
+    base_currency: str
+
+
+@dataclass
+class Product:
+    product_id: int
+    sku: str
+    name: str
+    price: Decimal
+    website_ids: tuple[int, ...]
+    status: int = 1  # 1 enabled, 2 disabled
+    disabled_in: tuple[str, ...] = ()  # store view codes where it is disabled
+    type_id: str = "simple"
+    weight: Decimal = Decimal(1)
+    quantities: dict[int, Decimal] = field(default_factory=dict)  # stock_id -> quantity on hand
+    manage_stock: bool = True
+    backorders: bool = False
+
+
+@dataclass(frozen=True)
+class CatalogChange:
+    """A change of the catalog at a moment of the sandbox clock: how the scenario solves a blocker."""
+
+    at: datetime
+    sku: str
+    status: int | None = None
+    quantities: dict[int, Decimal] | None = None
+    create: Product | None = None
+
+
+@dataclass(frozen=True)
+class WarehouseAction:
+    """The merchant ships (part of) an Amazon order in Commerce, once its Commerce order exists and `at` has come."""
+
+    at: datetime
+    amazon_order_id: str
+    tracks: tuple[tuple[str, str, str], ...]  # (carrier_code, title, track_number)
+    quantities: dict[str, Decimal] | None = None  # amazon item id -> quantity; None ships all that is left
+
+
+@dataclass(frozen=True)
+class CommerceSeed:
+    """A shop: its credentials, websites, store views, catalog, and what its people do."""
+
+    consumer_key: str
+    consumer_secret: str
+    access_token: str
+    access_token_secret: str
+    websites: tuple[Website, ...]
+    store_views: tuple[StoreView, ...]
+    products: tuple[Product, ...]
+    catalog_changes: tuple[CatalogChange, ...] = ()
+    warehouse: tuple[WarehouseAction, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything that the two servers need to play one story."""
+
+    applications: tuple[AmazonApplication, ...]
+    orders: tuple[AmazonOrderSeed, ...]
+    commerce: CommerceSeed

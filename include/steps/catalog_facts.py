@@ -1,0 +1,144 @@
+"""What the shops say about the products of the orders in question: catalog, store view, and stock allocated in turn."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from include.adapters.commerce_client import CommerceClient
+from include.adapters.commerce_documents import CatalogProduct, StoreView
+from include.domain.errors import MisconfiguredError, RefusedError, UnavailableError
+from include.domain.orders import Decision, Order, OrderLine
+from include.domain.stock import LineDemand, allocate
+from include.domain.stores import Store
+
+log = logging.getLogger(__name__)
+
+Commerce = Callable[[str], CommerceClient]
+StockKey = tuple[str, int]  # Airflow connection of the shop, stock id
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An order that may be created, its store, and why."""
+
+    order: Order
+    store: Store
+    decision: Decision
+
+
+@dataclass
+class CatalogFacts:
+    """The shops' answers. A shop that did not answer is in `failures`; its candidates are not among `checked`."""
+
+    checked: list[Candidate] = field(default_factory=list)
+    failures: dict[str, Exception] = field(default_factory=dict)  # by Airflow connection
+    views: dict[str, StoreView] = field(default_factory=dict)  # by store name
+    products: dict[tuple[str, str], dict[str, CatalogProduct]] = field(default_factory=dict)  # by connection and view
+    free: dict[tuple[StockKey, str], Decimal | None] = field(default_factory=dict)  # by stock and SKU, casefolded
+    available: dict[tuple[str, str], Decimal | None] = field(default_factory=dict)  # by order and item
+
+    def product(self, store: Store, seller_sku: str) -> CatalogProduct | None:
+        """The product that `store` sells under Amazon's `seller_sku`; None if the catalog lacks it."""
+        found = self.products[store.commerce_connection, store.commerce_store_view]
+        return found.get(store.catalog_sku(seller_sku))
+
+    def stock_key(self, store: Store) -> StockKey:
+        """The stock that `store` sells from; id 0 where the shop has no inventory management by stocks."""
+        return store.commerce_connection, self.views[store.name].stock_id or 0
+
+
+def store_view(client: CommerceClient, store: Store) -> StoreView:
+    """The store view that `store` is bound to. Raises MisconfiguredError if the shop has none of that code."""
+    views = client.store_views()
+    if store.commerce_store_view not in views:
+        raise MisconfiguredError(
+            f"Store {store.name}: the shop behind {store.commerce_connection} has no store view "
+            f"{store.commerce_store_view!r}. Resolution: use one of {', '.join(sorted(views))} in stores.yaml."
+        )
+    return views[store.commerce_store_view]
+
+
+def ask_shops(
+    candidates: Sequence[Candidate], commerce: Commerce, promised: Sequence[tuple[Store, str, Decimal]]
+) -> CatalogFacts:
+    """Ask each shop once about all products of its candidates and allocate stock, oldest purchase first.
+
+    `promised` are (store, seller SKU, units) of orders that Commerce has and that have not left the warehouse: Commerce
+    reserves nothing for orders made over its API, so they count as taken here.
+    """
+    facts = CatalogFacts()
+    by_shop: dict[str, dict[Store, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
+    for candidate in candidates:
+        by_shop[candidate.store.commerce_connection][candidate.store].append(candidate)
+    for connection, stores in by_shop.items():
+        try:
+            client = commerce(connection)
+            for store, entries in stores.items():
+                facts.views[store.name] = store_view(client, store)
+                skus = {store.catalog_sku(line.seller_sku) for entry in entries for line in entry.order.lines}
+                found = facts.products.setdefault((connection, store.commerce_store_view), {})
+                found.update(client.products(store.commerce_store_view, skus))
+            checked = [entry for entries in stores.values() for entry in entries]
+            _ask_for_stock(client, checked, facts, promised)
+        except (UnavailableError, MisconfiguredError) as error:
+            log.warning("validate_orders: %s: %s", connection, error)
+            facts.failures[connection] = error
+        else:
+            facts.checked += checked
+    facts.available = allocate([_demand(entry, line, facts) for entry in facts.checked for line in entry.order.lines], facts.free)
+    return facts
+
+
+def _is_stock_asked(candidate: Candidate, facts: CatalogFacts) -> bool:
+    return candidate.decision.is_stock_required and facts.views[candidate.store.name].stock_id is not None
+
+
+def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> LineDemand:
+    product = facts.product(candidate.store, line.seller_sku)
+    return LineDemand(
+        amazon_order_id=candidate.order.amazon_order_id,
+        amazon_item_id=line.amazon_item_id,
+        purchased_at=candidate.order.purchased_at,
+        catalog_sku=product.sku if product else candidate.store.catalog_sku(line.seller_sku),
+        stock_key=facts.stock_key(candidate.store),
+        qty=line.ordered_qty,
+        is_stock_required=product is not None and _is_stock_asked(candidate, facts),
+        is_held=product is None or not product.is_enabled,
+    )
+
+
+def _ask_for_stock(
+    client: CommerceClient,
+    candidates: Sequence[Candidate],
+    facts: CatalogFacts,
+    promised: Sequence[tuple[Store, str, Decimal]],
+) -> None:
+    """Fill `facts.free` for one shop: None where all that is wanted can be sold, else the quantity that is left."""
+    wanted: dict[StockKey, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for candidate in candidates:
+        for line in candidate.order.lines:
+            product = facts.product(candidate.store, line.seller_sku)
+            if product is not None and _is_stock_asked(candidate, facts):
+                wanted[facts.stock_key(candidate.store)][product.sku] += line.ordered_qty
+    taken: dict[tuple[StockKey, str], Decimal] = defaultdict(Decimal)
+    for store, seller_sku, qty in promised:
+        if store.name in facts.views:
+            taken[facts.stock_key(store), store.catalog_sku(seller_sku).casefold()] += qty
+    for stock_key, skus in wanted.items():
+        needed = {sku: qty + taken[stock_key, sku.casefold()] for sku, qty in skus.items()}
+        for sku, is_enough in client.salable(stock_key[1], needed).items():
+            key = (stock_key, sku.casefold())
+            facts.free[key] = None if is_enough else max(_salable_quantity(client, sku, stock_key[1]) - taken[key], Decimal(0))
+
+
+def _salable_quantity(client: CommerceClient, sku: str, stock_id: int) -> Decimal:
+    """What the stock can sell; nothing where the product is not assigned to the stock."""
+    try:
+        return client.salable_quantity(sku, stock_id)
+    except RefusedError as error:
+        log.info("validate_orders: stock %d knows no quantity of %s (%s)", stock_id, sku, error.code)
+        return Decimal(0)

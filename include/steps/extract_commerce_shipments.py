@@ -1,0 +1,63 @@
+"""Fetches the shipments of every linked order that is not finished on Amazon, and lands them in raw.commerce_shipments."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
+
+import simplejson
+from sqlalchemy import Engine
+
+from include.adapters.amazon_mapping import sha256_of
+from include.adapters.commerce_client import CommerceClient
+from include.database.statements import load_statements
+from include.domain.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+
+def run(engine: Engine, commerce: Callable[[str], CommerceClient], *, now: datetime, dag_run_id: str) -> dict[str, int]:
+    """Land every shipment version of the open orders. Returns counts: orders, shipments, new_versions.
+
+    Asked by order id, not by time: a track that is added later moves no time stamp in Commerce. `commerce` gives the
+    client of a Commerce connection; a shop that does not answer holds its own shipments only, and then the step fails
+    with that shop's error after the others have landed.
+    """
+    statements = load_statements(__file__)
+    counts = {"orders": 0, "shipments": 0, "new_versions": 0}
+    by_shop: dict[str, dict[str, str]] = defaultdict(dict)
+    with engine.connect() as connection:
+        for row in connection.execute(statements["open_orders"]):
+            by_shop[row.commerce_connection][row.commerce_order_id] = row.amazon_order_id
+    failure: UnavailableError | None = None
+    for shop, orders in by_shop.items():
+        try:
+            shipments = commerce(shop).shipments(list(orders))
+        except UnavailableError as error:
+            log.warning("extract_commerce_shipments: %s: %s", shop, error)
+            failure = error
+            continue
+        rows = [
+            {
+                "commerce_connection": shop,
+                "commerce_shipment_id": str(shipment["entity_id"]),
+                "payload_sha256": sha256_of(shipment),
+                "commerce_order_id": str(shipment["order_id"]),
+                "amazon_order_id": orders[str(shipment["order_id"])],
+                "payload": simplejson.dumps(shipment, use_decimal=True),
+                "now": now,
+                "dag_run_id": dag_run_id,
+            }
+            for shipment in shipments
+        ]
+        with engine.begin() as connection:
+            for values in rows:
+                counts["new_versions"] += connection.execute(statements["insert_shipment"], values).rowcount
+        counts["orders"] += len(orders)
+        counts["shipments"] += len(rows)
+    log.info("extract_commerce_shipments: %s", " ".join(f"{name}={count}" for name, count in counts.items()))
+    if failure is not None:
+        raise failure
+    return counts

@@ -1,0 +1,36 @@
+"""Turns the landed pages into core.orders, core.order_items and the history of Amazon's status; set-based SQL."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from sqlalchemy import Engine, text
+
+from include.database.statements import load_statements
+
+log = logging.getLogger(__name__)
+
+
+def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
+    """Stage every page that has landed and is not staged yet, in one transaction. Returns counts: pages, versions, orders.
+
+    The newest version of an order wins, whichever page brought it; older ones only add to the history. Only writer of
+    core.order_items and of Amazon's facts in core.orders.
+    """
+    statements = load_statements(__file__)
+    keys = {"now": now, "dag_run_id": dag_run_id}
+    with engine.begin() as connection:
+        connection.execute(statements["lock"])
+        pages = connection.execute(statements["claim_pages"]).rowcount
+        counts = {"pages": pages, "versions": 0, "orders": 0}
+        if pages:
+            counts["versions"] = connection.execute(statements["collect_versions"]).rowcount
+            connection.execute(text("analyze versions"))
+            for name in ("collect_status_changes", "collect_newest", "collect_items"):
+                connection.execute(statements[name])
+            counts["orders"] = connection.execute(statements["collect_changed_orders"]).rowcount
+            for name in ("write_orders", "write_items", "drop_items_that_left", "write_status_changes", "finish_pages"):
+                connection.execute(statements[name], keys)
+    log.info("stage_amazon_orders: %s", " ".join(f"{name}={count}" for name, count in counts.items()))
+    return counts

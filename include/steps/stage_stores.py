@@ -1,0 +1,58 @@
+"""Reads stores.yaml, keeps core.stores in step with it, and returns the accounts that the next steps are mapped over."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from include.database.statements import load_statements
+from include.domain.marketplaces import MARKETPLACES
+from include.domain.stores import Stores
+
+log = logging.getLogger(__name__)
+
+
+def run(engine: Engine, stores: Stores, admin_urls: Mapping[str, str | None], *, now: datetime) -> list[str]:
+    """Write the connected stores and return the account names, in the file's order.
+
+    `admin_urls` maps each Commerce connection to the base address of its admin pages. `now` (UTC) becomes the
+    `connected_at` of a store seen for the first time; it never changes afterwards. A store whose settings changed
+    has its left-out orders judged anew. Only writer of core.stores.
+    """
+    statements = load_statements(__file__)
+    rows = []
+    for account in stores.accounts:
+        for store in account.stores:
+            marketplace = MARKETPLACES[store.marketplace_id]
+            rows.append(
+                {
+                    "store_name": store.name,
+                    "account_name": account.name,
+                    "seller_id": account.seller_id,
+                    "region": account.region,
+                    "marketplace_id": store.marketplace_id,
+                    "commerce_connection": store.commerce_connection,
+                    "commerce_store_view": store.commerce_store_view,
+                    "currency_code": marketplace.currency_code,
+                    "seller_central_host": marketplace.seller_central_host,
+                    "commerce_admin_url": admin_urls.get(store.commerce_connection),
+                    "is_import_enabled": store.orders.is_import_enabled,
+                    "import_since": store.orders.import_since,
+                    "settings_sha256": hashlib.sha256(repr(asdict(store)).encode()).hexdigest(),
+                    "now": now,
+                }
+            )
+    with engine.begin() as connection:
+        connection.execute(statements["lock"])
+        connection.execute(statements["judge_left_out_orders_anew"], rows)
+        connection.execute(statements["free_names"], rows)
+        connection.execute(statements["upsert_stores"], rows)
+        connection.execute(statements["adopt_orders"])
+        connection.execute(statements["disconnect_others"], {"store_names": [row["store_name"] for row in rows]})
+    log.info("stage_stores: accounts=%d stores=%d", len(stores.accounts), len(rows))
+    return [account.name for account in stores.accounts]

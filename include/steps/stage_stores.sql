@@ -1,0 +1,62 @@
+-- name: lock
+select pg_advisory_xact_lock(hashtext('stage_stores'));
+
+-- name: judge_left_out_orders_anew
+update core.orders as orders
+set pipeline_state = 'new'
+from core.stores as stores
+where
+    stores.account_name = :account_name
+    and stores.marketplace_id = :marketplace_id
+    and stores.settings_sha256 <> :settings_sha256
+    and orders.store_name = stores.store_name
+    and orders.pipeline_state in ('not_imported', 'waiting');
+
+-- name: free_names
+-- Two stores may swap their names in one edit; a name that moves is parked so that the upsert finds it free.
+update core.stores
+set store_name = store_name || ' (' || account_name || ' ' || marketplace_id || ')'
+where store_name = :store_name and (account_name, marketplace_id) <> (:account_name, :marketplace_id);
+
+-- name: upsert_stores
+insert into core.stores (
+    store_name, account_name, seller_id, region, marketplace_id, commerce_connection, commerce_store_view,
+    currency_code, seller_central_host, commerce_admin_url, is_import_enabled, is_connected, connected_at,
+    import_since, settings_sha256
+)
+values (
+    :store_name, :account_name, :seller_id, :region, :marketplace_id, :commerce_connection, :commerce_store_view,
+    :currency_code, :seller_central_host, :commerce_admin_url, :is_import_enabled, true, :now,
+    coalesce(cast(:import_since as timestamptz), :now), :settings_sha256
+)
+on conflict (account_name, marketplace_id) do update
+    set
+        store_name = excluded.store_name,
+        seller_id = excluded.seller_id,
+        region = excluded.region,
+        commerce_connection = excluded.commerce_connection,
+        commerce_store_view = excluded.commerce_store_view,
+        currency_code = excluded.currency_code,
+        seller_central_host = excluded.seller_central_host,
+        commerce_admin_url = excluded.commerce_admin_url,
+        is_import_enabled = excluded.is_import_enabled,
+        is_connected = true,
+        import_since = coalesce(cast(:import_since as timestamptz), stores.connected_at),
+        settings_sha256 = excluded.settings_sha256;
+
+-- name: disconnect_others
+update core.stores
+set is_connected = false
+where is_connected and not store_name = any(cast(:store_names as text[]));
+
+-- name: adopt_orders
+-- Orders that came before their marketplace was connected.
+update core.orders as orders
+set store_name = stores.store_name, pipeline_state = 'new'
+from core.stores as stores
+where
+    orders.store_name is null
+    and stores.is_connected
+    and orders.account_name = stores.account_name
+    and orders.marketplace_id = stores.marketplace_id
+    and orders.pipeline_state in ('not_imported', 'waiting', 'new');

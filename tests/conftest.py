@@ -1,0 +1,92 @@
+"""Fixtures: one embedded PostgreSQL per session, a freshly migrated database per test, and the sandbox servers."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from include.database.engine import make_engine
+from include.database.migrate import migrate
+from include.local import postgres
+
+if TYPE_CHECKING:
+    from include.sandbox.servers import Sandbox
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.ServerAddress]:
+    """An embedded PostgreSQL without durability, removed at the end of the session."""
+    folder = Path(tempfile.mkdtemp(prefix="orders-tests-"))
+    folder.chmod(0o755)  # as root the server runs as another user, who must get through
+    data = folder / "postgres"
+    yield postgres.start(data, durable=False)
+    postgres.remove(data)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _url(server: postgres.ServerAddress, database: str, user: str = postgres.SUPERUSER) -> URL:
+    return URL.create(
+        "postgresql+psycopg", username=user, database=database, query={"host": str(server.socket_dir)}
+    )
+
+
+def _admin(server: postgres.ServerAddress) -> Engine:
+    return create_engine(_url(server, "postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+
+@pytest.fixture(scope="session")
+def template(server: postgres.ServerAddress) -> str:
+    """A migrated database that the tests' databases are copied from."""
+    with _admin(server).connect() as connection:
+        connection.execute(text("create database template_orders"))
+    engine = make_engine(_url(server, "template_orders"), application_name="tests")
+    migrate(engine)
+    return "template_orders"
+
+
+@pytest.fixture
+def database_url(server: postgres.ServerAddress, template: str) -> Iterator[URL]:
+    """The address (as superuser) of a migrated database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    admin = _admin(server)
+    with admin.connect() as connection:
+        connection.execute(text(f"create database {name} template {template}"))
+    yield _url(server, name)
+    with admin.connect() as connection:
+        connection.execute(text(f"drop database {name} with (force)"))
+
+
+@pytest.fixture
+def engine(database_url: URL) -> Engine:
+    """An engine on the test's own database, as the DAGs' role."""
+    return make_engine(database_url.set(username="orders_rw"), application_name="tests")
+
+
+@pytest.fixture
+def admin_engine(database_url: URL) -> Engine:
+    """An engine on the test's own database, as superuser."""
+    return make_engine(database_url, application_name="tests")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Both sandbox servers with the full scenario, begun now."""
+    from include.sandbox.scenario import build
+    from include.sandbox.servers import Sandbox
+
+    with Sandbox(build(datetime.now(UTC))) as running:
+        yield running

@@ -1,0 +1,92 @@
+"""The sandbox as a whole: it starts, stops, and goes on with its story."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from include.sandbox.scenario import EUROPE, build
+from include.sandbox.scenario_orders import DE, order_id
+from include.sandbox.servers import Sandbox
+from tests.integration.amazon_calls import SEARCH, SINCE, client_of, confirm, read, shipment, token_request
+
+_GOOD = shipment("de-discounted", DE.marketplace_id)
+
+
+def test_state_when_the_sandbox_is_restarted(tmp_path: Path) -> None:
+    with Sandbox(build, state_dir=tmp_path) as first, client_of(first, EUROPE) as client:
+        httpx.post(f"{first.amazon_url}/sandbox/clock", json={"advance_seconds": 300})
+        page = client.get(f"{SEARCH}?{SINCE}&maxResultsPerPage=2").json()
+        assert confirm(client, "de-discounted", _GOOD).status_code == 204
+        token, before, started_at = client.headers["x-amz-access-token"], first.clock.now(), first.started_at
+    with Sandbox(build, state_dir=tmp_path) as second:
+        assert second.started_at == started_at
+        assert second.clock.now() >= before
+        assert [body["orderId"] for body in second.amazon.confirmations] == [order_id("de-discounted")]
+        headers = {"x-amz-access-token": token}
+        with httpx.Client(base_url=second.amazon_url, headers=headers) as client:
+            rest = quote(page["pagination"]["nextToken"], safe="")
+            assert client.get(f"{SEARCH}?{SINCE}&paginationToken={rest}").json()["orders"]
+            assert read(client, "de-pending-then-paid")["fulfillment"]["fulfillmentStatus"] == "PENDING"
+            second.clock.advance(timedelta(minutes=15))
+            assert read(client, "de-discounted")["packages"][0]["packageReferenceId"] == "1"
+            assert read(client, "de-pending-then-paid")["fulfillment"]["fulfillmentStatus"] == "UNSHIPPED"
+
+
+def _start(state_dir: Path, ports: tuple[int, int]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "include.sandbox", "--state-dir", str(state_dir)]
+    command += ["--amazon-port", str(ports[0]), "--commerce-port", str(ports[1])]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+
+
+def _addresses(process: subprocess.Popen[str]) -> list[str]:
+    assert process.stdout is not None
+    return [process.stdout.readline().split()[-1] for _ in range(2)]
+
+
+def test_process_when_killed_and_started_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = (one.getsockname()[1], two.getsockname()[1])
+    process = _start(tmp_path, ports)
+    try:
+        amazon, commerce = _addresses(process)
+        assert amazon == f"http://127.0.0.1:{ports[0]}"
+        granted = httpx.post(f"{amazon}/auth/o2/token", data=token_request(EUROPE)).json()
+        headers = {"x-amz-access-token": granted["access_token"]}
+        with httpx.Client(base_url=amazon, headers=headers) as client:
+            assert confirm(client, "de-discounted", _GOOD).status_code == 204
+        process.kill()
+        process.wait(10)
+
+        process = _start(tmp_path, ports)
+        amazon, commerce = _addresses(process)
+        assert httpx.get(f"{commerce}/sandbox/health").json() == {"status": "ok"}
+        httpx.post(f"{commerce}/sandbox/clock", json={"advance_seconds": 180})
+        with httpx.Client(base_url=amazon, headers=headers) as client:
+            assert read(client, "de-discounted")["packages"][0]["trackingNumber"] == "00340000000000000001"
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def test_sandbox_when_it_starts_and_stops() -> None:
+    started = time.monotonic()
+    with Sandbox(build) as sandbox:
+        assert time.monotonic() - started < 1
+        url = sandbox.amazon_url
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/sandbox/health")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        Sandbox(build, amazon_port=taken.getsockname()[1]).__enter__()

@@ -1,0 +1,474 @@
+"""Splitting orders by allow-list, merging contacts, and our requests to Amazon against Amazon's models."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.adapters.amazon_contract import contract
+from include.adapters.amazon_mapping import (
+    CARRIERS,
+    amazon_time,
+    canonical_json,
+    carrier_for,
+    merge_contact,
+    search_query,
+    sha256_of,
+    shipment_confirmation,
+    split_order,
+)
+from include.domain.errors import MalformedOrderError, MisconfiguredError, RefusedError
+
+MODELS = Path(__file__).parents[3] / "shared" / "models"
+needs_models = pytest.mark.skipif(
+    not MODELS.is_dir(), reason="../shared/models, Amazon's published models, is not beside the checkout"
+)
+
+# Amazon's own list of personal data (developer-docs.amazon.com/sp-api/docs/access-orders-pii), and more of that kind.
+PERSONAL_PATHS = [
+    "buyer.buyerName",
+    "buyer.buyerEmail",
+    "buyer.buyerCompanyName",
+    "buyer.buyerPurchaseOrderNumber",
+    "recipient.deliveryAddress.name",
+    "recipient.deliveryAddress.companyName",
+    "recipient.deliveryAddress.addressLine1",
+    "recipient.deliveryAddress.addressLine2",
+    "recipient.deliveryAddress.addressLine3",
+    "recipient.deliveryAddress.postalCode",
+    "recipient.deliveryAddress.phone",
+    "recipient.deliveryAddress.extendedFields.streetName",
+    "recipient.deliveryAddress.extendedFields.complement",
+    "recipient.deliveryPreference.addressInstruction",
+    "payment.paymentExecutions[].acquirerId",
+    "payment.paymentExecutions[].authorizationCode",
+    "tax.taxRegistrations[].legalName",
+    "tax.taxRegistrations[].taxRegistrationNumber",
+    "tax.taxRegistrations[].taxRegistrationAddress.addressLine1",
+    "tax.taxRegistrations[].taxRegistrationAttributes[].value",
+    "orderItems[].product.customization.customizedUrl",
+    "orderItems[].product.serialNumbers[]",
+    "orderItems[].cancellation.cancellationRequest.cancelReason",
+    "orderItems[].fulfillment.packing.giftOption.giftMessage",
+    "packages[].shipFromAddress.addressLine1",
+]
+
+
+def leaf_nodes(node: dict[str, Any], path: str = "", personal: bool = False) -> Iterator[tuple[str, bool]]:
+    personal = personal or node.get("x-personal", False)
+    if node["type"] == "object":
+        for name, child in node["properties"].items():
+            yield from leaf_nodes(child, f"{path}.{name}" if path else name, personal)
+    elif node["type"] == "array":
+        yield from leaf_nodes(node["items"], path + "[]", personal)
+    else:
+        yield path, personal
+
+
+def full(node: dict[str, Any], path: str = "", personal: bool = False) -> Any:
+    """An order with every field of the contract; each personal text is a marker that names its path."""
+    personal = personal or node.get("x-personal", False)
+    match node:
+        case {"type": "object"}:
+            return {
+                name: full(child, f"{path}.{name}" if path else name, personal)
+                for name, child in node["properties"].items()
+            }
+        case {"type": "array"}:
+            return [full(node["items"], path + "[]", personal)]
+        case {"type": "integer"}:
+            return 7
+        case {"type": "number"}:
+            return Decimal("1.50")
+    return f"MARKER {path}." if personal else sound_text(node)
+
+
+def sound_text(node: dict[str, Any]) -> str:
+    if "format" in node:
+        return "2026-11-01T10:00:00Z"
+    if "pattern" in node:
+        return next(v for v in ("12.30", "1234567890", "USD", "111-1234567-1234567") if json_matches(node, v))
+    return str(node.get("x-known-values", ["plain"])[0])
+
+
+def json_matches(node: dict[str, Any], value: str) -> bool:
+    return bool(jsonschema.Draft7Validator({"pattern": node["pattern"]}).is_valid(value))
+
+
+def leaves(value: Any, node: dict[str, Any] | None, path: str = "") -> list[tuple[str, str]]:
+    """Every leaf with its path, list positions and ids left out, whether the list is a list or filed by id."""
+    if node is not None and node["type"] == "array" and isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, dict):
+        children = node.get("properties", {}) if node else {}
+        return [leaf for name, part in value.items() for leaf in leaves(part, children.get(name), f"{path}.{name}")]
+    if isinstance(value, list):
+        return [leaf for part in value for leaf in leaves(part, node.get("items") if node else None, path + "[]")]
+    return [(path, repr(value))]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
+UNKNOWN_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+UNKNOWN_NAMES = st.sampled_from(["brandNew", "zzTop", "a b", "someone@example.com", ""])
+
+
+@st.composite
+def values(draw: st.DrawFn, node: dict[str, Any]) -> Any:
+    match node["type"]:
+        case "object":
+            required = node.get("required", [])
+            document = {
+                name: draw(values(child))
+                for name, child in node["properties"].items()
+                if name in required or draw(st.integers(0, 3)) == 0
+            }
+            if draw(st.integers(0, 9)) == 0:
+                document[draw(UNKNOWN_NAMES)] = draw(UNKNOWN_VALUES)
+            return document
+        case "array":
+            return [draw(values(node["items"])) for _ in range(draw(st.integers(node.get("minItems", 0), 2)))]
+        case "integer":
+            return draw(st.integers(0, 1000))
+        case "number":
+            return draw(st.decimals(0, 1000, places=3))
+    if "format" in node or "pattern" in node:
+        return sound_text(node)
+    return draw(TEXTS | st.sampled_from(node.get("x-known-values", ["NEW_CODE"])))
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> dict[str, Any]:
+    document: dict[str, Any] = draw(values(contract()))
+    for number, item in enumerate(document["orderItems"]):
+        item["orderItemId"] = f"item-{number}"
+    return document
+
+
+def drop_some(value: Any, draw: st.DrawFn) -> Any:
+    """The same contact with some of its fields withheld."""
+    if not isinstance(value, dict):
+        return value
+    return {name: drop_some(part, draw) for name, part in value.items() if draw(st.booleans())}
+
+
+@settings(max_examples=150, deadline=None)
+@given(orders())
+def test_split_when_given_any_order_loses_no_leaf(document: dict[str, Any]) -> None:
+    before = copy.deepcopy(document)
+    landed = split_order(document)
+    assert document == before
+    both = leaves(landed.payload, contract()) + leaves(landed.contact, contract())
+    assert sorted(both) == sorted(leaves(document, contract()))
+
+
+@settings(max_examples=100, deadline=None)
+@given(orders())
+def test_split_when_given_any_order_keeps_only_listed_paths(document: dict[str, Any]) -> None:
+    landed = split_order(document)
+    clear = {"." + path for path, is_personal in leaf_nodes(contract()) if not is_personal}
+    assert {path for path, _ in leaves(landed.payload, contract())} <= clear
+
+
+@settings(max_examples=100, deadline=None)
+@given(orders(), st.data())
+def test_merge_when_fields_are_withheld_later(document: dict[str, Any], data: st.DataObject) -> None:
+    contact = split_order(document).contact
+    later = drop_some(contact, data.draw)
+    assert merge_contact(contact, later) == contact
+    assert merge_contact({}, contact) == contact
+    assert merge_contact(contact, {}) == contact
+
+
+def test_split_when_every_field_is_present_puts_markers_in_contact_only() -> None:
+    document = full(contract())
+    landed = split_order(document)
+    assert landed.findings == []
+    personal = [path for path, is_personal in leaf_nodes(contract()) if is_personal]
+    assert set(PERSONAL_PATHS) <= set(personal)
+    contact, clear = canonical_json(landed.contact), canonical_json(landed.payload)
+    texts = [path for path in personal if f"MARKER {path}." in canonical_json(document)]
+    assert len(texts) > 50
+    assert [path for path in texts if f"MARKER {path}." not in contact] == []
+    assert "MARKER" not in clear
+    assert "MARKER" not in repr(landed)
+
+
+def test_split_when_a_list_is_partly_personal_files_it_by_id() -> None:
+    document = full(contract())
+    document["orderItems"].append({"orderItemId": "second", "quantityOrdered": 1})
+    document["orderItems"].append(
+        {
+            "orderItemId": "third",
+            "quantityOrdered": 1,
+            "fulfillment": {"packing": {"giftOption": {"giftMessage": "Hi"}}},
+        }
+    )
+    landed = split_order(document)
+    assert set(landed.contact["orderItems"]) == {"1234567890", "third"}
+    assert landed.contact["orderItems"]["third"] == {"fulfillment": {"packing": {"giftOption": {"giftMessage": "Hi"}}}}
+    assert [item["orderItemId"] for item in landed.payload["orderItems"]] == ["1234567890", "second", "third"]
+    assert landed.payload["orderItems"][2]["fulfillment"] == {"packing": {"giftOption": {}}}
+    assert set(landed.contact["payment"]["paymentExecutions"]) == {"0"}
+
+
+def test_split_when_fields_and_codes_are_unknown() -> None:
+    document = full(contract())
+    document["brandNew"] = "Jane Doe"
+    document["jane.doe@example.com"] = 1
+    document["buyer"]["nickname"] = "Jane"
+    document["orderItems"][0]["product"]["engraving"] = {"text": "For Jane"}
+    document["programs"] = ["PRIME", "MOON_DELIVERY", "MOON_DELIVERY", "Jane Doe"]
+    document["fulfillment"]["fulfillmentStatus"] = "TELEPORTED"
+    document["tax"]["taxRegistrations"][0]["taxRegistrationType"] = "12345678909"
+    landed = split_order(document)
+    assert landed.findings == [
+        "?",
+        "brandNew",
+        "buyer.nickname",
+        "fulfillment.fulfillmentStatus=TELEPORTED",
+        "orderItems[].product.engraving",
+        "programs[]=MOON_DELIVERY",
+    ]
+    assert landed.contact["orderItems"]["1234567890"]["product"]["engraving"] == {"text": "For Jane"}
+    assert landed.payload["fulfillment"]["fulfillmentStatus"] == "TELEPORTED"
+    assert "engraving" not in canonical_json(landed.payload)
+
+
+def test_split_when_the_same_order_comes_in_another_key_order() -> None:
+    document = full(contract())
+    turned = json.loads(canonical_json(document), parse_float=Decimal)
+    assert list(turned) != list(document)
+    assert split_order(turned).payload_sha256 == split_order(document).payload_sha256
+    assert split_order(document).payload_sha256 == sha256_of(split_order(document).payload)
+    document["proceeds"]["grandTotal"]["amount"] = "12.3"
+    assert split_order(turned).payload_sha256 != split_order(document).payload_sha256
+
+
+def test_split_when_only_personal_data_changes_has_the_same_hash() -> None:
+    document = full(contract())
+    before = split_order(document).payload_sha256
+    document["buyer"]["buyerName"] = "Somebody Else"
+    assert split_order(document).payload_sha256 == before
+
+
+def test_split_when_amounts_have_trailing_zeros_keeps_their_text() -> None:
+    document = full(contract())
+    document["proceeds"]["grandTotal"] = {"amount": "0010.100", "currencyCode": "KWD"}
+    landed = split_order(document)
+    assert landed.payload["proceeds"]["grandTotal"]["amount"] == "0010.100"
+    assert '"value":1.50' in canonical_json(landed.payload)
+
+
+def test_split_when_the_year_is_1995() -> None:
+    document = full(contract())
+    document["createdTime"] = document["lastUpdatedTime"] = "1995-01-01T00:00:00Z"
+    assert split_order(document).last_updated_at == datetime(1995, 1, 1, tzinfo=UTC)
+
+
+def test_split_when_known_fields_are_null() -> None:
+    document = full(contract())
+    document["proceeds"] = None
+    document["recipient"]["deliveryAddress"]["phone"] = None
+    document["orderItems"][0]["product"]["title"] = None
+    landed = split_order(document)
+    assert "proceeds" not in landed.payload
+    assert "phone" not in landed.contact["recipient"]["deliveryAddress"]
+    assert "title" not in landed.payload["orderItems"][0]["product"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "finding"),
+    [
+        (["orderItems", 0, "product", "title"], "nul \x00 inside", "orderItems[].product.title: characters or digits"),
+        (["orderItems", 0, "product", "title"], "half \ud83d", "orderItems[].product.title: characters or digits"),
+        (["programs", 0], "\udfff", "programs[]: characters or digits"),
+        (
+            ["orderItems", 0, "measurement", "value"],
+            Decimal("1e-200000"),
+            "orderItems[].measurement.value: characters or digits",
+        ),
+        (["proceeds", "grandTotal", "amount"], "Planted", "proceeds.grandTotal.amount: pattern"),
+        (["lastUpdatedTime"], None, "lastUpdatedTime: required"),
+    ],
+)
+def test_split_when_a_value_cannot_be_kept(path: list[Any], value: Any, finding: str) -> None:
+    document = full(contract())
+    part = document
+    for step in path[:-1]:
+        part = part[step]
+    part[path[-1]] = value
+    with pytest.raises(MalformedOrderError) as caught:
+        split_order(document)
+    assert caught.value.findings == [finding]
+    assert "111-1234567-1234567" in str(caught.value)
+    assert "Planted" not in str(caught.value)
+    assert len(sha256_of(document)) == 64  # a document that is set aside has a hash all the same
+
+
+def test_split_when_two_items_have_one_id() -> None:
+    document = full(contract())
+    document["orderItems"].append(copy.deepcopy(document["orderItems"][0]))
+    with pytest.raises(MalformedOrderError) as caught:
+        split_order(document)
+    assert caught.value.findings == ["orderItems[].orderItemId: unique"]
+
+
+OLD_ADDRESS = {"name": "A B", "addressLine1": "1 Main St", "addressLine2": "Flat 2", "city": "X", "phone": "555"}
+
+
+def test_merge_when_the_address_is_withheld_in_part() -> None:
+    old = {"recipient": {"deliveryAddress": OLD_ADDRESS}, "buyer": {"buyerName": "A B", "buyerEmail": "a@example.com"}}
+    new = {"recipient": {"deliveryAddress": {"city": "X", "phone": ""}}, "buyer": {"buyerName": "A. B."}}
+    merged = merge_contact(old, new)
+    assert merged["recipient"]["deliveryAddress"] == OLD_ADDRESS
+    assert merged["buyer"] == {"buyerName": "A. B.", "buyerEmail": "a@example.com"}
+
+
+def test_merge_when_the_address_is_another_one_mixes_nothing() -> None:
+    moved = {"name": "A B", "addressLine1": "9 Side St", "city": "Y"}
+    merged = merge_contact({"recipient": {"deliveryAddress": OLD_ADDRESS}}, {"recipient": {"deliveryAddress": moved}})
+    assert merged == {"recipient": {"deliveryAddress": moved}}
+
+
+def test_merge_when_items_come_and_go() -> None:
+    old = {"orderItems": {"1": {"note": "a", "x": 1}}, "tax": {"taxRegistrations": [{"legalName": "Old"}]}}
+    new = {"orderItems": {"1": {"note": "b"}, "2": {"note": "c"}}, "tax": {"taxRegistrations": []}}
+    assert merge_contact(old, new) == {
+        "orderItems": {"1": {"note": "b", "x": 1}, "2": {"note": "c"}},
+        "tax": {"taxRegistrations": [{"legalName": "Old"}]},
+    }
+
+
+def test_search_query_when_rendered() -> None:
+    start = datetime(2026, 11, 1, 10, 0, 0, tzinfo=UTC)
+    query = search_query(["B", "A", "B"], start, start + timedelta(hours=1, microseconds=120_999), ["TAX", "BUYER"], 50)
+    assert query == {
+        "includedData": "BUYER,TAX",
+        "lastUpdatedAfter": "2026-11-01T10:00:00Z",
+        "lastUpdatedBefore": "2026-11-01T11:00:00.120Z",
+        "marketplaceIds": "A,B",
+        "maxResultsPerPage": "50",
+    }
+    assert query == search_query(["A", "B"], start, start + timedelta(hours=1, milliseconds=120), ["BUYER", "TAX"], 50)
+
+
+@needs_models
+def test_search_query_when_compared_with_amazons_parameters() -> None:
+    model = json.loads((MODELS / "amazon" / "orders_2026-01-01.json").read_text(encoding="utf-8"))
+    parameters = {p["name"]: p for p in model["paths"]["/orders/2026-01-01/orders"]["get"]["parameters"]}
+    moment = datetime(2026, 11, 1, tzinfo=UTC)
+    query = search_query(["ATVPDKIKX0DER"], moment, moment)
+    assert set(query) <= set(parameters)
+    allowed = parameters["includedData"]["items"]["enum"]
+    assert query["includedData"] and set(query["includedData"].split(",")) <= set(allowed)
+
+
+@pytest.mark.parametrize(
+    ("marketplaces", "size"), [([], 100), (["A"], 0), (["A"], 101), ([str(i) for i in range(51)], 9)]
+)
+def test_search_query_when_amazon_would_refuse_it(marketplaces: list[str], size: int) -> None:
+    moment = datetime(2026, 11, 1, tzinfo=UTC)
+    with pytest.raises(MisconfiguredError):
+        search_query(marketplaces, moment, moment, page_size=size)
+
+
+def test_search_query_when_the_window_runs_backwards() -> None:
+    moment = datetime(2026, 11, 1, tzinfo=UTC)
+    with pytest.raises(ValueError, match="before it begins"):
+        search_query(["A"], moment, moment - timedelta(seconds=1))
+
+
+def test_amazon_time_when_it_is_local_or_naive() -> None:
+    assert amazon_time(datetime(2026, 1, 1, 9, tzinfo=timezone(timedelta(hours=9)))) == "2026-01-01T00:00:00Z"
+    with pytest.raises(ValueError, match="without zone"):
+        amazon_time(datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+PACKAGE: dict[str, Any] = {
+    "marketplace_id": "ATVPDKIKX0DER",
+    "package_reference_id": "1",
+    "carrier_code": "FedEx",
+    "carrier_name": None,
+    "shipping_method": "FedEx Ground",
+    "tracking_number": "112345678",
+    "shipped_at": datetime(2022, 2, 11, 1, tzinfo=UTC),
+    "items": [{"orderItemId": "79039765272157", "quantity": 1}],
+}
+
+
+@needs_models
+@pytest.mark.parametrize("change", [{}, {"carrier_code": "Other", "carrier_name": "Bike"}, {"shipping_method": None}])
+def test_shipment_confirmation_when_compared_with_amazons_model(change: dict[str, Any]) -> None:
+    model = json.loads((MODELS / "amazon" / "ordersV0.json").read_text(encoding="utf-8"))
+    schema = {"$ref": "#/definitions/ConfirmShipmentRequest", "definitions": model["definitions"]}
+    body = shipment_confirmation(**(PACKAGE | change))
+    jsonschema.Draft4Validator(schema).validate(body)
+    unknown = set(body["packageDetail"]) - set(model["definitions"]["PackageDetail"]["properties"])
+    assert unknown == set()
+
+
+@needs_models
+def test_shipment_confirmation_when_compared_with_amazons_example() -> None:
+    model = json.loads((MODELS / "amazon" / "ordersV0.json").read_text(encoding="utf-8"))
+    answers = model["paths"]["/orders/v0/orders/{orderId}/shipmentConfirmation"]["post"]["responses"]
+    example = answers["204"]["x-amzn-api-sandbox"]["static"][0]["request"]["parameters"]["body"]["value"]
+    ours = shipment_confirmation(**PACKAGE)["packageDetail"]
+    for name in ("packageReferenceId", "carrierCode", "shippingMethod", "trackingNumber"):
+        assert ours[name] == example["packageDetail"][name]
+    assert ours["shipDate"] == "2022-02-11T01:00:00Z"
+    assert example["packageDetail"]["shipDate"] == "2022-02-11T01:00:00.000Z"  # the same moment
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"package_reference_id": "0"}, "package reference"),
+        ({"package_reference_id": "P-1"}, "package reference"),
+        ({"tracking_number": "  "}, "tracking number"),
+        ({"carrier_code": "Other", "carrier_name": " "}, "carrier"),
+        ({"items": []}, "line"),
+        ({"items": [{"orderItemId": "1", "quantity": 0}]}, "line"),
+        ({"items": [{"orderItemId": "1", "quantity": Decimal("1.5")}]}, "line"),
+    ],
+)
+def test_shipment_confirmation_when_amazon_would_refuse_it(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RefusedError, match=reason) as caught:
+        shipment_confirmation(**(PACKAGE | change))
+    assert caught.value.code == "InvalidShipment"
+
+
+@pytest.mark.parametrize(
+    ("code", "title", "expected"),
+    [
+        ("ups", "United Parcel Service", ("UPS", None)),
+        ("fedex", "", ("FedEx", None)),
+        ("custom", "Royal Mail", ("Royal Mail", None)),
+        ("custom", "D.H.L.", ("DHL", None)),
+        ("usps", "something else", ("USPS", None)),
+        ("custom", " Bike courier ", ("Other", "Bike courier")),
+        ("mycourier", "", ("Other", "mycourier")),
+        ("", "", ("Other", "Other")),
+    ],
+)
+def test_carrier_for_when_commerce_says(code: str, title: str, expected: tuple[str, str | None]) -> None:
+    assert carrier_for(code, title) == expected
+
+
+def test_carriers_when_looked_up_by_their_own_names() -> None:
+    assert len(CARRIERS) > 20
+    for amazon_code in set(CARRIERS.values()):
+        assert carrier_for("custom", amazon_code) == (amazon_code, None)

@@ -1,0 +1,126 @@
+"""docker-compose.yaml and Dockerfile: valid, closed to the outside, and without a password of their own."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from include.settings import PREFIX, Settings
+
+CHECKOUT = Path(__file__).parents[2]
+COMPOSE_TEXT = (CHECKOUT / "docker-compose.yaml").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+DOCKERFILE = (CHECKOUT / "Dockerfile").read_text(encoding="utf-8")
+# The Compose specification's own schema, as vendored by check-jsonschema 0.39.0 (Apache-2.0).
+SCHEMA = json.loads((CHECKOUT / "tests" / "fixtures" / "compose-spec.json").read_text(encoding="utf-8"))
+# Only these may be left out of .env.
+OPTIONAL = {"AIRFLOW_PORT", "DB_PORT"}
+
+
+def test_compose_file_when_held_against_the_specification() -> None:
+    jsonschema.Draft202012Validator(SCHEMA).validate(COMPOSE)
+
+
+def test_schema_when_a_service_has_an_unknown_key() -> None:
+    broken = {**COMPOSE, "services": {**COMPOSE["services"], "redis": {"image": "redis:8", "no_such_key": 1}}}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(SCHEMA).validate(broken)
+
+
+def test_services_when_listed() -> None:
+    expected = {"postgres", "redis", "migrate", "api-server", "scheduler", "dag-processor", "worker", "sandbox"}
+    assert set(COMPOSE["services"]) == expected
+    assert COMPOSE["services"]["sandbox"]["profiles"] == ["sandbox"]
+
+
+def test_variables_when_env_file_lacks_one() -> None:
+    variables = re.findall(r"(?<!\$)\$\{(\w+)([^}]*)\}", COMPOSE_TEXT)
+    assert len(variables) > 10
+    assert {name for name, rule in variables if rule.startswith(":-")} == OPTIONAL
+    assert [name for name, rule in variables if name not in OPTIONAL and not rule.startswith(":?")] == []
+
+
+@pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
+def test_secrets_when_a_service_names_one(name: str) -> None:
+    service = COMPOSE["services"][name]
+    environment = service.get("environment", {})
+    secret = re.compile("PASSWORD|SECRET|FERNET|PII_KEYS|CONN|BROKER|RESULT_BACKEND|ADMIN_URL")
+    for variable, value in environment.items():
+        if secret.search(variable) and value is not None and not variable.endswith("_FILE"):
+            assert "${" in value, variable
+
+
+@pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
+def test_ports_when_published(name: str) -> None:
+    for port in COMPOSE["services"][name].get("ports", []):
+        assert port.startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("name", sorted(set(COMPOSE["services"]) - {"migrate"}))
+def test_service_when_it_hangs_or_ends(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["restart"] == "unless-stopped"
+    assert service["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("name", ["api-server", "scheduler", "dag-processor", "worker"])
+def test_airflow_service_when_databases_are_not_migrated(name: str) -> None:
+    assert COMPOSE["services"][name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "services"),
+    [
+        ("AIRFLOW_CONN_ORDERS_DB", {"worker"}),
+        ("AIRFLOW_CONN_ORDERS_DB_UI", {"api-server"}),
+        ("AIRFLOW_CONN_AMAZON_SP_API", {"worker"}),
+        ("AIRFLOW_CONN_COMMERCE_API", {"worker"}),
+        ("ORDERS_PII_KEYS", {"worker", "api-server"}),
+        ("ORDERS_DB_ADMIN_URL", {"migrate"}),
+        ("POSTGRES_PASSWORD", {"postgres"}),
+    ],
+)
+def test_secret_when_only_some_services_need_it(variable: str, services: set[str]) -> None:
+    holders = {name for name, service in COMPOSE["services"].items() if variable in service.get("environment", {})}
+    assert holders == services
+
+
+def test_connections_when_read_as_json() -> None:
+    connections = {
+        variable: json.loads(value)
+        for service in COMPOSE["services"].values()
+        for variable, value in service.get("environment", {}).items()
+        if variable.startswith("AIRFLOW_CONN_ORDERS_DB") and value
+    }
+    assert {name: connection["login"] for name, connection in connections.items()} == {
+        "AIRFLOW_CONN_ORDERS_DB": "orders_rw",
+        "AIRFLOW_CONN_ORDERS_DB_UI": "orders_ui",
+    }
+
+
+def test_settings_when_one_is_added() -> None:
+    expected = {PREFIX + knob.name.upper() for knob in fields(Settings)} - {"ORDERS_PII_KEYS"}
+    assert set(COMPOSE["x-settings"]) == expected
+    assert set(COMPOSE["x-settings"].values()) == {None}  # handed on if set, absent otherwise
+
+
+def test_image_when_airflow_is_upgraded() -> None:
+    pinned = re.search(
+        r"^apache-airflow==(\S+)", (CHECKOUT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    base = re.search(r"^FROM apache/airflow:slim-([\d.]+)-python3\.11$", DOCKERFILE, re.MULTILINE)
+    assert pinned and base
+    assert base.group(1) == pinned.group(1)
+
+
+def test_image_when_built() -> None:
+    assert "USER" not in DOCKERFILE  # stays with the base image's own user, which is not root
+    assert "--require-hashes" in DOCKERFILE
+    assert "GX_ANALYTICS_ENABLED=false" in DOCKERFILE
