@@ -10,7 +10,7 @@ blocker is solved.
 **Schedule** — Every 5 minutes, one run at a time.
 
 **Safe to re-run because** — A window's watermark moves only with its last page; older versions never replace newer
-ones; an order is promised in `ops.order_outbox` under a unique key before it is sent, and looked up before it is posted.
+ones; an order is promised under a unique key before it is sent, and looked up before it is posted.
 
 **When it fails** — Look at the red task's log: the last line says what happened and, after *Resolution*, what to do.
 Wrong credentials or settings fail at once; an unreachable or throttling system is retried. Nothing is lost: the next
@@ -19,7 +19,7 @@ run goes on where this one stopped. See `docs/runbook.md`.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -34,7 +34,7 @@ ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
 
 @dag(
     schedule="*/5 * * * *",
-    start_date=datetime(2026, 1, 1),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args=task_defaults(),
@@ -85,7 +85,13 @@ def amazon_orders_to_commerce() -> None:
         with Wiring() as wiring:
             account = wiring.account(account_name)
             return step.run(
-                wiring.engine, wiring.commerce, wiring.cipher, account, wiring.settings, clock=utc_now, dag_run_id=run_id
+                wiring.engine,
+                wiring.commerce,
+                wiring.cipher,
+                account,
+                wiring.settings,
+                clock=utc_now,
+                dag_run_id=run_id,
             )
 
     accounts = stage_stores()

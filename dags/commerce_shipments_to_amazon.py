@@ -18,7 +18,7 @@ refused package holds itself only and is explained in the order's notes. See `do
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -32,7 +32,7 @@ ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
 
 @dag(
     schedule="*/10 * * * *",
-    start_date=datetime(2026, 1, 1),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args=task_defaults(),
@@ -63,9 +63,7 @@ def commerce_shipments_to_amazon() -> None:
 
         with Wiring() as wiring:
             client = wiring.amazon(account_name)
-            return step.run(
-                wiring.engine, client, account_name, wiring.settings, clock=utc_now, dag_run_id=run_id
-            )
+            return step.run(wiring.engine, client, account_name, wiring.settings, clock=utc_now, dag_run_id=run_id)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, map_index_template=ACCOUNT, outlets=[AMAZON_SHIPMENTS])
     def verify_amazon_shipments(account_name: str, run_id: str = "") -> dict[str, int]:
@@ -74,9 +72,7 @@ def commerce_shipments_to_amazon() -> None:
 
         with Wiring() as wiring:
             client = wiring.amazon(account_name)
-            return step.run(
-                wiring.engine, client, account_name, wiring.settings, now=utc_now(), dag_run_id=run_id
-            )
+            return step.run(wiring.engine, client, account_name, wiring.settings, now=utc_now(), dag_run_id=run_id)
 
     extracted = extract_commerce_shipments()
     accounts: Any = stage_commerce_shipments()

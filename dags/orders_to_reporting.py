@@ -15,20 +15,18 @@ orders database cannot be reached. The next asset event refreshes everything. Se
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from airflow.sdk import Asset, dag, task
 
 from include.wiring import Wiring, task_defaults, utc_now
 
-SOURCES = (
-    Asset("orders://core/orders") | Asset("orders://ops/order_outbox") | Asset("orders://ops/shipment_outbox")
-)
+SOURCES = Asset("orders://core/orders") | Asset("orders://ops/order_outbox") | Asset("orders://ops/shipment_outbox")
 
 
 @dag(
     schedule=SOURCES,
-    start_date=datetime(2026, 1, 1),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args=task_defaults(),

@@ -30,28 +30,42 @@ class Settings:
         "", "Fernet keys for personal data, newest first, separated by commas. Required.", secret=True
     )
     db_admin_url: str = _knob(
-        "", "Address of the orders database as its administrator, for migrations; empty: the connection orders_db.", secret=True
+        "",
+        "Address of the orders database as its administrator, for migrations; empty: the connection orders_db.",
+        secret=True,
     )
-    window_overlap_seconds: int = _knob(1800, "How far a window of Amazon's order listing reaches back into the one before.")
+    window_overlap_seconds: int = _knob(
+        1800, "How far a window of Amazon's order listing reaches back into the one before."
+    )
     window_safety_margin_seconds: int = _knob(
         180, "How far a window ends before Amazon's clock; Amazon refuses less than 120 and lists changes late."
     )
     window_minimum_seconds: int = _knob(60, "A window shorter than this is not asked for; the next run takes it.")
-    initial_lookback_days: int = _knob(30, "How far the first window reaches back, unless a store's import_since is earlier.")
+    initial_lookback_days: int = _knob(
+        30, "How far the first window reaches back, unless a store's import_since is earlier."
+    )
     orders_per_page: int = _knob(100, "Orders per page of Amazon's listing, 1 to 100.")
     create_limit: int = _knob(500, "Commerce orders that one task creates at the most; the next run goes on.")
     create_failure_limit: int = _knob(3, "Failures of Commerce in a row after which a task stops asking it.")
-    in_doubt_gap_seconds: int = _knob(300, "Wait before an order whose creation has an unknown outcome is looked up again.")
+    in_doubt_gap_seconds: int = _knob(
+        300, "Wait before an order whose creation has an unknown outcome is looked up again."
+    )
     refused_retry_seconds: int = _knob(900, "Wait before a refused order is tried again; doubles each time.")
     refused_attempts: int = _knob(5, "Refusals after which an order is not tried again until it changes on Amazon.")
-    shipment_verify_gap_seconds: int = _knob(180, "Wait before Amazon is asked whether it has a package; its reads lag two minutes.")
+    shipment_verify_gap_seconds: int = _knob(
+        180, "Wait before Amazon is asked whether it has a package; its reads lag two minutes."
+    )
     shipment_verify_attempts: int = _knob(10, "Looks for a package after which it is sent again under the same number.")
     task_retries: int = _knob(3, "Retries of a task whose cause may pass.")
-    retry_delay_seconds: int = _knob(30, "Wait before the first retry of a task; doubles each time. Throttling brings its own wait.")
+    retry_delay_seconds: int = _knob(
+        30, "Wait before the first retry of a task; doubles each time. Throttling brings its own wait."
+    )
     task_timeout_seconds: int = _knob(1800, "A task that runs longer is ended and retried.")
     http_connect_timeout_seconds: int = _knob(10, "Time-out for reaching a server.")
     http_read_timeout_seconds: int = _knob(60, "Time-out for an answer.")
-    rate_limit_max_wait_seconds: int = _knob(5, "Longest wait for a request token inside a task; beyond it the task is retried later.")
+    rate_limit_max_wait_seconds: int = _knob(
+        5, "Longest wait for a request token inside a task; beyond it the task is retried later."
+    )
     commerce_shipping_method: str = _knob("flatrate_flatrate", "Shipping method code of created Commerce orders.")
     placeholder_name: str = _knob("Amazon Customer", "Name on a Commerce order when Amazon withholds the buyer's.")
     placeholder_street: str = _knob("Withheld by Amazon", "Street on a Commerce order when Amazon withholds it.")

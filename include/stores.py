@@ -30,7 +30,9 @@ def load_stores(path: str | Path) -> Stores:
     if root is None:
         raise MisconfiguredError(f"{path}: the file is empty. Resolution: list at least one account.")
     top = _Mapping(root, str(path), "the file")
-    accounts = tuple(_account(node) for node in top.sequence("accounts", lambda n: _Mapping(n, str(path), "an account")))
+    accounts = tuple(
+        _account(node) for node in top.sequence("accounts", lambda n: _Mapping(n, str(path), "an account"))
+    )
     top.end()
     if not accounts:
         raise top.error("accounts", "is empty", "list at least one account")
@@ -74,7 +76,11 @@ def _store(node: _Mapping, account_name: str, region: str) -> Store:
     marketplace_id = node.text("marketplace_id")
     marketplace = MARKETPLACES.get(marketplace_id)
     if marketplace is None:
-        raise node.error("marketplace_id", f"{marketplace_id!r} is not a marketplace of Amazon", "see docs/configuration.md for the list")
+        raise node.error(
+            "marketplace_id",
+            f"{marketplace_id!r} is not a marketplace of Amazon",
+            "see docs/configuration.md for the list",
+        )
     if marketplace.region != region:
         raise node.error(
             "marketplace_id",
@@ -103,7 +109,8 @@ def _order_settings(node: _Mapping) -> OrderSettings:
         order_number_prefix=node.text("order_number_prefix", "", pattern=r"[A-Za-z0-9_-]{0,13}"),
         processing_status=node.text("processing_status", None, pattern=r"[a-z0-9_]{1,32}"),
         are_amazon_fulfilled_imported=node.choice("amazon_fulfilled", ("import", "ignore"), "import") == "import",
-        must_amazon_fulfilled_be_in_stock=node.choice("amazon_fulfilled_stock", ("any", "in_stock"), "any") == "in_stock",
+        must_amazon_fulfilled_be_in_stock=node.choice("amazon_fulfilled_stock", ("any", "in_stock"), "any")
+        == "in_stock",
         is_amazon_tax_used=node.choice("tax", ("amazon", "none"), "amazon") == "amazon",
     )
     node.end()
@@ -119,7 +126,7 @@ def _customer(node: _Mapping) -> str | None:
     if value == "new_account":
         raise node.error(
             "customer",
-            "new_account is not supported yet: Commerce mails every account that is made over its API, and Amazon forbids shop mails",
+            "new_account is not supported yet: Commerce mails each new account, and Amazon forbids shop mails",
             "use guest, or {fixed: someone@example.com}",
         )
     raise node.error("customer", f"{value!r} is unknown", "use guest, or {fixed: someone@example.com}")
@@ -139,7 +146,9 @@ class _Mapping:
         self._nodes: dict[str, yaml.Node] = {}
         for key_node, value_node in node.value if node else []:
             if key_node.value in self._nodes:
-                raise MisconfiguredError(f"{path}:{key_node.start_mark.line + 1}: {label} has the key {key_node.value!r} twice.")
+                raise MisconfiguredError(
+                    f"{path}:{key_node.start_mark.line + 1}: {label} has the key {key_node.value!r} twice."
+                )
             self._nodes[key_node.value] = value_node
         self._left = set(self._nodes)
 
@@ -156,9 +165,9 @@ class _Mapping:
             return default
         constructor = yaml.SafeLoader("")
         try:
-            return constructor.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+            return constructor.construct_object(node, deep=True)
         finally:
-            constructor.dispose()  # type: ignore[no-untyped-call]
+            constructor.dispose()
 
     def text(self, key: str, default: Any = _REQUIRED, pattern: str | None = None) -> Any:
         value = self.value(key, default)
@@ -186,9 +195,13 @@ class _Mapping:
             try:
                 value = datetime.fromisoformat(value)
             except ValueError:
-                raise self.error(key, f"{value!r} is not a time", 'use ISO 8601 with a zone, e.g. "2026-01-31T00:00:00Z"') from None
+                raise self.error(
+                    key, f"{value!r} is not a time", 'use ISO 8601 with a zone, e.g. "2026-01-31T00:00:00Z"'
+                ) from None
         if not isinstance(value, datetime) or value.tzinfo is None:
-            raise self.error(key, f"{value!s} has no time zone", 'use ISO 8601 with a zone, e.g. "2026-01-31T00:00:00Z"')
+            raise self.error(
+                key, f"{value!s} has no time zone", 'use ISO 8601 with a zone, e.g. "2026-01-31T00:00:00Z"'
+            )
         return value.astimezone(UTC)
 
     def text_map(self, key: str) -> dict[str, str]:
@@ -217,4 +230,6 @@ class _Mapping:
         if self._left:
             key = sorted(self._left)[0]
             known = ", ".join(sorted(set(self._nodes) - self._left)) or "none"
-            raise self.error(key, "is not a key that we know", f"remove or correct it (known keys in use here: {known})")
+            raise self.error(
+                key, "is not a key that we know", f"remove or correct it (known keys in use here: {known})"
+            )

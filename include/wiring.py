@@ -1,10 +1,8 @@
-"""Turns Airflow's connections into clients, engines and ciphers, and our errors into retries: the only Airflow import here."""
+"""Turns Airflow's connections into clients and engines, and our errors into retries: the only Airflow import here."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -37,9 +35,7 @@ class OrdersRetryPolicy(RetryPolicy):
     def __init__(self, retry_delay_seconds: int) -> None:
         self.retry_delay_seconds = retry_delay_seconds
 
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
-    ) -> RetryDecision:
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
         if isinstance(exception, ThrottledError):
             return RetryDecision.retry(exception.retry_after, "throttled")
         if isinstance(exception, UnavailableError):
@@ -86,8 +82,10 @@ class Wiring:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for client in (*self._commerce.values(), *self._amazon.values()):
-            client.close()
+        for shop in self._commerce.values():
+            shop.close()
+        for seller in self._amazon.values():
+            seller.close()
 
     @cached_property
     def stores(self) -> Stores:
@@ -144,8 +142,8 @@ class Wiring:
         for key, ours in (("seller_id", account.seller_id), ("region", account.region)):
             if extra[key] != ours:
                 raise MisconfiguredError(
-                    f"Account {account.name} is {key} {ours} in the stores file, but connection {account.connection} is "
-                    f"for {extra[key]}. Resolution: give the account the connection of its own seller."
+                    f"Account {account.name} is {key} {ours} in the stores file, but connection {account.connection} "
+                    f"is for {extra[key]}. Resolution: give the account the connection of its own seller."
                 )
         return AmazonClient(
             endpoint=_url(connection),
@@ -222,7 +220,8 @@ def database_url(name: str) -> URL:
 
 def _connection(name: str) -> Connection:
     try:
-        return Connection.get(name)
+        found: Connection = Connection.get(name)
+        return found
     except AirflowNotFoundException:
         raise MisconfiguredError(
             f"There is no Airflow connection {name!r}. Resolution: create it, or set AIRFLOW_CONN_{name.upper()}; "

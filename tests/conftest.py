@@ -39,9 +39,7 @@ def server() -> Iterator[postgres.ServerAddress]:
 
 
 def _url(server: postgres.ServerAddress, database: str, user: str = postgres.SUPERUSER) -> URL:
-    return URL.create(
-        "postgresql+psycopg", username=user, database=database, query={"host": str(server.socket_dir)}
-    )
+    return URL.create("postgresql+psycopg", username=user, database=database, query={"host": str(server.socket_dir)})
 
 
 def _admin(server: postgres.ServerAddress) -> Engine:

@@ -30,8 +30,9 @@ _IMS_SCOPE = "openid,AdobeID,email,profile,additional_info.roles,additional_info
 _IMS_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _IMS_EARLY_SECONDS = 300.0
 
-# oauthlib writes every query parameter to its debug log; a customer search holds an e-mail address.
-logging.getLogger("oauthlib").setLevel(logging.INFO)
+# httpx logs every URL, oauthlib every query parameter; a customer search holds an e-mail address.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("oauthlib").setLevel(logging.WARNING)
 
 
 def build_auth(extra: Mapping[str, str], connection: str) -> httpx.Auth:

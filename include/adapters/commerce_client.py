@@ -24,9 +24,13 @@ from include.adapters.commerce_documents import (
     CatalogProduct,
     CommerceOrder,
     StoreView,
+    read_id,
     read_number,
     read_order,
     read_product,
+    read_rows,
+    read_salable,
+    read_shipment,
 )
 from include.adapters.commerce_errors import Scrub, explain, words
 from include.adapters.commerce_search import PAGE_SIZE, Filter, batches, search_query, sku_key
@@ -37,6 +41,7 @@ log = logging.getLogger(__name__)
 
 
 _ALL_VIEWS = "all"
+_MOST_UNITS = 2**20
 _RIGHTS = (
     "Sales: view, create, invoice, ship, comment; Catalog: products; Inventory: stocks and sources; "
     "Stores: store views and websites; Customers: view"
@@ -120,15 +125,33 @@ class CommerceClient:
                 query.append((f"skuRequests[{index}][qty]", f"{wanted[sku]:f}"))
             path = "inventory/are-product-salable-for-requested-qty/"
             document = self._send("areSalableForQty", "GET", path, query=query)
-            rows = self._read("areSalableForQty", _read_salable, document)
+            rows = self._read("areSalableForQty", read_salable, document)
             said.update(rows)
         return {sku: said.get(sku_key(sku), False) for sku in wanted}
 
     def salable_quantity(self, sku: str, stock_id: int) -> Decimal:
-        """The quantity of `sku` that the stock can sell. Raises RefusedError where Commerce knows none."""
+        """The quantity of `sku` that the stock can sell. Raises RefusedError where Commerce knows none.
+
+        Whole units for a SKU with a slash: web servers refuse one in a path (magento2 issues 13343, 21179).
+        """
+        if "/" in sku:
+            return self._probed_quantity(sku, stock_id)
         path = f"inventory/get-product-salable-quantity/{quote(sku, safe='')}/{stock_id}"
         document = self._send("salableQuantity", "GET", path, subject=sku)
         return self._read("salableQuantity", read_number, document)
+
+    def _probed_quantity(self, sku: str, stock_id: int) -> Decimal:
+        """The largest number of units, below 2**20, that Commerce says it can sell, by bisection."""
+        enough, too_many = 0, 1
+        while too_many < _MOST_UNITS and self.salable(stock_id, {sku: Decimal(too_many)})[sku]:
+            enough, too_many = too_many, too_many * 2
+        while too_many - enough > 1:
+            middle = (enough + too_many) // 2
+            if self.salable(stock_id, {sku: Decimal(middle)})[sku]:
+                enough = middle
+            else:
+                too_many = middle
+        return Decimal(enough)
 
     def find_orders(
         self, *, ext_order_id: str | None = None, increment_id: str | None = None, store_id: int | None = None
@@ -198,7 +221,7 @@ class CommerceClient:
         document = self._send(
             "invoiceOrder", "POST", f"order/{commerce_order_id}/invoice", body=body, subject=commerce_order_id
         )
-        return self._read("invoiceOrder", _read_id, document, is_write=True, subject=commerce_order_id)
+        return self._read("invoiceOrder", read_id, document, is_write=True, subject=commerce_order_id)
 
     def shipments(self, commerce_order_ids: Sequence[str]) -> list[dict[str, Any]]:
         """The shipments of these orders, as Commerce's documents trimmed to ids, times (UTC), items and tracks.
@@ -208,13 +231,13 @@ class CommerceClient:
         found: list[dict[str, Any]] = []
         for batch in batches(sorted(set(commerce_order_ids), key=int)):
             groups: list[list[Filter]] = [[("order_id", "in", ",".join(batch))]]
-            found += self._search("searchShipments", "shipments", groups, SHIPMENT_FIELDS, _read_shipment)
+            found += self._search("searchShipments", "shipments", groups, SHIPMENT_FIELDS, read_shipment)
         return found
 
     def customer_id(self, email: str, website_id: int) -> int | None:
         """The id of the customer with this e-mail address in the website, None if there is none."""
         groups: list[list[Filter]] = [[("email", "eq", email)], [("website_id", "eq", str(website_id))]]
-        ids = self._search("searchCustomers", "customers/search", groups, "id", _read_customer_id, key="id")
+        ids = self._search("searchCustomers", "customers/search", groups, "id", lambda row: int(row["id"]), key="id")
         return ids[0] if ids else None
 
     def _load_store_views(self) -> dict[str, StoreView]:
@@ -225,9 +248,9 @@ class CommerceClient:
                 f"There is no Commerce REST API behind the connection {self._connection} ({error.reason}). "
                 "Resolution: check its host and its edition (paas or saas)."
             ) from error
-        views = self._read("storeViews", _read_rows, document)
-        websites = self._read("websites", _read_rows, self._send("websites", "GET", "store/websites"))
-        configs = self._read("storeConfigs", _read_rows, self._send("storeConfigs", "GET", "store/storeConfigs"))
+        views = self._read("storeViews", read_rows, document)
+        websites = self._read("websites", read_rows, self._send("websites", "GET", "store/websites"))
+        configs = self._read("storeConfigs", read_rows, self._send("storeConfigs", "GET", "store/storeConfigs"))
         return self._read("storeViews", lambda rows: self._join_store_views(rows, websites, configs), views)
 
     def _join_store_views(
@@ -283,7 +306,7 @@ class CommerceClient:
             document = self._send(operation, "GET", path, scope=scope, query=numbered, subject=subject)
 
             def read_page(document: Any) -> tuple[int, dict[int, Read]]:
-                rows = _read_rows(document["items"] or [])
+                rows = read_rows(document["items"] or [])
                 return int(document["total_count"]), {int(row[key]): read(row) for row in rows}
 
             total, hits = self._read(operation, read_page, document, subject=subject)
@@ -359,27 +382,3 @@ class CommerceClient:
                 f"{what}: the answer is not what was asked for. Resolution: it is tried again; if it stays so, check "
                 f"that the connection {self._connection} points at a Commerce REST API of the right edition."
             ) from None
-
-
-def _read_rows(document: Any) -> list[dict[str, Any]]:
-    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
-        raise ValueError("not a list of objects")
-    return document
-
-
-def _read_salable(document: Any) -> dict[str, bool]:
-    return {sku_key(row["sku"]): row["salable"] is True for row in _read_rows(document)}
-
-
-def _read_shipment(document: dict[str, Any]) -> dict[str, Any]:
-    return {**document, "items": _read_rows(document["items"] or []), "tracks": _read_rows(document["tracks"] or [])}
-
-
-def _read_customer_id(document: dict[str, Any]) -> int:
-    return int(document["id"])
-
-
-def _read_id(document: Any) -> str:
-    if isinstance(document, bool) or not isinstance(document, int | str):
-        raise ValueError("not an id")
-    return str(int(document))

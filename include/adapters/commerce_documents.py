@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from include.adapters.commerce_search import sku_key
+
 # `fields` of an order: what CommerceOrder needs, and no address.
 ORDER_FIELDS = (
     "entity_id,increment_id,store_id,ext_order_id,state,status,grand_total,order_currency_code,created_at,"
@@ -118,6 +120,30 @@ def read_number(value: Any) -> Decimal:
     if not number.is_finite():
         raise ValueError("not a finite number")
     return number
+
+
+def read_id(document: Any) -> str:
+    """A bare id, which Commerce gives as number or text."""
+    if isinstance(document, bool) or not isinstance(document, int | str):
+        raise ValueError("not an id")
+    return str(int(document))
+
+
+def read_rows(document: Any) -> list[dict[str, Any]]:
+    """A list of objects."""
+    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
+        raise ValueError("not a list of objects")
+    return document
+
+
+def read_salable(document: Any) -> dict[str, bool]:
+    """Whether the asked quantity can be sold, by `sku_key` of the SKU."""
+    return {sku_key(row["sku"]): row["salable"] is True for row in read_rows(document)}
+
+
+def read_shipment(document: dict[str, Any]) -> dict[str, Any]:
+    """A shipment document with its lists of items and tracks in place."""
+    return {**document, "items": read_rows(document["items"] or []), "tracks": read_rows(document["tracks"] or [])}
 
 
 def _text(value: Any) -> str | None:

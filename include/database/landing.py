@@ -16,7 +16,11 @@ amazon_orders = Table(
     text("account_name", "Account (stores.yaml) whose listing held it."),
     timestamp("last_updated_at", "lastUpdatedTime of this version."),
     text("payload_sha256", "SHA-256 of the payload below, in canonical JSON; tells versions apart."),
-    typed("payload", JSONB(), "Amazon's order document without personal data and without fields that our contract does not know."),
+    typed(
+        "payload",
+        JSONB(),
+        "Amazon's order document without personal data and without fields that our contract does not know.",
+    ),
     typed(
         "contract_findings",
         ARRAY(Text()),
@@ -67,7 +71,7 @@ order_contacts = Table(
     timestamp("last_updated_at", "lastUpdatedTime of the newest version that this row holds."),
     timestamp("loaded_at", "When this row was written."),
     schema="pii",
-    comment="Personal data of each order (buyer, recipient, gift messages, tax registrations), encrypted with ORDERS_PII_KEYS.",
+    comment="Personal data of each order (buyer, recipient, gift messages ...), encrypted with ORDERS_PII_KEYS.",
 )
 
 quarantined_payloads = Table(
@@ -77,5 +81,5 @@ quarantined_payloads = Table(
     typed("payload_encrypted", LargeBinary(), "Fernet token of the whole document as Amazon sent it."),
     timestamp("loaded_at", "When this row was written."),
     schema="pii",
-    comment="Whole documents of quarantined orders, encrypted: a document that breaks the contract can hold personal data anywhere.",
+    comment="Whole documents of quarantined orders, encrypted: they can hold personal data anywhere.",
 )

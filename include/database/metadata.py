@@ -1,6 +1,6 @@
 """The one MetaData of the orders database, and the short forms in which its tables are written.
 
-Every table and column has a comment: PostgreSQL shows them to analysts, `docs/data-dictionary.md` is generated from them.
+Every table and column has a comment: analysts see them, `docs/data-dictionary.md` is generated from them.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _LOCK = 0x0A17_0DE5  # any constant of ours: two migrations at once wait for eac
 
 
 def migrate(engine: Engine) -> None:
-    """Migrate the database behind `engine` (a role that may create schemas; roles that are missing are created if it may).
+    """Migrate the database behind `engine`, whose role may create schemas and the roles that are missing.
 
     Safe to repeat and to run beside a second copy. Raises MisconfiguredError for a server that is too old.
     """

@@ -32,7 +32,7 @@ ingest_windows = Table(
     Index("uq_ingest_windows_open", "account_name", unique=True, postgresql_where="state = 'open'"),
     Index("ix_ingest_windows_landed", "account_name", "updated_to", postgresql_where="state = 'landed'"),
     schema="ops",
-    comment="Windows of Amazon's order listing. The watermark of an account is the greatest updated_to of its landed windows.",
+    comment="Windows of Amazon's order listing. An account's watermark is the greatest updated_to of its landed ones.",
 )
 
 ingest_pages = Table(
@@ -71,7 +71,12 @@ quarantined_orders = Table(
 order_outbox = Table(
     "order_outbox",
     metadata,
-    text("amazon_order_id", "Amazon's order id: one intended Commerce order each.", ForeignKey("core.orders.amazon_order_id"), primary_key=True),
+    text(
+        "amazon_order_id",
+        "Amazon's order id: one intended Commerce order each.",
+        ForeignKey("core.orders.amazon_order_id"),
+        primary_key=True,
+    ),
     text("account_name", "Account."),
     text("store_name", "Store of stores.yaml."),
     text("commerce_connection", "Airflow connection of the shop."),
@@ -107,7 +112,11 @@ shipment_outbox = Table(
     "shipment_outbox",
     metadata,
     text("amazon_order_id", "Amazon's order id.", ForeignKey("core.orders.amazon_order_id"), primary_key=True),
-    text("package_reference_id", "Our number of the package within the order (digits); the same for every try.", primary_key=True),
+    text(
+        "package_reference_id",
+        "Our number of the package within the order (digits); the same for every try.",
+        primary_key=True,
+    ),
     text("account_name", "Account."),
     text("marketplace_id", "Amazon's marketplace id."),
     text("commerce_connection", "Airflow connection of the shop."),
@@ -119,7 +128,10 @@ shipment_outbox = Table(
     text("tracking_number", "Tracking number."),
     timestamp("shipped_at", "Ship date that Amazon is told."),
     typed("items", JSONB(), "Lines in this package: list of {orderItemId, quantity}."),
-    text("request_sha256", "SHA-256 of what Amazon is told; another value means: tell Amazon again under the same number."),
+    text(
+        "request_sha256",
+        "SHA-256 of what Amazon is told; another value means: tell Amazon again under the same number.",
+    ),
     text("state", "One of " + ", ".join(SHIPMENT_OUTBOX_STATES) + "."),
     count("attempts", "Times Amazon was told or refused."),
     count("verify_count", "Times Amazon was asked whether it has the package."),
@@ -133,7 +145,9 @@ shipment_outbox = Table(
     timestamp("updated_at", "When this row was written last."),
     CheckConstraint("state in ('" + "', '".join(SHIPMENT_OUTBOX_STATES) + "')", name="state"),
     UniqueConstraint("commerce_connection", "commerce_shipment_id", "commerce_track_id"),
-    Index("ix_shipment_outbox_open", "account_name", "state", postgresql_where="state in ('planned', 'sent', 'in_doubt')"),
+    Index(
+        "ix_shipment_outbox_open", "account_name", "state", postgresql_where="state in ('planned', 'sent', 'in_doubt')"
+    ),
     schema="ops",
     comment="One package per row that Amazon is to be told about: intent, attempts, Amazon's acceptance.",
 )
@@ -141,7 +155,12 @@ shipment_outbox = Table(
 blocker_episodes = Table(
     "blocker_episodes",
     metadata,
-    number("blocker_episode_id", "One stretch of time in which one blocker held one line.", Identity(always=True), primary_key=True),
+    number(
+        "blocker_episode_id",
+        "One stretch of time in which one blocker held one line.",
+        Identity(always=True),
+        primary_key=True,
+    ),
     text("amazon_order_id", "Amazon's order id.", ForeignKey("core.orders.amazon_order_id")),
     text("amazon_item_id", "Amazon's orderItemId; empty when the whole order is meant."),
     text("blocker_code", "Kind of blocker."),

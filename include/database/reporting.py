@@ -14,10 +14,17 @@ recent_orders = Table(
     text("store_name", "Store (stores.yaml); the account's name for an order of no connected store."),
     timestamp("purchased_at", "When the buyer bought, UTC."),
     text("amazon_order_id", "Amazon's order id.", primary_key=True),
-    text("status", "Shown status: Pending, Pending Availability, Unshipped, Partially Shipped, Shipped, Completed, Canceled, Error, or a word of Amazon's that is new to us."),
+    text(
+        "status",
+        "Pending, Pending Availability, Unshipped, Partially Shipped, Shipped, Completed, Canceled, Error, "
+        "or a word of Amazon's that is new to us.",
+    ),
     amount("grand_total_amount", "Grand total; null while Amazon does not give it, never zero instead."),
     text("currency_code", "Currency of the grand total, ISO 4217.", nullable=True),
-    text("order_notes", "What happened last, or what holds the order and what to do; at most 500 characters, no personal data."),
+    text(
+        "order_notes",
+        "What happened last, or what holds the order and what to do; at most 500 characters, no personal data.",
+    ),
     text("order_url", "Commerce order if there is one, otherwise Seller Central."),
     text("commerce_order_number", "Number of the Commerce order.", nullable=True),
     text("fulfilled_by", "MERCHANT or AMAZON.", nullable=True),

@@ -15,7 +15,7 @@ _MOVE = text(
         ) as wanted (amazon_order_id, to_code, reason)
     ),
     before as (
-        select orders.amazon_order_id, orders.pipeline_state as from_code, orders.state_reason, wanted.to_code, wanted.reason
+        select orders.amazon_order_id, orders.pipeline_state as from_code, wanted.to_code, wanted.reason
         from core.orders as orders
         inner join wanted on orders.amazon_order_id = wanted.amazon_order_id
         where orders.pipeline_state <> wanted.to_code or orders.state_reason is distinct from wanted.reason
@@ -39,8 +39,10 @@ _MOVE = text(
 )
 
 
-def move_orders(connection: Connection, moves: Sequence[tuple[str, str, str]], *, at: datetime, dag_run_id: str) -> None:
-    """Move orders to pipeline states and keep the history. `moves` are (amazon_order_id, state, reason), each order once.
+def move_orders(
+    connection: Connection, moves: Sequence[tuple[str, str, str]], *, at: datetime, dag_run_id: str
+) -> None:
+    """Move orders to pipeline states and keep the history. `moves`: (amazon_order_id, state, reason), each order once.
 
     A move to the state that the order has already changes the reason only. `at` is aware, UTC.
     """

@@ -30,7 +30,7 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "critical",
             "Product not in the catalog",
             "Product {catalog_sku} (Amazon SKU {seller_sku}) is not in the Commerce catalog.",
-            "Create the product in Commerce with this SKU, or map the Amazon SKU to the right one under sku_map in stores.yaml.",
+            "Create the product in Commerce with this SKU, or map the Amazon SKU under sku_map in stores.yaml.",
         ),
         BlockerCode(
             "disabled_product",

@@ -21,7 +21,7 @@ KNOWN_STATUSES = PENDING_STATUSES | CANCELED_STATUSES | SHIPPABLE_STATUSES
 
 @dataclass(frozen=True)
 class OrderLine:
-    """One line of an Amazon order. Amounts are of the whole line, in the order's currency; None where Amazon gave none."""
+    """One line of an Amazon order. Amounts: of the whole line, in the order's currency; None where Amazon gave none."""
 
     amazon_item_id: str
     seller_sku: str
@@ -89,7 +89,9 @@ def decide(order: Order, store: Store | None, import_since: datetime | None) -> 
     if order.amazon_status in CANCELED_STATUSES:
         return Decision("canceled", "Amazon canceled the order before a Commerce order existed.")
     if store is None or import_since is None:
-        return Decision("not_imported", "No connected store sells in this marketplace; manage the order in Seller Central.")
+        return Decision(
+            "not_imported", "No connected store sells in this marketplace; manage the order in Seller Central."
+        )
     if not store.orders.is_import_enabled:
         return Decision("not_imported", "Import is disabled for this store; manage the order in Seller Central.")
     if order.purchased_at < import_since:

@@ -32,7 +32,7 @@ class Store:
     commerce_connection: str
     commerce_store_view: str
     orders: OrderSettings = OrderSettings()
-    sku_map: dict[str, str] = field(default_factory=dict)
+    sku_map: dict[str, str] = field(default_factory=dict, hash=False)
 
     def catalog_sku(self, seller_sku: str) -> str:
         """The catalog SKU that this store sells under Amazon's `seller_sku`; the same text when it is not mapped."""

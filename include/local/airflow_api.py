@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -44,10 +43,20 @@ class DagRunFailedError(AirflowApiError):
         self.tasks = tasks
 
 
-class AirflowApi:
-    """A signed-in client of the API server at `base_url`, without proxies. `progress` gets a line of text at a time."""
+class Listener(Protocol):
+    """Hears what happens, in short texts for people."""
 
-    def __init__(self, base_url: str, user: str, password: str, progress: Callable[[str], None]) -> None:
+    def __call__(self, text: str) -> None:
+        """Something has come to its end."""
+
+    def passing(self, text: str) -> None:
+        """Something is going on; the next text may replace this one."""
+
+
+class AirflowApi:
+    """A signed-in client of the API server at `base_url`, without proxies. `progress` hears how runs go on."""
+
+    def __init__(self, base_url: str, user: str, password: str, progress: Listener) -> None:
         self._client = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
         self._progress = progress
         answer = self._client.post("/auth/token", json={"username": user, "password": password})
@@ -89,16 +98,14 @@ class AirflowApi:
     def wait_for_run(self, dag_id: str, run_id: str, seconds: float) -> None:
         """Wait for the end of a run. Raises DagRunFailedError, or AirflowApiError if it takes longer than `seconds`."""
         started = time.monotonic()
-        said = ""
         while True:
             state = self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]
             tasks = self._tasks(dag_id, run_id)
             elapsed = time.monotonic() - started
             says = _summary(state, tasks)
-            if says != said:
-                self._progress(f"{dag_id}: {says} ({elapsed:.0f} s)")
-                said = says
+            self._progress.passing(f"{dag_id}: {says} ({elapsed:.0f} s)")
             if state in FINISHED:
+                self._progress(f"{dag_id}: {says} in {elapsed:.0f} s")
                 break
             if elapsed > seconds:
                 raise AirflowApiError(f"{dag_id} (run {run_id}) has not finished after {seconds:.0f} seconds: {says}.")

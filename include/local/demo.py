@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -73,14 +74,30 @@ def down(checkout: Path) -> None:
 
 
 class Progress:
-    """Prints what happens, each line with the seconds since the start."""
+    """Prints what happens, with the seconds since the start. On a terminal, what passes is one line that changes."""
+
+    QUIET_SECONDS = 10  # elsewhere, as in a log: a line of what passes when nothing else was said for so long
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
+        self._started = self._said = time.monotonic()
+        self._is_terminal = sys.stdout.isatty()
         self.is_over = False
 
     def __call__(self, text: str) -> None:
-        print(f"[{time.monotonic() - self._started:4.0f} s] {text}", flush=True)
+        """Print a line that stays."""
+        self._print(text, end="\n")
+
+    def passing(self, text: str) -> None:
+        """Print what is going on just now."""
+        if self._is_terminal:
+            self._print(text[: shutil.get_terminal_size().columns - 12], end="")
+        elif time.monotonic() - self._said > self.QUIET_SECONDS:
+            self._print(text, end="\n")
+
+    def _print(self, text: str, end: str) -> None:
+        self._said = time.monotonic()
+        start = "\r\x1b[K" if self._is_terminal else ""
+        print(f"{start}[{self._said - self._started:4.0f} s] {text}", end=end, flush=True)
 
 
 def _play(checkout: Path, caller: Mapping[str, str], progress: Progress, *, keep_running: bool) -> int:

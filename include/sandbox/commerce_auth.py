@@ -1,4 +1,4 @@
-"""Checks who calls the local Commerce: an OAuth 1.0a signature (RFC 5849, HMAC-SHA256) or an integration's bearer token.
+"""Checks who calls the local Commerce: an OAuth 1.0a signature (RFC 5849, HMAC-SHA256) or a bearer token.
 
 Rules: https://developer.adobe.com/commerce/webapi/get-started/authentication/gs-authentication-oauth/ and
 .../gs-authentication-token/ (bearer use of an integration token is off by default since 2.4.4; it is on here).
@@ -13,8 +13,8 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from oauthlib.oauth1.rfc5849 import signature
-from oauthlib.oauth1.rfc5849.utils import parse_authorization_header, unescape
+from oauthlib.oauth1.rfc5849.signature import base_string_uri
+from oauthlib.oauth1.rfc5849.utils import escape, parse_authorization_header, unescape
 
 from include.sandbox.seeds import CommerceSeed
 
@@ -22,7 +22,7 @@ TIMESTAMP_WINDOW = timedelta(seconds=600)
 
 
 class Gate:
-    """Lets one integration in. Remembers the nonces it has seen; real time counts, as both sides sign with real clocks."""
+    """Lets one integration in. Remembers nonces; real time counts, since callers sign with real clocks."""
 
     def __init__(self, seed: CommerceSeed) -> None:
         self._seed = seed
@@ -55,10 +55,9 @@ class Gate:
         ):
             return False
         signed = [*query, *(pair for pair in pairs if pair[0] not in ("realm", "oauth_signature"))]
-        base = signature.signature_base_string(
-            method.upper(), signature.base_string_uri(url), signature.normalize_parameters(signed)
-        )
-        key = f"{signature.utils.escape(self._seed.consumer_secret)}&{signature.utils.escape(self._seed.access_token_secret)}"
+        parameters = "&".join(f"{name}={value}" for name, value in sorted((escape(n), escape(v)) for n, v in signed))
+        base = "&".join((method.upper(), escape(base_string_uri(url)), escape(parameters)))
+        key = f"{escape(self._seed.consumer_secret)}&{escape(self._seed.access_token_secret)}"
         expected = base64.b64encode(hmac.new(key.encode(), base.encode(), hashlib.sha256).digest())
         given = header.get("oauth_signature", "").encode()
         return hmac.compare_digest(expected, given) and self._fresh(header)

@@ -31,9 +31,9 @@ class Fields:
 
 
 def typed(entity: Any, fields: Fields, name: str) -> dict[str, Any]:
-    """A copy of the JSON object `entity` with Decimal numbers (4 decimals) and without nulls; parts are kept as they are.
+    """A copy of the JSON object `entity` with Decimal numbers (4 decimals) and without nulls; parts stay as they are.
 
-    Numeric text is taken for a number, as Magento does. Raises CommerceRefusal (400) for another type or an unknown field.
+    Numeric text passes for a number, as in Magento. Raises CommerceRefusal (400) for another type or an unknown field.
     """
     if not isinstance(entity, dict):
         raise bad_type(entity, name)
@@ -51,8 +51,8 @@ def _value(field: str, value: Any, fields: Fields, name: str) -> Any:
         return int(decimal(value, "int"))
     if field in fields.texts:
         return str(value)
-    accessor = "get" + field.title().replace("_", "")
-    raise CommerceRefusal(400, f'Property "{accessor[3:]}" does not have accessor method "{accessor}" in class "{name}".')
+    wanted = field.title().replace("_", "")
+    raise CommerceRefusal(400, f'Property "{wanted}" does not have accessor method "get{wanted}" in class "{name}".')
 
 
 def decimal(value: Any, kind: str = "float") -> Decimal:

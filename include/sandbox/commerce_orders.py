@@ -148,8 +148,8 @@ def quantities_to_invoice(order: Document, wanted: Mapping[int, Decimal] | None)
         messages.append("You can't create an invoice without products.")
     for item in order["items"]:
         if quantities.get(item["item_id"], _ZERO) > left[item["item_id"]]:
-            sku = item["sku"]
-            messages.append(f'The quantity to invoice must not be greater than the uninvoiced quantity for product SKU "{sku}".')
+            limit = "The quantity to invoice must not be greater than the uninvoiced quantity for product SKU"
+            messages.append(f'{limit} "{item["sku"]}".')
     if messages:
         raise CommerceRefusal(400, "\n".join(["Invoice Document Validation Error(s):", *messages]))
     return quantities
@@ -224,7 +224,7 @@ def mark_shipped(order: Document, quantities: Mapping[int, Decimal], now: str) -
 
 
 def cancel(order: Document, now: str) -> dict[str, Decimal] | None:
-    """Cancel in place what is neither invoiced nor shipped. Returns SKU -> quantity, None when nothing can be canceled."""
+    """Cancel in place what is neither invoiced nor shipped. Returns SKU -> quantity; None when there is nothing."""
     if not can_invoice(order):
         return None
     released: dict[str, Decimal] = {}

@@ -45,13 +45,13 @@ def search(documents: Iterable[Document], query: Query, columns: frozenset[str])
     if not any(_ARGUMENT.fullmatch(key) for key, _ in query):
         raise required(["searchCriteria"])
     criteria = bracketed(query, "searchCriteria") or bracketed(query, "search_criteria")
-    groups = [
-        [_filter(one, columns) for one in _listed(group.get("filters"))] for group in _listed(criteria.get("filter_groups"))
-    ]
+    given = _listed(criteria.get("filter_groups"))
+    groups = [[_filter(one, columns) for one in _listed(group.get("filters"))] for group in given]
     sorts = [_sort(one, columns) for one in _listed(criteria.get("sort_orders"))]
     found = [document for document in documents if all(not g or any(_fits(document, f) for f in g) for g in groups)]
     for one in reversed(sorts):
-        found.sort(key=lambda document, field=one["field"]: _rank(document.get(field)), reverse=one["direction"] == "DESC")
+        ranks = {id(document): _rank(document.get(one["field"])) for document in found}
+        found.sort(key=lambda document: ranks[id(document)], reverse=one["direction"] == "DESC")
 
     size, page = _whole(criteria, "page_size", 0), max(_whole(criteria, "current_page", 1), 1)
     echo: Document = {"filter_groups": [{"filters": group} for group in groups]}
@@ -200,5 +200,3 @@ def need(query: Query, *names: str) -> str:
         if key in names:
             return value
     raise required([names[0]])
-
-

@@ -45,14 +45,15 @@ class CommerceState:
         """Do what the seed has planned until now. True when something changed."""
         with self.lock:
             now = self.clock.now()
-            due = [i for i, change in enumerate(self.seed.catalog_changes) if change.at <= now and i not in self._played]
-            for position in sorted(due, key=lambda i: self.seed.catalog_changes[i].at):
-                self._change_catalog(self.seed.catalog_changes[position])
-                self._played.add(position)
-            waiting = [i for i, action in enumerate(self.seed.warehouse) if action.at <= now and i not in self._shipped]
-            packed = [i for i in sorted(waiting, key=lambda i: self.seed.warehouse[i].at) if self._pack(self.seed.warehouse[i])]
-            self._shipped.update(packed)
-            return bool(due or packed)
+            before = len(self._played), len(self._shipped)
+            for position, change in sorted(enumerate(self.seed.catalog_changes), key=lambda pair: pair[1].at):
+                if change.at <= now and position not in self._played:
+                    self._change_catalog(change)
+                    self._played.add(position)
+            for position, action in sorted(enumerate(self.seed.warehouse), key=lambda pair: pair[1].at):
+                if action.at <= now and position not in self._shipped and self._pack(action):
+                    self._shipped.add(position)
+            return before != (len(self._played), len(self._shipped))
 
     def create_order(self, entity: Any, view: StoreView | None) -> Document:
         """Store a new order and return it. It takes `view` as its store when `entity` names none.

@@ -15,6 +15,7 @@ from typing import Any
 from include.sandbox.commerce_errors import CommerceRefusal
 from include.sandbox.seeds import Product, StoreView
 
+_NOT_ASSIGNED = "The requested sku is not assigned to given stock."
 _COMPOSITE = ("bundle", "configurable", "grouped")
 _PRODUCT_FIELDS = frozenset(field.name for field in fields(Product))
 
@@ -50,7 +51,7 @@ class Catalog:
         if product is None or product.type_id in _COMPOSITE:
             raise _no_source_items()
         if stock_id not in product.quantities:
-            raise CommerceRefusal(400, "The requested sku is not assigned to given stock.")
+            raise CommerceRefusal(400, _NOT_ASSIGNED)
         return product.quantities[stock_id] + self._reserved[product.sku.casefold(), stock_id]
 
     def shortfalls(self, sku: str, stock_id: int, quantity: Decimal) -> list[dict[str, str]]:
@@ -64,7 +65,7 @@ class Catalog:
         if product is not None and not product.manage_stock:
             return []
         if product is None or stock_id not in product.quantities:
-            return [_error("requested-sku-is-not-assigned-to-given-stock", "The requested sku is not assigned to given stock.")]
+            return [_error("requested-sku-is-not-assigned-to-given-stock", _NOT_ASSIGNED)]
         if product.backorders or self.salable(sku, stock_id) >= quantity:
             return []
         # The whole chain of conditions failed, and each one that did says so.
@@ -116,9 +117,7 @@ class Catalog:
     def snapshot(self) -> dict[str, Any]:
         """Products and reservations; JSON has no integer keys, hence the pairs."""
         return {
-            "products": [
-                asdict(product) | {"quantities": list(product.quantities.items())} for product in self._products.values()
-            ],
+            "products": [asdict(one) | {"quantities": list(one.quantities.items())} for one in self._products.values()],
             "reserved": [[sku, stock_id, quantity] for (sku, stock_id), quantity in self._reserved.items()],
         }
 

@@ -75,8 +75,10 @@ class Sandbox:
         amazon = amazon_app(self.amazon, self.clock, self.amazon_faults, self.save)
         commerce = commerce_app(self.commerce, self.clock, self.commerce_faults, self.save)
         with ExitStack() as servers:
-            self.amazon_url = servers.enter_context(_Server(amazon, self._host, self._ports[0], date_header=False)).url
-            self.commerce_url = servers.enter_context(_Server(commerce, self._host, self._ports[1])).url
+            first = servers.enter_context(_Server(amazon, self._host, self._ports[0], date_header=False))
+            second = servers.enter_context(_Server(commerce, self._host, self._ports[1]))
+            servers.callback(first.ask_to_stop)  # called before the wait for the second to stop: both stop at once
+            self.amazon_url, self.commerce_url = first.url, second.url
             self.save()
             self._servers = servers.pop_all()
         return self
@@ -158,6 +160,10 @@ class _Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
+        self.ask_to_stop()
         self._thread.join()
         self._socket.close()
+
+    def ask_to_stop(self) -> None:
+        """Let the server end its requests and stop; does not wait for it."""
+        self._server.should_exit = True

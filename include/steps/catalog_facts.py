@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -89,7 +89,9 @@ def ask_shops(
             facts.failures[connection] = error
         else:
             facts.checked += checked
-    facts.available = allocate([_demand(entry, line, facts) for entry in facts.checked for line in entry.order.lines], facts.free)
+    facts.available = allocate(
+        [_demand(entry, line, facts) for entry in facts.checked for line in entry.order.lines], facts.free
+    )
     return facts
 
 
@@ -132,7 +134,9 @@ def _ask_for_stock(
         needed = {sku: qty + taken[stock_key, sku.casefold()] for sku, qty in skus.items()}
         for sku, is_enough in client.salable(stock_key[1], needed).items():
             key = (stock_key, sku.casefold())
-            facts.free[key] = None if is_enough else max(_salable_quantity(client, sku, stock_key[1]) - taken[key], Decimal(0))
+            facts.free[key] = (
+                None if is_enough else max(_salable_quantity(client, sku, stock_key[1]) - taken[key], Decimal(0))
+            )
 
 
 def _salable_quantity(client: CommerceClient, sku: str, stock_id: int) -> Decimal:

@@ -1,6 +1,6 @@
 """Creates the Commerce order of every promised Amazon order of one account, exactly once, and invoices it.
 
-Per order: lock it, look for an existing Commerce order, commit that it is being sent, post once, commit the returned id.
+Per order: lock it, look for an existing Commerce order, commit that it is being sent, post once, commit the id.
 An outcome that nobody saw is `in_doubt`: it is looked up after a pause, twice, before it may be posted again.
 """
 
@@ -16,14 +16,15 @@ from typing import Any
 import simplejson
 from sqlalchemy import Connection, Engine, Row
 
+from include.adapters.commerce_address import AddressPlaceholders
 from include.adapters.commerce_client import CommerceClient
 from include.adapters.commerce_documents import CommerceOrder
-from include.adapters.commerce_mapping import AddressPlaceholders, order_entity, scrub
+from include.adapters.commerce_mapping import order_entity, scrub
 from include.adapters.personal_data import PersonalDataCipher
-from include.database.locks import try_lock
+from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
-from include.database.states import move_orders
 from include.database.statements import load_statements
+from include.database.states import move_orders
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import (
     MalformedOrderError,
@@ -97,7 +98,7 @@ def run(
     stores = {store.name: store for store in account.stores}
     counts = {"created": 0, "adopted": 0, "finished": 0, "in_doubt": 0, "refused": 0, "passed_over": 0}
     failures = 0
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with autocommit(engine) as connection:
         order_ids = list(
             connection.execute(
                 statements["open_orders"],
@@ -143,14 +144,14 @@ def run(
                         ) from error
     log.info("create_commerce_orders: account=%s %s", account.name, " ".join(f"{k}={v}" for k, v in counts.items()))
     if failures:
-        raise RunIncompleteError(f"Commerce failed for {failures} orders of account {account.name} at the end of the run.")
+        raise RunIncompleteError(
+            f"Commerce failed for {failures} orders of account {account.name} at the end of the run."
+        )
     return counts
 
 
 def _contact(connection: Connection, cipher: PersonalDataCipher, order_id: str) -> Contact:
-    token = connection.execute(
-        load_statements(__file__)["contact"], {"amazon_order_id": order_id}
-    ).scalar_one_or_none()
+    token = connection.execute(load_statements(__file__)["contact"], {"amazon_order_id": order_id}).scalar_one_or_none()
     return Contact(cipher.decrypt(bytes(token)) if token is not None else {})
 
 

@@ -20,7 +20,7 @@ from include.adapters.amazon_client import AmazonClient, OrdersPage
 from include.adapters.amazon_contract import readable_order_id
 from include.adapters.amazon_mapping import LandedOrder, merge_contact, search_query, sha256_of, split_order
 from include.adapters.personal_data import PersonalDataCipher
-from include.database.locks import try_lock
+from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
 from include.domain.errors import MalformedOrderError, RefusedError, UnavailableError
 from include.domain.stores import Account
@@ -43,7 +43,13 @@ class _Window:
 
 
 def run(
-    engine: Engine, client: AmazonClient, cipher: PersonalDataCipher, account: Account, settings: Settings, *, dag_run_id: str
+    engine: Engine,
+    client: AmazonClient,
+    cipher: PersonalDataCipher,
+    account: Account,
+    settings: Settings,
+    *,
+    dag_run_id: str,
 ) -> dict[str, int]:
     """Land every page of the account's next window. Returns counts: pages, orders, new_versions, quarantined.
 
@@ -52,39 +58,36 @@ def run(
     """
     statements = load_statements(__file__)
     counts = {"pages": 0, "orders": 0, "new_versions": 0, "quarantined": 0}
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock_connection:
-        with try_lock(lock_connection, "extract_amazon_orders", account.name) as got:
-            if not got:
-                log.info("extract_amazon_orders: account=%s is being extracted by another run", account.name)
-                return counts
-            window = _open_window(engine, client, account, settings, dag_run_id)
-            while window is not None:
-                try:
-                    page = client.search_orders(window.query, window.next_token)
-                except RefusedError as error:
-                    if window.next_token is None:
-                        raise
-                    _abandon(engine, window)
-                    raise UnavailableError(
-                        f"Amazon refused to go on with account {account.name}'s order listing after page "
-                        f"{window.page_count} ({error.code}). Resolution: none needed, the next try starts the window anew."
-                    ) from error
-                page_sha256 = _page_sha256(page)
-                if page.orders and _is_repeated(engine, window, page_sha256):
-                    _abandon(engine, window)
-                    raise UnavailableError(
-                        f"Amazon sent a page of account {account.name}'s order listing twice under different tokens "
-                        f"(page {window.page_count + 1}). Resolution: none needed, the next try starts the window anew; "
-                        "the watermark has not moved."
-                    )
-                with engine.begin() as connection:
-                    _land(connection, page, page_sha256, window, account, cipher, dag_run_id, counts)
-                    if page.next_token is None:
-                        break
-                    row = connection.execute(
-                        statements["window"], {"ingest_window_id": window.ingest_window_id}
-                    ).one()
-                window = _window(row)
+    with autocommit(engine) as session, try_lock(session, "extract_amazon_orders", account.name) as got:
+        if not got:
+            log.info("extract_amazon_orders: account=%s is being extracted by another run", account.name)
+            return counts
+        window = _open_window(engine, client, account, settings, dag_run_id)
+        while window is not None:
+            try:
+                page = client.search_orders(window.query, window.next_token)
+            except RefusedError as error:
+                if window.next_token is None:
+                    raise
+                _abandon(engine, window)
+                raise UnavailableError(
+                    f"Amazon refused to go on with account {account.name}'s order listing after page "
+                    f"{window.page_count} ({error.code}). Resolution: none needed, the next try starts anew."
+                ) from error
+            page_sha256 = _page_sha256(page)
+            if page.orders and _is_repeated(engine, window, page_sha256):
+                _abandon(engine, window)
+                raise UnavailableError(
+                    f"Amazon sent a page of account {account.name}'s order listing twice under two tokens "
+                    f"(page {window.page_count + 1}). Resolution: none needed, the next try starts anew; "
+                    "the watermark has not moved."
+                )
+            with engine.begin() as connection:
+                _land(connection, page, page_sha256, window, account, cipher, dag_run_id, counts)
+                if page.next_token is None:
+                    break
+                row = connection.execute(statements["window"], {"ingest_window_id": window.ingest_window_id}).one()
+            window = _window(row)
     log.info("extract_amazon_orders: account=%s %s", account.name, " ".join(f"{k}={v}" for k, v in counts.items()))
     return counts
 
@@ -102,7 +105,8 @@ def _open_window(
     with engine.begin() as connection:
         row = connection.execute(statements["open_window"], {"account_name": account.name}).one_or_none()
         if row is not None:
-            if row.next_token is None or row.next_token_at > now - _TOKEN_LIFE:
+            # Without a page nothing is lost by asking anew, and with what stores.yaml says now.
+            if row.next_token is not None and row.next_token_at > now - _TOKEN_LIFE:
                 return _window(row)
             connection.execute(statements["abandon_window"], {"ingest_window_id": row.ingest_window_id})
         updated_to = now - settings.seconds("window_safety_margin_seconds")
@@ -161,9 +165,7 @@ def _is_repeated(engine: Engine, window: _Window, page_sha256: str) -> bool:
 
 def _abandon(engine: Engine, window: _Window) -> None:
     with engine.begin() as connection:
-        connection.execute(
-            load_statements(__file__)["abandon_window"], {"ingest_window_id": window.ingest_window_id}
-        )
+        connection.execute(load_statements(__file__)["abandon_window"], {"ingest_window_id": window.ingest_window_id})
 
 
 def _land(
@@ -215,7 +217,9 @@ def _land(
 
 
 def _owners(connection: Connection, page: OrdersPage) -> dict[str, str]:
-    ids = [order["orderId"] for order in page.orders if isinstance(order, dict) and isinstance(order.get("orderId"), str)]
+    ids = [
+        order["orderId"] for order in page.orders if isinstance(order, dict) and isinstance(order.get("orderId"), str)
+    ]
     rows = connection.execute(load_statements(__file__)["owners"], {"order_ids": ids}).all()
     return {row.amazon_order_id: row.account_name for row in rows}
 
@@ -309,5 +313,8 @@ def _quarantine(
         },
     )
     log.warning(
-        "extract_amazon_orders: account=%s order=%s quarantined: %s", account.name, readable or "unreadable", "; ".join(findings)
+        "extract_amazon_orders: account=%s order=%s quarantined: %s",
+        account.name,
+        readable or "unreadable",
+        "; ".join(findings),
     )

@@ -1,4 +1,4 @@
-"""Fetches the shipments of every linked order that is not finished on Amazon, and lands them in raw.commerce_shipments."""
+"""Fetches the shipments of every linked order that is not finished on Amazon: raw.commerce_shipments."""
 
 from __future__ import annotations
 

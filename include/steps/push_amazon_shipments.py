@@ -1,4 +1,4 @@
-"""Tells Amazon about the planned packages of one account: one confirmShipment per package, under its own stable number."""
+"""Tells Amazon about one account's planned packages: one confirmShipment each, under its own stable number."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from sqlalchemy import Engine, Row
 
 from include.adapters.amazon_client import AmazonClient
 from include.adapters.amazon_mapping import shipment_confirmation
-from include.database.locks import try_lock
+from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
-from include.domain.errors import OutcomeUnknownError, RefusedError, RunIncompleteError, ThrottledError, UnavailableError
+from include.domain.errors import (
+    OutcomeUnknownError,
+    RefusedError,
+    RunIncompleteError,
+    ThrottledError,
+    UnavailableError,
+)
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,25 +46,27 @@ def run(
     statements = load_statements(__file__)
     counts = {"sent": 0, "in_doubt": 0, "refused": 0, "passed_over": 0}
     failures = 0
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with autocommit(engine) as connection:
         rows = connection.execute(statements["planned"], {"account_name": account_name, "now": clock()}).all()
         for row in rows:
             keys = {"amazon_order_id": row.amazon_order_id, "package_reference_id": row.package_reference_id}
             with try_lock(connection, "order", row.amazon_order_id) as got:
-                claimed = got and connection.execute(
-                    statements["mark_sending"], keys | {"now": clock(), "dag_run_id": dag_run_id}
-                ).one_or_none()
+                claimed = (
+                    got
+                    and connection.execute(
+                        statements["mark_sending"], keys | {"now": clock(), "dag_run_id": dag_run_id}
+                    ).one_or_none()
+                )
                 if not claimed:
                     counts["passed_over"] += 1
                     continue
+                after: dict[str, str | None]
                 try:
                     client.confirm_shipment(row.amazon_order_id, _body(row))
                 except RefusedError as error:
                     after = _after_refusal(error)
                     counts["in_doubt" if after["state"] == "in_doubt" else "refused"] += 1
-                    log.warning(
-                        "push_amazon_shipments: order=%s package=%s refused (%s)", *keys.values(), error.code
-                    )
+                    log.warning("push_amazon_shipments: order=%s package=%s refused (%s)", *keys.values(), error.code)
                 except OutcomeUnknownError as error:
                     after = {"state": "in_doubt", "code": "unknown_outcome", "error": str(error)[:500]}
                     counts["in_doubt"] += 1
@@ -99,12 +107,16 @@ def _body(row: Row[Any]) -> dict[str, Any]:
     )
 
 
-def _after_refusal(error: RefusedError) -> dict[str, str]:
+def _after_refusal(error: RefusedError) -> dict[str, str | None]:
     if _ALREADY_SHIPPED in f"{error.code} {error.reason}":
-        return {"state": "in_doubt", "code": _ALREADY_SHIPPED, "error": "Amazon says that the order is shipped already."}
+        return {
+            "state": "in_doubt",
+            "code": _ALREADY_SHIPPED,
+            "error": "Amazon says that the order is shipped already.",
+        }
     reason = error.reason or error.code
     return {
         "state": "rejected",
         "code": error.code,
-        "error": f"Amazon refused the shipment: {reason} Correct the track in Commerce or confirm it in Seller Central."[:500],
+        "error": f"Amazon refused the package: {reason} Correct the track in Commerce, or confirm it on Amazon."[:500],
     }

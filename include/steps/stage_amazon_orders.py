@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
-    """Stage every page that has landed and is not staged yet, in one transaction. Returns counts: pages, versions, orders.
+    """Stage every landed page that is not staged yet, in one transaction. Returns counts: pages, versions, orders.
 
     The newest version of an order wins, whichever page brought it; older ones only add to the history. Only writer of
     core.order_items and of Amazon's facts in core.orders.

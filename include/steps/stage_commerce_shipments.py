@@ -1,4 +1,4 @@
-"""Turns landed Commerce shipments into core.shipments and plans one package per tracking number in ops.shipment_outbox."""
+"""Turns landed Commerce shipments into core.shipments, and plans one package per tracking number."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def _plan(connection: Connection, shipment: Row[Any], now: datetime, dag_run_id:
     for track in tracks:
         carrier_code, carrier_name = carrier_for(track.carrier_code or "", track.carrier_title or "")
         told = {"carrier_code": carrier_code, "carrier_name": carrier_name, "tracking_number": track.tracking_number}
-        package = known.get(track.commerce_track_id)
-        if package is not None:
+        if track.commerce_track_id in known:
+            package = known[track.commerce_track_id]
             sha256 = sha256_of({**told, "items": package.items})
             if sha256 != package.request_sha256:
                 changed = keys | told | {"package_reference_id": package.package_reference_id, "request_sha256": sha256}

@@ -1,4 +1,4 @@
-"""Reads stores.yaml, keeps core.stores in step with it, and returns the accounts that the next steps are mapped over."""
+"""Keeps core.stores in step with stores.yaml, and returns the accounts that the next steps are mapped over."""
 
 from __future__ import annotations
 

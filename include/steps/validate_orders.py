@@ -16,10 +16,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from include.database.locks import try_lock
+from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
-from include.database.states import move_orders
 from include.database.statements import load_statements
+from include.database.states import move_orders
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import MisconfiguredError
 from include.domain.orders import OrderLine, decide
@@ -60,12 +60,11 @@ def run(
     step fails when no shop answers. Beside a second copy, one works and the other returns the same accounts.
     """
     statements = load_statements(__file__)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock_connection:
-        with try_lock(lock_connection, "validate_orders") as got:
-            if got:
-                _judge_all(engine, commerce, stores, settings, now, dag_run_id)
-            else:
-                log.info("validate_orders: another run is validating")
+    with autocommit(engine) as session, try_lock(session, "validate_orders") as got:
+        if got:
+            _judge_all(engine, commerce, stores, settings, now, dag_run_id)
+        else:
+            log.info("validate_orders: another run is validating")
     with engine.connect() as connection:
         return list(connection.execute(statements["accounts_with_work"], {"now": now}).scalars())
 
@@ -241,9 +240,7 @@ def _write(connection: Connection, judged: _Judged, report: ValidationReport, no
     """One transaction. An order that a creator took up meanwhile keeps the state that the creator gave it."""
     statements = load_statements(__file__)
     keys = {"now": now, "dag_run_id": dag_run_id}
-    taken = set(
-        connection.execute(statements["sent_meanwhile"], {"order_ids": sorted(judged.moves)}).scalars()
-    )
+    taken = set(connection.execute(statements["sent_meanwhile"], {"order_ids": sorted(judged.moves)}).scalars())
     for name, rows in (
         ("upsert_product", judged.products),
         ("open_episode", [row for row in judged.episodes if row["amazon_order_id"] not in taken]),

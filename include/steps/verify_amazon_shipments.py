@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, Row
 
 from include.adapters.amazon_client import AmazonClient
-from include.database.locks import try_lock
+from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
 from include.domain.errors import RefusedError
 from include.settings import Settings
@@ -31,8 +31,12 @@ def run(
     statements = load_statements(__file__)
     counts: Counter[str] = Counter(accepted=0, waiting=0, sent_again=0, rejected=0)
     by_order: dict[str, list[Row[Any]]] = defaultdict(list)
-    keys = {"account_name": account_name, "now": now, "sent_before": now - settings.seconds("shipment_verify_gap_seconds")}
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    keys = {
+        "account_name": account_name,
+        "now": now,
+        "sent_before": now - settings.seconds("shipment_verify_gap_seconds"),
+    }
+    with autocommit(engine) as connection:
         for row in connection.execute(statements["sent"], keys):
             by_order[row.amazon_order_id].append(row)
         for order_id, rows in by_order.items():
@@ -65,9 +69,9 @@ def run(
 def _judge(row: Row[Any], order: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """What the row becomes, given Amazon's document of the order."""
     for package in order.get("packages") or []:
-        if package.get("packageReferenceId") == row.package_reference_id:
-            if package.get("trackingNumber") in (None, row.tracking_number):
-                return {"outcome": "accepted", "state": "accepted", "code": None, "error": None, "wait": None}
+        is_ours = package.get("packageReferenceId") == row.package_reference_id
+        if is_ours and package.get("trackingNumber") in (None, row.tracking_number):
+            return {"outcome": "accepted", "state": "accepted", "code": None, "error": None, "wait": None}
     looks = row.verify_count + 1
     wait = settings.seconds("shipment_verify_gap_seconds") * 2 ** min(looks, 6)
     is_shipped = (order.get("fulfillment") or {}).get("fulfillmentStatus") == "SHIPPED"
@@ -77,4 +81,10 @@ def _judge(row: Row[Any], order: dict[str, Any], settings: Settings) -> dict[str
     if looks >= (2 if row.state == "in_doubt" else settings.shipment_verify_attempts):
         error = f"Amazon does not show the package after {looks} looks; it is sent again under the same number."
         return {"outcome": "sent_again", "state": "planned", "code": "not_found", "error": error, "wait": None}
-    return {"outcome": "waiting", "state": row.state, "code": row.last_error_code, "error": row.last_error, "wait": wait}
+    return {
+        "outcome": "waiting",
+        "state": row.state,
+        "code": row.last_error_code,
+        "error": row.last_error,
+        "wait": wait,
+    }

@@ -82,10 +82,20 @@ SEED = CommerceSeed(
 )
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Sandbox, dict[str, Any]]]:
+    """One start for all tests of this module, and the shop as it was then."""
     with Sandbox(Scenario((), (), SEED)) as running:
-        yield running
+        yield running, running.commerce.snapshot()
+
+
+@pytest.fixture
+def sandbox(servers: tuple[Sandbox, dict[str, Any]]) -> Sandbox:
+    running, untouched = servers
+    running.commerce.restore(untouched)
+    running.commerce_faults.clear()
+    running.commerce_faults.calls.clear()
+    return running
 
 
 @pytest.fixture
@@ -211,10 +221,17 @@ def test_salable_when_there_are_many(client: CommerceClient, sandbox: Sandbox) -
     assert sandbox.commerce_faults.calls["areSalableForQty"] == 3
 
 
-@pytest.mark.parametrize("sku", ODD_SKUS)
+@pytest.mark.parametrize("sku", [sku for sku in ODD_SKUS if "/" not in sku])
 def test_salable_quantity_when_skus_are_odd(client: CommerceClient, sandbox: Sandbox, sku: str) -> None:
     sandbox.commerce.set_quantity(sku, 1, Decimal("7.25"))
     assert client.salable_quantity(sku, 1) == Decimal("7.25")
+
+
+@pytest.mark.parametrize("units", [0, 1, 2, 7, 8, 1000])
+def test_salable_quantity_when_the_sku_has_a_slash(client: CommerceClient, sandbox: Sandbox, units: int) -> None:
+    sandbox.commerce.set_quantity("shirt/red", 1, Decimal(units))
+    assert client.salable_quantity("shirt/red", 1) == units
+    assert sandbox.commerce_faults.calls["areSalableForQty"] < 25
 
 
 def test_salable_quantity_when_the_product_is_unknown(client: CommerceClient) -> None:
@@ -313,13 +330,12 @@ def test_set_status_when_it_is_repeated(client: CommerceClient, sandbox: Sandbox
 
 def test_shipments_when_there_are_many_orders(client: CommerceClient, sandbox: Sandbox) -> None:
     ids = [str(sandbox.commerce.add_order(entity(f"700-0000000-{number:07}"))["entity_id"]) for number in range(120)]
+    sandbox.commerce.set_quantity("Plain-1", 1, Decimal(1000))
     for number in (0, 60, 119):
         sandbox.commerce.ship(f"700-0000000-{number:07}", None, [("ups", "UPS", f"1Z{number}")])
     sandbox.commerce.ship("700-0000000-0000001", {"item-1": Decimal(1)}, [("ups", "UPS", "A"), ("dhl", "DHL", "B")])
     found = client.shipments(ids)
-    assert [each["order_id"] for each in found] == [int(ids[number]) for number in (0, 60, 119, 1)] or sorted(
-        each["order_id"] for each in found
-    ) == sorted(int(ids[number]) for number in (0, 60, 119, 1))
+    assert [each["order_id"] for each in found] == [int(ids[number]) for number in (0, 1, 60, 119)]
     partial = next(each for each in found if each["order_id"] == int(ids[1]))
     assert set(partial) == {"entity_id", "increment_id", "order_id", "created_at", "updated_at", "items", "tracks"}
     assert [(item["order_item_id"], item["qty"]) for item in partial["items"]] == [

@@ -26,6 +26,25 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def unchanging() -> Iterator[Sandbox]:
+    """A sandbox for tests that only read."""
+    with Sandbox(build, enforce_rate_limits=False) as running:
+        yield running
+
+
+@pytest.fixture
+def european_reader(unchanging: Sandbox) -> Iterator[httpx.Client]:
+    with client_of(unchanging, EUROPE) as client:
+        yield client
+
+
+@pytest.fixture
+def american_reader(unchanging: Sandbox) -> Iterator[httpx.Client]:
+    with client_of(unchanging, NORTH_AMERICA) as client:
+        yield client
+
+
 @pytest.fixture
 def europe(sandbox: Sandbox) -> Iterator[httpx.Client]:
     with client_of(sandbox, EUROPE) as client:
@@ -49,14 +68,14 @@ def america(sandbox: Sandbox) -> Iterator[httpx.Client]:
         ({"client_secret": "wrong"}, 401, "invalid_client"),
     ],
 )
-def test_token_when_refused(sandbox: Sandbox, changes: dict[str, str], status: int, error: str) -> None:
-    answer = httpx.post(f"{sandbox.amazon_url}/auth/o2/token", data=token_request(EUROPE, **changes))
+def test_token_when_refused(unchanging: Sandbox, changes: dict[str, str], status: int, error: str) -> None:
+    answer = httpx.post(f"{unchanging.amazon_url}/auth/o2/token", data=token_request(EUROPE, **changes))
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert answer.json()["error_description"]
 
 
-def test_token_when_not_form_encoded(sandbox: Sandbox) -> None:
-    answer = httpx.post(f"{sandbox.amazon_url}/auth/o2/token", json=token_request(EUROPE))
+def test_token_when_not_form_encoded(unchanging: Sandbox) -> None:
+    answer = httpx.post(f"{unchanging.amazon_url}/auth/o2/token", json=token_request(EUROPE))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
@@ -76,7 +95,7 @@ def test_token_when_its_hour_is_over(sandbox: Sandbox) -> None:
         assert httpx.get(url, headers=wrong).status_code == 403
 
 
-def test_headers_when_the_clock_was_moved(sandbox: Sandbox, europe: httpx.Client) -> None:
+def test_headers_when_the_clock_was_moved(sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(days=3))
     with client_of(sandbox, EUROPE) as client:
         answers = [client.get(f"{SEARCH}?{SINCE}"), client.get(f"{SEARCH}?{SINCE}&createdAfter=2020-01-01")]
@@ -133,8 +152,8 @@ def _minutes_ago(minutes: float) -> str:
         f"{SINCE}&fulfilledBy=AMAZON&fulfilledBy=MERCHANT",
     ],
 )
-def test_search_when_a_parameter_rule_is_broken(europe: httpx.Client, query: str) -> None:
-    answer = europe.get(f"{SEARCH}?{query}")
+def test_search_when_a_parameter_rule_is_broken(european_reader: httpx.Client, query: str) -> None:
+    answer = european_reader.get(f"{SEARCH}?{query}")
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["code"] == "InvalidInput"
 
@@ -149,20 +168,20 @@ def test_search_when_a_parameter_rule_is_broken(europe: httpx.Client, query: str
         f"{SINCE}&maxResultsPerPage=1",
     ],
 )
-def test_search_when_the_parameter_rules_are_kept(europe: httpx.Client, query: str) -> None:
-    answer = europe.get(f"{SEARCH}?{query}")
+def test_search_when_the_parameter_rules_are_kept(european_reader: httpx.Client, query: str) -> None:
+    answer = european_reader.get(f"{SEARCH}?{query}")
     assert answer.status_code == 200
     assert answer.json()["orders"]
 
 
-def test_search_when_a_marketplace_is_not_the_sellers(europe: httpx.Client) -> None:
-    answer = europe.get(f"{SEARCH}?{SINCE}&marketplaceIds={DE.marketplace_id},{US.marketplace_id}")
+def test_search_when_a_marketplace_is_not_the_sellers(european_reader: httpx.Client) -> None:
+    answer = european_reader.get(f"{SEARCH}?{SINCE}&marketplaceIds={DE.marketplace_id},{US.marketplace_id}")
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (403, "Unauthorized")
 
 
-def test_search_when_filtered(sandbox: Sandbox, america: httpx.Client) -> None:
+def test_search_when_filtered(american_reader: httpx.Client) -> None:
     query = f"{SINCE}&fulfilledBy=AMAZON&fulfillmentStatuses=SHIPPED,UNFULFILLABLE&marketplaceIds={US.marketplace_id}"
-    found = america.get(f"{SEARCH}?{query}").json()["orders"]
+    found = american_reader.get(f"{SEARCH}?{query}").json()["orders"]
     assert {order["orderId"] for order in found} == {order_id("us-fba-shipped"), order_id("us-unfulfillable")}
 
 
@@ -216,9 +235,9 @@ def test_paging_when_an_order_changes_between_two_pages(sandbox: Sandbox, europe
     assert [order["orderId"] for order in later] == [changed]
 
 
-def test_included_data_when_nothing_is_asked_for(europe: httpx.Client) -> None:
-    order = read(europe, "de-discounted", included="FULFILLMENT")
-    bare = europe.get(f"{SEARCH}/{order_id('de-discounted')}").json()["order"]
+def test_included_data_when_nothing_is_asked_for(european_reader: httpx.Client) -> None:
+    order = read(european_reader, "de-discounted", included="FULFILLMENT")
+    bare = european_reader.get(f"{SEARCH}/{order_id('de-discounted')}").json()["order"]
     assert set(order) - set(bare) == {"fulfillment"}
     assert set(bare) == {
         "orderId",
@@ -231,7 +250,7 @@ def test_included_data_when_nothing_is_asked_for(europe: httpx.Client) -> None:
     }
     assert set(bare["orderItems"][0]) == {"orderItemId", "quantityOrdered", "product"}
     assert set(order["orderItems"][0]) == {"orderItemId", "quantityOrdered", "product", "fulfillment"}
-    refused = europe.get(f"{SEARCH}/{order_id('de-discounted')}?includedData=ALL")
+    refused = european_reader.get(f"{SEARCH}/{order_id('de-discounted')}?includedData=ALL")
     assert refused.status_code == 400
 
 
@@ -244,9 +263,11 @@ def test_included_data_when_nothing_is_asked_for(europe: httpx.Client) -> None:
         ("PACKAGES", "us-partially-shipped", "packages"),
     ],
 )
-def test_included_data_when_one_part_is_asked_for(america: httpx.Client, included: str, slug: str, part: str) -> None:
-    assert part in read(america, slug, included)
-    assert part not in read(america, slug, ",".join(INCLUDED_DATA - {included}))
+def test_included_data_when_one_part_is_asked_for(
+    american_reader: httpx.Client, included: str, slug: str, part: str
+) -> None:
+    assert part in read(american_reader, slug, included)
+    assert part not in read(american_reader, slug, ",".join(INCLUDED_DATA - {included}))
 
 
 @pytest.mark.parametrize(
@@ -258,10 +279,10 @@ def test_included_data_when_one_part_is_asked_for(america: httpx.Client, include
     ],
 )
 def test_included_data_when_one_item_part_is_asked_for(
-    america: httpx.Client, included: str, slug: str, part: str
+    american_reader: httpx.Client, included: str, slug: str, part: str
 ) -> None:
-    assert part in read(america, slug, included)["orderItems"][0]
-    assert part not in read(america, slug, ",".join(INCLUDED_DATA - {included}))["orderItems"][0]
+    assert part in read(american_reader, slug, included)["orderItems"][0]
+    assert part not in read(american_reader, slug, ",".join(INCLUDED_DATA - {included}))["orderItems"][0]
 
 
 def test_personal_data_when_status_and_channel_differ(sandbox: Sandbox, america: httpx.Client) -> None:
@@ -293,9 +314,9 @@ def test_personal_data_when_the_application_lacks_the_role() -> None:
     assert set(business["buyer"]) == {"buyerCompanyName", "buyerPurchaseOrderNumber"}
 
 
-def test_get_order_when_unknown_or_another_sellers(europe: httpx.Client) -> None:
+def test_get_order_when_unknown_or_another_sellers(european_reader: httpx.Client) -> None:
     for other in ("999-0000000-0000000", order_id("us-gift")):
-        answer = europe.get(f"{SEARCH}/{other}")
+        answer = european_reader.get(f"{SEARCH}/{other}")
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "NotFound")
 
 

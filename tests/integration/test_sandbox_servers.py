@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -43,42 +44,37 @@ def test_state_when_the_sandbox_is_restarted(tmp_path: Path) -> None:
             assert read(client, "de-pending-then-paid")["fulfillment"]["fulfillmentStatus"] == "UNSHIPPED"
 
 
-def _start(state_dir: Path, ports: tuple[int, int]) -> subprocess.Popen[str]:
+@contextmanager
+def _process(state_dir: Path, ports: tuple[int, int]) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """The sandbox as a process of its own, with the two addresses that it prints; killed at the end."""
     command = [sys.executable, "-m", "include.sandbox", "--state-dir", str(state_dir)]
     command += ["--amazon-port", str(ports[0]), "--commerce-port", str(ports[1])]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-
-
-def _addresses(process: subprocess.Popen[str]) -> list[str]:
-    assert process.stdout is not None
-    return [process.stdout.readline().split()[-1] for _ in range(2)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        try:
+            assert process.stdout is not None
+            amazon, commerce = (process.stdout.readline().split()[-1] for _ in range(2))
+            yield process, amazon, commerce
+        finally:
+            process.kill()
 
 
 def test_process_when_killed_and_started_again(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         ports = (one.getsockname()[1], two.getsockname()[1])
-    process = _start(tmp_path, ports)
-    try:
-        amazon, commerce = _addresses(process)
-        assert amazon == f"http://127.0.0.1:{ports[0]}"
+    with _process(tmp_path, ports) as (_, amazon, commerce):
+        assert (amazon, commerce) == (f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
         granted = httpx.post(f"{amazon}/auth/o2/token", data=token_request(EUROPE)).json()
         headers = {"x-amz-access-token": granted["access_token"]}
         with httpx.Client(base_url=amazon, headers=headers) as client:
             assert confirm(client, "de-discounted", _GOOD).status_code == 204
-        process.kill()
-        process.wait(10)
 
-        process = _start(tmp_path, ports)
-        amazon, commerce = _addresses(process)
+    with _process(tmp_path, ports) as (process, amazon, commerce):
         assert httpx.get(f"{commerce}/sandbox/health").json() == {"status": "ok"}
         httpx.post(f"{commerce}/sandbox/clock", json={"advance_seconds": 180})
         with httpx.Client(base_url=amazon, headers=headers) as client:
             assert read(client, "de-discounted")["packages"][0]["trackingNumber"] == "00340000000000000001"
-        os.kill(process.pid, signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 def test_sandbox_when_it_starts_and_stops() -> None:

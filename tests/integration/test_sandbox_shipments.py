@@ -20,9 +20,16 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def unchanging() -> Iterator[Sandbox]:
+    """A sandbox for requests that are refused."""
+    with Sandbox(build, enforce_rate_limits=False) as running:
+        yield running
+
+
 @pytest.fixture
-def europe(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    with client_of(sandbox, EUROPE) as client:
+def europe(unchanging: Sandbox) -> Iterator[httpx.Client]:
+    with client_of(unchanging, EUROPE) as client:
         yield client
 
 
@@ -62,13 +69,13 @@ _GOOD = shipment("de-discounted", DE.marketplace_id)
         _GOOD | {"codCollectionMethod": "DirectPayment"},
     ],
 )
-def test_confirm_shipment_when_a_rule_is_broken(sandbox: Sandbox, europe: httpx.Client, body: Any) -> None:
+def test_confirm_shipment_when_a_rule_is_broken(unchanging: Sandbox, europe: httpx.Client, body: Any) -> None:
     answer = confirm(europe, "de-discounted", body)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["code"] == "InvalidInput"
     assert answer.headers["x-amzn-ratelimit-limit"] == "2.0"
-    assert sandbox.amazon.confirmations == []
-    assert "packages" not in sandbox.amazon.order(order_id("de-discounted"))
+    assert unchanging.amazon.confirmations == []
+    assert "packages" not in unchanging.amazon.order(order_id("de-discounted"))
 
 
 def test_confirm_shipment_when_the_order_does_not_allow_it(sandbox: Sandbox, america: httpx.Client) -> None:

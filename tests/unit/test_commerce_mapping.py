@@ -254,6 +254,12 @@ def test_totals_when_there_are_gift_wrap_and_fees() -> None:
     assert "1.50 USD of other charges" in comment(document)
 
 
+def test_totals_when_a_charge_is_negative() -> None:
+    document = entity(order(line(shipping_amount=Decimal("4.00"), other_amount=Decimal("-1.50")), total="12.50"))
+    assert document["shipping_amount"] == Decimal("4.00")
+    assert "differs from its lines by -1.50 USD" in comment(document)
+
+
 def test_discount_when_it_is_more_than_the_goods() -> None:
     bought = line(item_amount=Decimal("3.00"), shipping_amount=Decimal("6.00"), discount_amount=Decimal("6.00"))
     document = entity(order(bought, total="3.00"))

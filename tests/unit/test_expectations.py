@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from include.domain.blockers import BLOCKER_CODES
@@ -93,7 +93,14 @@ lines_strategy = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+# No shrinking: at a tenth of a second for each try it would take minutes, and a failure names the lines anyway.
+@settings(
+    max_examples=25,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 @given(lines_strategy)
 def test_findings_equal_the_oracle_when_lines_are_random(lines: list[CheckedLine]) -> None:
     report = validate_lines(lines)

@@ -105,7 +105,7 @@ CREATE TABLE ops.ingest_windows (
 );
 CREATE INDEX ix_ingest_windows_landed ON ops.ingest_windows (account_name, updated_to) WHERE state = 'landed';
 CREATE UNIQUE INDEX uq_ingest_windows_open ON ops.ingest_windows (account_name) WHERE state = 'open';
-COMMENT ON TABLE ops.ingest_windows IS 'Windows of Amazon''s order listing. The watermark of an account is the greatest updated_to of its landed windows.';
+COMMENT ON TABLE ops.ingest_windows IS 'Windows of Amazon''s order listing. An account''s watermark is the greatest updated_to of its landed ones.';
 COMMENT ON COLUMN ops.ingest_windows.ingest_window_id IS 'One requested window.';
 COMMENT ON COLUMN ops.ingest_windows.account_name IS 'Account (stores.yaml).';
 COMMENT ON COLUMN ops.ingest_windows.updated_from IS 'lastUpdatedAfter that was asked.';
@@ -200,7 +200,7 @@ CREATE TABLE pii.order_contacts (
     loaded_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_order_contacts PRIMARY KEY (amazon_order_id)
 );
-COMMENT ON TABLE pii.order_contacts IS 'Personal data of each order (buyer, recipient, gift messages, tax registrations), encrypted with ORDERS_PII_KEYS.';
+COMMENT ON TABLE pii.order_contacts IS 'Personal data of each order (buyer, recipient, gift messages ...), encrypted with ORDERS_PII_KEYS.';
 COMMENT ON COLUMN pii.order_contacts.amazon_order_id IS 'Amazon''s order id.';
 COMMENT ON COLUMN pii.order_contacts.contact_encrypted IS 'Fernet token of a JSON document: the personal fields and the fields unknown to our contract, at their paths.';
 COMMENT ON COLUMN pii.order_contacts.last_updated_at IS 'lastUpdatedTime of the newest version that this row holds.';
@@ -211,7 +211,7 @@ CREATE TABLE pii.quarantined_payloads (
     loaded_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_quarantined_payloads PRIMARY KEY (payload_sha256)
 );
-COMMENT ON TABLE pii.quarantined_payloads IS 'Whole documents of quarantined orders, encrypted: a document that breaks the contract can hold personal data anywhere.';
+COMMENT ON TABLE pii.quarantined_payloads IS 'Whole documents of quarantined orders, encrypted: they can hold personal data anywhere.';
 COMMENT ON COLUMN pii.quarantined_payloads.payload_sha256 IS 'Key of ops.quarantined_orders.';
 COMMENT ON COLUMN pii.quarantined_payloads.payload_encrypted IS 'Fernet token of the whole document as Amazon sent it.';
 COMMENT ON COLUMN pii.quarantined_payloads.loaded_at IS 'When this row was written.';
@@ -263,7 +263,7 @@ COMMENT ON TABLE reporting.recent_orders IS 'One row per Amazon order: the Recen
 COMMENT ON COLUMN reporting.recent_orders.store_name IS 'Store (stores.yaml); the account''s name for an order of no connected store.';
 COMMENT ON COLUMN reporting.recent_orders.purchased_at IS 'When the buyer bought, UTC.';
 COMMENT ON COLUMN reporting.recent_orders.amazon_order_id IS 'Amazon''s order id.';
-COMMENT ON COLUMN reporting.recent_orders.status IS 'Shown status: Pending, Pending Availability, Unshipped, Partially Shipped, Shipped, Completed, Canceled, Error, or a word of Amazon''s that is new to us.';
+COMMENT ON COLUMN reporting.recent_orders.status IS 'Pending, Pending Availability, Unshipped, Partially Shipped, Shipped, Completed, Canceled, Error, or a word of Amazon''s that is new to us.';
 COMMENT ON COLUMN reporting.recent_orders.grand_total_amount IS 'Grand total; null while Amazon does not give it, never zero instead.';
 COMMENT ON COLUMN reporting.recent_orders.currency_code IS 'Currency of the grand total, ISO 4217.';
 COMMENT ON COLUMN reporting.recent_orders.order_notes IS 'What happened last, or what holds the order and what to do; at most 500 characters, no personal data.';
