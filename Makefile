@@ -83,7 +83,7 @@ format: setup ## Put Python and SQL files into the common form
 	@$(BIN)/sqlfluff fix --quiet include/database
 
 docs: setup ## Write the generated pages: DAGs, data dictionary
-	@$(BIN)/python -m docs.generate
+	@$(BIN)/python -m include.local docs
 
 bench: setup ## The measurements in bench/
 	@for file in bench/[a-z]*.py; do \

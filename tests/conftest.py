@@ -7,9 +7,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine, text
@@ -18,9 +18,10 @@ from sqlalchemy.pool import NullPool
 from include.database.engine import make_engine
 from include.database.migrate import migrate
 from include.local import postgres
-
-if TYPE_CHECKING:
-    from include.sandbox.servers import Sandbox
+from include.sandbox.scenario import build
+from include.sandbox.seeds import Scenario
+from include.sandbox.servers import Sandbox
+from tests.road import Road
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
@@ -81,10 +82,28 @@ def admin_engine(database_url: URL) -> Engine:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """Both sandbox servers with the full scenario, begun now."""
-    from include.sandbox.scenario import build
-    from include.sandbox.servers import Sandbox
+def scenario() -> Scenario:
+    """The full scenario, begun now."""
+    return build(datetime.now(UTC))
 
-    with Sandbox(build(datetime.now(UTC))) as running:
+
+@pytest.fixture
+def sandbox(scenario: Scenario) -> Iterator[Sandbox]:
+    """Both sandbox servers playing the full scenario."""
+    with Sandbox(scenario) as running:
         yield running
+
+
+@pytest.fixture
+def full_road(engine: Engine, sandbox: Sandbox, scenario: Scenario) -> Iterator[Road]:
+    """The data path over the full scenario."""
+    with Road(engine, sandbox, scenario) as road:
+        yield road
+
+
+@pytest.fixture
+def road(engine: Engine, scenario: Scenario) -> Iterator[Road]:
+    """The data path with the scenario's shop and sellers, without any order: the test brings its own."""
+    empty = replace(scenario, orders=(), commerce=replace(scenario.commerce, warehouse=(), catalog_changes=()))
+    with Sandbox(empty, enforce_rate_limits=False) as running, Road(engine, running, empty) as road:
+        yield road

@@ -1,7 +1,7 @@
 """Turns Amazon's delivery address and buyer into Commerce's address documents and names.
 
-Limits: columns of `sales_order` and `sales_order_address` (magento2, Magento_Sales `etc/db_schema.xml`, 2.4.8); schema:
-openapi-admin-2.4.9, `sales-data-order-address-interface`. Amazon's fields: orders_2026-01-01.json, `Address`, `Buyer`.
+Limits: columns of `sales_order` and `sales_order_address` (magento2, Magento_Sales `etc/db_schema.xml`, read 2026-11).
+Schema: openapi-admin-2.4.9, `sales-data-order-address-interface`. Amazon's fields: orders_2026-01-01.json, `Address`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from include.domain.orders import Contact
 _LONGEST_TEXT = 255
 _LONGEST_CUSTOMER_TEXT = 128
 _MOST_STREET_LINES = 4
-# What Commerce lets stand in a name beside letters, marks and digits (magento2, Customer/Model/Validator/Name.php).
-_NAME_SIGNS = frozenset(",-_.'\u2019`& ")
+# What every version of Commerce lets stand in a name beside letters, marks and digits (magento2,
+# Customer/Model/Validator/Name.php; newer versions let more).
+_NAME_SIGNS = frozenset(",-_.' ")
+_APOSTROPHES = str.maketrans("\u2019\u2018`", "'''")
 # Amazon and merchants write these for ISO 3166's GB.
 _COUNTRIES = {"UK": "GB"}
 _PUERTO_RICO = frozenset({"PR", "PUERTO RICO"})
@@ -113,7 +115,8 @@ def _street(given: Mapping[str, Any], known: tuple[str, str]) -> list[str]:
     lines = [line for line in dict.fromkeys(lines) if line]
     if len(lines) > _MOST_STREET_LINES:
         lines[_MOST_STREET_LINES - 1 :] = [", ".join(lines[_MOST_STREET_LINES - 1 :])]
-    return [line[:_LONGEST_TEXT] for line in lines]
+    # Commerce stores the lines joined by line feeds in one column.
+    return "\n".join(lines)[:_LONGEST_TEXT].rstrip().split("\n") if lines else []
 
 
 def billing_address(shipping: Mapping[str, Any], contact: Contact, placeholders: AddressPlaceholders) -> dict[str, Any]:
@@ -136,7 +139,7 @@ def _split_name(name: str, placeholders: AddressPlaceholders, longest: int) -> P
 
 def _name(value: Any) -> str:
     """A name without the signs that Commerce refuses in one; empty if nothing but signs is left."""
-    text = _text(value)
+    text = _text(value).translate(_APOSTROPHES)
     kept = "".join(sign if _is_name_sign(sign) else " " for sign in text)
     return " ".join(kept.split()) if any(sign.isalnum() for sign in kept) else ""
 

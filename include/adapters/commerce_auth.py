@@ -31,8 +31,6 @@ _IMS_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _IMS_EARLY_SECONDS = 300.0
 
 # httpx logs every URL, oauthlib every query parameter; a customer search holds an e-mail address.
-logging.getLogger("httpx").setLevel(logging.WARNING)
-logging.getLogger("oauthlib").setLevel(logging.WARNING)
 
 
 def build_auth(extra: Mapping[str, str], connection: str) -> httpx.Auth:

@@ -33,6 +33,10 @@ from include.domain.errors import (
 
 log = logging.getLogger(__name__)
 
+# They log whole addresses, queries included; `exchange` says what is worth knowing.
+for _noisy in ("httpx", "httpcore", "oauthlib"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
+
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 
 # The request never left this machine: even a write has done nothing.

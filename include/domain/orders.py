@@ -13,10 +13,8 @@ MERCHANT = "MERCHANT"
 AMAZON = "AMAZON"
 
 SHIPPED = "SHIPPED"
-PENDING_STATUSES = frozenset({"PENDING", "PENDING_AVAILABILITY"})
 CANCELED_STATUSES = frozenset({"CANCELLED", "UNFULFILLABLE"})
 SHIPPABLE_STATUSES = frozenset({"UNSHIPPED", "PARTIALLY_SHIPPED", SHIPPED})
-KNOWN_STATUSES = PENDING_STATUSES | CANCELED_STATUSES | SHIPPABLE_STATUSES
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,10 @@ def decide(order: Order, store: Store | None, import_since: datetime | None) -> 
         return Decision("not_imported", "Bought before the store was connected; manage the order in Seller Central.")
     if order.fulfilled_by == AMAZON and not store.orders.are_amazon_fulfilled_imported:
         return Decision("not_imported", "The store ignores orders that Amazon fulfills.")
-    if order.amazon_status in PENDING_STATUSES:
+    if order.amazon_status == "PENDING":
         return Decision("waiting", "Amazon is still verifying the payment.")
+    if order.amazon_status == "PENDING_AVAILABILITY":
+        return Decision("waiting", "Pre-ordered; Amazon releases it when the product is available.")
     if order.amazon_status not in SHIPPABLE_STATUSES:
         return Decision("waiting", f"Amazon's status {order.amazon_status} is new to us; nothing is created for it.")
     if order.fulfilled_by == AMAZON:

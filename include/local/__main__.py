@@ -1,4 +1,4 @@
-"""Runs this project on one machine: `python -m include.local env|demo|up|down|clean`; the Makefile's back end."""
+"""Runs this project on one machine: `python -m include.local env|demo|up|down|clean|docs`; the Makefile's back end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from include.local import environment, postgres
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m include.local", description=__doc__)
-    parser.add_argument("command", choices=["env", "demo", "up", "down", "clean"])
+    parser.add_argument("command", choices=["env", "demo", "up", "down", "clean", "docs"])
     command = parser.parse_args(arguments).command
     checkout = environment.CHECKOUT
     if command == "env":
@@ -22,6 +22,13 @@ def main(arguments: list[str] | None = None) -> int:
         except (postgres.EmbeddedPostgresError, OSError, ValueError) as error:
             print(error, file=sys.stderr)
             return 1
+        return 0
+
+    if command == "docs":
+        from include.local import documents
+
+        for path in documents.write(checkout):
+            print(path.relative_to(checkout))
         return 0
 
     from include.local import demo  # not for `env`: it is slower to import

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -78,6 +79,13 @@ class AirflowApi:
                 missing = ", ".join(sorted(set(dag_ids) - known))
                 raise AirflowApiError(f"Airflow does not know {missing} after {seconds:.0f} seconds.")
             time.sleep(0.5)
+
+    def add_pools(self, pools: Mapping[str, Mapping[str, Any]]) -> None:
+        """Create the pools of a file for `airflow pools import`; those that exist already stay as they are."""
+        for name, pool in pools.items():
+            answer = self._client.post("/api/v2/pools", json={"name": name, **pool})
+            if answer.status_code != 409:
+                self._checked(answer)
 
     def set_paused(self, dag_id: str, is_paused: bool) -> None:
         """Pause or unpause a DAG. A paused DAG's runs wait, those that were triggered by hand as well."""

@@ -113,6 +113,7 @@ def _play(checkout: Path, caller: Mapping[str, str], progress: Progress, *, keep
         with report.connect("orders_db_analyst", variables) as connection:
             before = report.reported_orders(connection)
         api = AirflowApi(base_url, *environment.sign_in(checkout), progress)
+        api.add_pools(json.loads((checkout / "include" / "pools.json").read_text(encoding="utf-8")))
         _tell(api, amazon, progress)
         with (
             report.connect("orders_db_analyst", variables) as connection,
@@ -139,10 +140,9 @@ def _start(processes: LocalProcesses, variables: Mapping[str, str], progress: Pr
     amazon, commerce = (
         f"http://{environment.LOOPBACK}:{variables[environment.PORTS[name][0]]}" for name in ("amazon", "commerce")
     )
-    state_dir = environment.data_dir(environment.CHECKOUT) / "sandbox"
     progress("Starting the sandbox (a local Amazon and a local shop) and migrating the databases.")
     processes.start(
-        "sandbox", *python("-m", "include.sandbox", "--state-dir", str(state_dir)),
+        "sandbox", *python("-m", "include.sandbox", "--state-dir", ".data/sandbox"),
         "--amazon-port", amazon.rpartition(":")[2], "--commerce-port", commerce.rpartition(":")[2],
     )  # fmt: skip
     processes.start("migrate-orders", *python("-m", "include.database", "migrate"))

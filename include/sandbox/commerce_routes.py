@@ -162,15 +162,14 @@ def _invoice_order(call: Call) -> int:
 
 
 def _ship_order(call: Call) -> int:
-    comment = call.body.get("comment")
-    extension = (call.body.get("arguments") or {}).get("extension_attributes") or {}
+    extension = _part(_part(call.body, "arguments"), "extension_attributes")
     return call.state.ship_order(
         int(call.arguments["id"]),
         _quantities(call),
         [_track(track) for track in _objects(call.body.get("tracks"))],
         notify=_flag(call, "notify"),
-        comment=comment.get("comment") if isinstance(comment, dict) else None,
-        source_code=extension.get("source_code", "default"),
+        comment=_part(call.body, "comment").get("comment"),
+        source_code=str(extension.get("source_code", "default")),
     )
 
 
@@ -247,6 +246,13 @@ def _objects(value: Any) -> list[Document]:
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise bad_type(value, "array")
     return value
+
+
+def _part(body: Document, name: str) -> Document:
+    part = body.get(name) or {}
+    if not isinstance(part, dict):
+        raise bad_type(part, "array")
+    return part
 
 
 def _flag(call: Call, name: str) -> bool:

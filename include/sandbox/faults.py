@@ -158,9 +158,7 @@ class FaultMiddleware:
         return messages
 
 
-async def _answer(
-    send: Send, status: int, body: bytes, *, html: bool = False, headers: Headers | None = None
-) -> None:
+async def _answer(send: Send, status: int, body: bytes, *, html: bool = False, headers: Headers | None = None) -> None:
     kind = b"text/html" if html else b"application/json"
     all_headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": all_headers})

@@ -99,7 +99,7 @@ def build_order(
     status: str = "UNSHIPPED",
     fulfilled_by: str = "MERCHANT",
     service: str = "STANDARD",
-    updated_after: timedelta = timedelta(minutes=4),
+    updated_after: timedelta = timedelta(),
     parts: Document | None = None,
 ) -> Document:
     """A full order document; all its lines are shipped if `status` is SHIPPED, none otherwise."""

@@ -20,7 +20,7 @@ def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
         read = connection.execute(statements["collect_rows"]).rowcount
         written = connection.execute(statements["publish"], {"now": now, "dag_run_id": dag_run_id}).rowcount
         for row in connection.execute(statements["unknown_statuses"]):
-            log.warning(
+            log.info(
                 "publish_recent_orders: Amazon's status %s is new to us (%d orders); shown as it is.",
                 row.status,
                 row.order_count,

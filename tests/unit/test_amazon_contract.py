@@ -50,7 +50,7 @@ def model() -> dict[str, Any]:
 
 def official_orders() -> list[dict[str, Any]]:
     """The orders of every example of searchOrders and getOrder that the model holds."""
-    orders = []
+    orders: list[dict[str, Any]] = []
     for path in model()["paths"].values():
         sandbox = path["get"]["responses"]["200"].get("x-amzn-api-sandbox", {})
         for example in sandbox.get("static", []):

@@ -1,0 +1,1 @@
+"""The pages that people open inside Airflow: they read, and never change anything."""

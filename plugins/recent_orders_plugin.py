@@ -1,0 +1,85 @@
+"""Adds Recent Orders to Airflow's navigation and mounts its pages in the API server, for signed-in users only.
+
+Every Airflow component imports this file, so nothing heavy is imported before the API server asks for the app.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.configuration import conf
+from airflow.plugins_manager import AirflowPlugin
+
+from include.settings import Settings
+
+if TYPE_CHECKING:
+    from include.pages.app import PageSource
+
+log = logging.getLogger(__name__)
+
+ORDERS_DAG = "amazon_orders_to_commerce"
+URL_PREFIX = "/recent-orders"
+
+
+class RecentOrdersPlugin(AirflowPlugin):
+    """The page and its entry in the navigation."""
+
+    name = "recent_orders"
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Made when the API server mounts it."""
+        from include.pages.app import create_app
+
+        app = create_app(require_access=_access_check(), open_source=_open_source)
+        return [{"app": app, "url_prefix": URL_PREFIX, "name": "Recent Orders"}]
+
+    @cached_property
+    def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The frame's address includes the path under which Airflow is served; the slash at the end is part of it."""
+        base_path = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+        return [
+            {
+                "name": "Recent Orders",
+                "href": f"{base_path}{URL_PREFIX}/",
+                "url_route": "recent-orders",
+                "destination": "nav",
+            }
+        ]
+
+
+def _access_check() -> Callable[..., object]:
+    """Who may read the runs of the orders DAG may see the orders. If Airflow's check cannot be had, nobody may."""
+    try:
+        from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+        from airflow.api_fastapi.core_api.security import requires_access_dag
+    except ImportError:
+        log.exception("recent_orders: Airflow's access check cannot be imported; the page refuses everybody.")
+        return _refuse_everybody
+    return requires_access_dag("GET", DagAccessEntity.RUN, ORDERS_DAG)
+
+
+def _refuse_everybody() -> None:
+    from fastapi import HTTPException
+
+    raise HTTPException(503)
+
+
+def _open_source() -> PageSource:
+    from include.pages.app import PageSource
+    from include.wiring import open_database
+
+    settings = Settings.from_environment()
+    return PageSource(
+        engine=open_database(
+            "orders_db_ui",
+            application_name="orders_ui",
+            statement_timeout=settings.seconds("statement_timeout_seconds"),
+        ),
+        page_size=settings.recent_orders_page_size,
+        pii_keys=settings.pii_key_list(),
+    )

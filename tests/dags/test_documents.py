@@ -1,0 +1,221 @@
+"""The documents say what the code does: generated pages are current, tables are complete, SQL runs, links resolve."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import URL, Engine, text
+
+from include.adapters.personal_data import PersonalDataCipher
+from include.database.engine import make_engine
+from include.domain.blockers import BLOCKER_CODES
+from include.local.documents import DocumentError, current, read_dags, write
+
+CHECKOUT = Path(__file__).parents[2]
+DAGS = read_dags(CHECKOUT)
+HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "When it fails"]
+PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")])
+SNIPPETS = [
+    pytest.param(role, statement, id=f"{page.relative_to(CHECKOUT)}-{number}")
+    for page in PAGES
+    for number, (role, statement) in enumerate(
+        re.findall(r"^```sql\n-- as (\w+).*\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    )
+]
+LINKS = [
+    (page, target)
+    for page in PAGES
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    if not target.startswith(("https://", "http://"))
+]
+
+
+def _steps() -> set[str]:
+    """Modules of include/steps with a function `run`: the tasks' work. The others serve them."""
+    return {
+        path.stem
+        for path in (CHECKOUT / "include" / "steps").glob("*.py")
+        if any(isinstance(node, ast.FunctionDef) and node.name == "run" for node in ast.parse(path.read_text()).body)
+    }
+
+
+def _anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def _copy(folder: Path) -> Path:
+    for name in ("docs", "dags", "include/database/views"):
+        shutil.copytree(CHECKOUT / name, folder / name)
+    shutil.copy(CHECKOUT / ".env.example", folder)
+    return folder
+
+
+@pytest.mark.parametrize("page", [str(path.relative_to(CHECKOUT)) for path in current(CHECKOUT)])
+def test_generated_document_when_sources_have_changed(page: str) -> None:
+    wanted = current(CHECKOUT)[CHECKOUT / page]
+    assert (CHECKOUT / page).read_text(encoding="utf-8") == wanted, "run `make docs`"
+
+
+def test_write_when_pages_are_out_of_date(tmp_path: Path) -> None:
+    copy = _copy(tmp_path)
+    (copy / "docs" / "dags.md").unlink()
+    env_example = copy / ".env.example"
+    right = env_example.read_text(encoding="utf-8")
+    env_example.write_text(right.replace("=1800", "=1801"), encoding="utf-8")
+    assert write(copy) == [copy / "docs" / "dags.md", env_example]
+    assert env_example.read_text(encoding="utf-8") == right
+    assert write(copy) == []
+
+
+def test_write_when_a_page_has_lost_its_marks(tmp_path: Path) -> None:
+    page = _copy(tmp_path) / "docs" / "runbook.md"
+    page.write_text(page.read_text(encoding="utf-8").replace("<!-- end blockers -->", ""), encoding="utf-8")
+    with pytest.raises(DocumentError, match=r"runbook\.md.*'blockers'"):
+        write(tmp_path)
+
+
+def test_dags_when_listed() -> None:
+    assert [dag.dag_id for dag in DAGS] == [path.stem for path in sorted((CHECKOUT / "dags").glob("*.py"))]
+    assert len(DAGS) >= 3
+    assert all(dag.tasks for dag in DAGS)
+
+
+@pytest.mark.parametrize("dag", DAGS, ids=lambda dag: dag.dag_id)
+def test_dag_docstring_when_shown_in_the_ui(dag: object) -> None:
+    docstring = dag.docstring  # type: ignore[attr-defined]
+    assert re.findall(r"^\*\*(.+?)\*\* — ", docstring, re.MULTILINE) == HEADINGS
+    assert len(docstring.splitlines()) <= 25
+
+
+def test_tasks_when_held_against_steps() -> None:
+    tasks = [task.task_id for dag in DAGS for task in dag.tasks]
+    assert len(tasks) == len(set(tasks))
+    assert set(tasks) == _steps()
+    assert all(task.meaning.endswith(".") for dag in DAGS for task in dag.tasks)
+
+
+def test_data_path_table_when_held_against_dags() -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## The data path")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\w*) ?\| `(\w+)`( \(per account\))? \|", section, re.MULTILINE)
+    listed, dag_id = [], ""
+    for first_cell, task_id, per_account in rows:
+        dag_id = first_cell or dag_id
+        listed.append((dag_id, task_id, bool(per_account)))
+    assert listed == [(dag.dag_id, task.task_id, task.is_mapped) for dag in DAGS_BY_PATH for task in dag.tasks]
+
+
+# The README tells the story in this order.
+DAGS_BY_PATH = sorted(DAGS, key=lambda dag: dag.dag_id == "orders_to_reporting")
+
+
+def test_table_list_when_held_against_the_database(admin_engine: Engine) -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## The tables")[2].partition("\n## ")[0]
+    listed = {
+        (schema, table)
+        for schema, tables in re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]*) \|$", section, re.MULTILINE)
+        for table in re.findall(r"`(\w+)`", tables)
+    }
+    with admin_engine.connect() as connection:
+        found = connection.execute(
+            text(
+                "select table_schema, table_name from information_schema.tables "
+                "where table_schema in ('raw', 'pii', 'core', 'ops', 'reporting') and table_name <> 'schema_version'"
+            )
+        )
+        assert listed == {tuple(row) for row in found}
+
+
+def test_blockers_when_explained_in_the_runbook() -> None:
+    runbook = (CHECKOUT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^- \*\*(\w+)\*\*", runbook, re.MULTILINE)) == set(BLOCKER_CODES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_sql_when_its_role_is_not_named(page: Path) -> None:
+    content = page.read_text(encoding="utf-8")
+    assert content.count("```sql") == len(
+        re.findall(r"^```sql\n-- as (?:orders_rw|analyst|administrator)\b", content, re.M)
+    )
+
+
+@pytest.mark.parametrize(("role", "statement"), SNIPPETS)
+def test_sql_when_run_on_a_migrated_database(database_url: URL, role: str, statement: str) -> None:
+    user = database_url.username if role == "administrator" else role
+    engine = make_engine(database_url.set(username=user), application_name="tests")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)  # ends without a commit
+
+
+def test_sql_when_counted() -> None:
+    assert len(SNIPPETS) > 15
+
+
+def test_document_of_a_quarantined_order_when_looked_at(database_url: URL, engine: Engine, tmp_path: Path) -> None:
+    key = Fernet.generate_key().decode()
+    token = PersonalDataCipher([key]).encrypt({"document": {"orderId": 17}})
+    with engine.begin() as connection:
+        connection.execute(text("insert into pii.quarantined_payloads values ('abc', :token, now())"), {"token": token})
+    runbook = (CHECKOUT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"^```python\n(.*?)^```$", runbook, re.MULTILINE | re.DOTALL)
+    connection_json = {
+        "conn_type": "postgres",
+        "host": str(database_url.query["host"]),
+        "login": "orders_rw",
+        "schema": database_url.database,
+    }
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW_CONN_ORDERS_DB": json.dumps(connection_json),
+        "ORDERS_PII_KEYS": key,
+        "PYTHONPATH": str(CHECKOUT),
+    }
+    shown = subprocess.run(
+        [sys.executable, "-c", snippet, "abc"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.stdout.strip().splitlines()[-1:] == ["{'orderId': 17}"], shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("page", "target"), [pytest.param(p, t, id=f"{p.relative_to(CHECKOUT)}-{t}") for p, t in dict.fromkeys(LINKS)]
+)
+def test_link_when_followed(page: Path, target: str) -> None:
+    place, _, anchor = target.partition("#")
+    found = (page.parent / unquote(place)).resolve() if place else page
+    assert found.exists()
+    assert not anchor or anchor in _anchors(found)
+
+
+def test_pages_when_code_names_them() -> None:
+    named = {
+        name
+        for folder in ("include", "dags", "plugins")
+        for path in (CHECKOUT / folder).rglob("*.py")
+        for name in re.findall(r"(?<![\w./-])docs/[\w./-]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert "docs/runbook.md" in named
+    assert [name for name in sorted(named) if not (CHECKOUT / name).exists()] == []
+
+
+def test_documents_when_searched_for_places_of_one_machine() -> None:
+    searched = [*PAGES, CHECKOUT / ".env.example"]
+    found = [page.name for page in searched if re.search(r"/(?:work|root|home)/", page.read_text(encoding="utf-8"))]
+    assert found == []
