@@ -51,34 +51,34 @@ def amazon_orders_to_commerce() -> None:
             return step.run(wiring.engine, wiring.stores, wiring.admin_urls(), now=utc_now())
 
     @task(pool="amazon_search_orders", map_index_template=ACCOUNT)
-    def extract_amazon_orders(account_name: str, run_id: str = "") -> dict[str, int]:
+    def extract_amazon_orders(account_name: str) -> dict[str, int]:
         """Lands one account's new and changed orders, personal data split off and encrypted."""
         from include.steps import extract_amazon_orders as step
 
         with Wiring() as wiring:
             account, client = wiring.account(account_name), wiring.amazon(account_name)
-            return step.run(wiring.engine, client, wiring.cipher, account, wiring.settings, dag_run_id=run_id)
+            return step.run(wiring.engine, client, wiring.cipher, account, wiring.settings, dag_run_id=wiring.run_id)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[AMAZON_ORDERS])
-    def stage_amazon_orders(run_id: str = "") -> dict[str, int]:
+    def stage_amazon_orders() -> dict[str, int]:
         """Turns the landed pages into core.orders, their lines and the history of their status."""
         from include.steps import stage_amazon_orders as step
 
         with Wiring() as wiring:
-            return step.run(wiring.engine, now=utc_now(), dag_run_id=run_id)
+            return step.run(wiring.engine, now=utc_now(), dag_run_id=wiring.run_id)
 
     @task
-    def validate_orders(run_id: str = "") -> list[str]:
+    def validate_orders() -> list[str]:
         """Finds blocker products and promises the sound orders; lists the accounts with work left."""
         from include.steps import validate_orders as step
 
         with Wiring() as wiring:
             return step.run(
-                wiring.engine, wiring.commerce, wiring.stores, wiring.settings, now=utc_now(), dag_run_id=run_id
+                wiring.engine, wiring.commerce, wiring.stores, wiring.settings, now=utc_now(), dag_run_id=wiring.run_id
             )
 
     @task(pool="commerce_writes", map_index_template=ACCOUNT, outlets=[COMMERCE_ORDERS])
-    def create_commerce_orders(account_name: str, run_id: str = "") -> dict[str, int]:
+    def create_commerce_orders(account_name: str) -> dict[str, int]:
         """Creates and invoices one account's promised orders in Commerce, each exactly once."""
         from include.steps import create_commerce_orders as step
 
@@ -91,7 +91,7 @@ def amazon_orders_to_commerce() -> None:
                 account,
                 wiring.settings,
                 clock=utc_now,
-                dag_run_id=run_id,
+                dag_run_id=wiring.run_id,
             )
 
     accounts = stage_stores()

@@ -41,38 +41,42 @@ ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
 )
 def commerce_shipments_to_amazon() -> None:
     @task
-    def extract_commerce_shipments(run_id: str = "") -> dict[str, int]:
+    def extract_commerce_shipments() -> dict[str, int]:
         """Lands the shipments of every linked order that is not finished on Amazon."""
         from include.steps import extract_commerce_shipments as step
 
         with Wiring() as wiring:
-            return step.run(wiring.engine, wiring.commerce, now=utc_now(), dag_run_id=run_id)
+            return step.run(wiring.engine, wiring.commerce, now=utc_now(), dag_run_id=wiring.run_id)
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
-    def stage_commerce_shipments(run_id: str = "") -> list[str]:
+    def stage_commerce_shipments() -> list[str]:
         """Plans one package per tracking number; lists the accounts that have packages to tell of or to verify."""
         from include.steps import stage_commerce_shipments as step
 
         with Wiring() as wiring:
-            return step.run(wiring.engine, now=utc_now(), dag_run_id=run_id)
+            return step.run(wiring.engine, now=utc_now(), dag_run_id=wiring.run_id)
 
     @task(pool="amazon_confirm_shipment", map_index_template=ACCOUNT)
-    def push_amazon_shipments(account_name: str, run_id: str = "") -> dict[str, int]:
+    def push_amazon_shipments(account_name: str) -> dict[str, int]:
         """Confirms one account's planned packages on Amazon, one call each."""
         from include.steps import push_amazon_shipments as step
 
         with Wiring() as wiring:
             client = wiring.amazon(account_name)
-            return step.run(wiring.engine, client, account_name, wiring.settings, clock=utc_now, dag_run_id=run_id)
+            return step.run(
+                wiring.engine, client, account_name, wiring.settings, clock=utc_now, dag_run_id=wiring.run_id
+            )
 
     @task(trigger_rule=TriggerRule.ALL_DONE, map_index_template=ACCOUNT, outlets=[AMAZON_SHIPMENTS])
-    def verify_amazon_shipments(account_name: str, run_id: str = "") -> dict[str, int]:
+    def verify_amazon_shipments(account_name: str) -> dict[str, int]:
         """Reads back from Amazon which packages it has."""
         from include.steps import verify_amazon_shipments as step
 
         with Wiring() as wiring:
             client = wiring.amazon(account_name)
-            return step.run(wiring.engine, client, account_name, wiring.settings, now=utc_now(), dag_run_id=run_id)
+            return step.run(
+                wiring.engine, client, account_name, wiring.settings, now=utc_now(), dag_run_id=wiring.run_id
+            )
 
     extracted = extract_commerce_shipments()
     accounts: Any = stage_commerce_shipments()

@@ -35,12 +35,12 @@ SOURCES = Asset("orders://core/orders") | Asset("orders://ops/order_outbox") | A
 )
 def orders_to_reporting() -> None:
     @task(outlets=[Asset("orders://reporting/recent_orders")])
-    def publish_recent_orders(run_id: str = "") -> dict[str, int]:
+    def publish_recent_orders() -> dict[str, int]:
         """Writes the rows of reporting.recent_orders that changed."""
         from include.steps import publish_recent_orders as step
 
         with Wiring() as wiring:
-            return step.run(wiring.engine, now=utc_now(), dag_run_id=run_id)
+            return step.run(wiring.engine, now=utc_now(), dag_run_id=wiring.run_id)
 
     publish_recent_orders()
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Connection
+from airflow.sdk import Connection, get_current_context
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -86,6 +86,12 @@ class Wiring:
             shop.close()
         for seller in self._amazon.values():
             seller.close()
+
+    @property
+    def run_id(self) -> str:
+        """The id of the DAG run that this task belongs to; every row says which run wrote it."""
+        run_id: str = get_current_context()["run_id"]
+        return run_id
 
     @cached_property
     def stores(self) -> Stores:

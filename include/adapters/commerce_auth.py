@@ -30,8 +30,6 @@ _IMS_SCOPE = "openid,AdobeID,email,profile,additional_info.roles,additional_info
 _IMS_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _IMS_EARLY_SECONDS = 300.0
 
-# httpx logs every URL, oauthlib every query parameter; a customer search holds an e-mail address.
-
 
 def build_auth(extra: Mapping[str, str], connection: str) -> httpx.Auth:
     """The authorization that `extra` of the Airflow connection `connection` describes.

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     if arguments != ["migrate"]:
         print("usage: python -m include.database migrate", file=sys.stderr)
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         address = Settings.from_environment().db_admin_url
         if not address:

@@ -130,21 +130,28 @@ class AirflowApi:
             )
 
     def wait_for_triggered(self, source_dag_id: str, source_run_id: str, dag_id: str, seconds: float) -> None:
-        """Wait for the run of `dag_id` that the assets of another run have triggered, if that run changed any asset.
+        """Wait for the runs of `dag_id` that the assets of another, finished run trigger, if it changed any of them.
 
         Raises as `wait_for_run` does.
         """
+        assets = self._get("/api/v2/assets", dag_ids=dag_id, limit=100)["assets"]
+        awaited = {asset["id"] for asset in assets if any(dag["dag_id"] == dag_id for dag in asset["scheduled_dags"])}
         deadline = time.monotonic() + seconds
         filters = {"source_dag_id": source_dag_id, "source_run_id": source_run_id, "limit": 100}
         while True:
             events = self._get("/api/v2/assets/events", **filters)["asset_events"]
-            runs = {run["run_id"] for event in events for run in event["created_dagruns"] if run["dag_id"] == dag_id}
-            if runs or not events:
+            # One run may answer several events, and an early event may have its run before the last has come.
+            answers = [
+                {run["run_id"] for run in event["created_dagruns"] if run["dag_id"] == dag_id}
+                for event in events
+                if event["asset_id"] in awaited
+            ]
+            if all(answers):
                 break
             if time.monotonic() > deadline:
                 raise AirflowApiError(f"{source_dag_id} (run {source_run_id}) has not triggered {dag_id}.")
             time.sleep(0.5)
-        for run_id in sorted(runs):
+        for run_id in sorted(set().union(*answers)):
             self.wait_for_run(dag_id, run_id, seconds)
 
     def _tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -131,10 +133,10 @@ def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connect
             *table(
                 ["Purchase date (UTC)", "Order", "Store", "Status", "Grand total", "Order notes"],
                 [(*row[:4], money(row[4], row[5]), row[6]) for row in orders],
-                widths={5: 90},
+                widths={5: 70},
             ),
             _heading("Orders that wait for somebody"),
-            *table(["Store", "Amazon order", "Reason", "SKU", "What is wrong", "What to do"], blocked, {4: 60, 5: 70}),
+            *table(["Store", "Amazon order", "Reason", "SKU", "What is wrong", "What to do"], blocked, {4: 45, 5: 55}),
             _heading("Shipped back to Amazon"),
             *table(["Amazon order", "Package", "Carrier", "Tracking number", "State"], packages),
             _heading("Orders in each status"),
@@ -149,17 +151,16 @@ def money(amount: Decimal | None, currency: str | None) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], widths: Mapping[int, int] | None = None) -> list[str]:
-    """Lines of a text table. `widths`: the most characters that a column may take, by its number."""
-    cells = [[_shortened(str(value), (widths or {}).get(n)) for n, value in enumerate(row)] for row in rows]
-    if not cells:
+    """Lines of a text table. `widths`: characters after which the text of a column is wrapped, by its number."""
+    lines: list[Sequence[str]] = []
+    for row in rows:
+        cells = [textwrap.wrap(str(value), (widths or {}).get(n, 1000)) for n, value in enumerate(row)]
+        lines += zip_longest(*cells, fillvalue="")
+    if not lines:
         return ["(none)"]
-    sizes = [max(len(row[n]) for row in [list(headings), *cells]) for n in range(len(headings))]
-    lines = [list(headings), ["-" * size for size in sizes], *cells]
+    sizes = [max(len(line[n]) for line in [headings, *lines]) for n in range(len(headings))]
+    lines = [headings, ["-" * size for size in sizes], *lines]
     return ["  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True)).rstrip() for line in lines]
-
-
-def _shortened(text: str, width: int | None) -> str:
-    return text if width is None or len(text) <= width else text[: width - 1] + "…"
 
 
 def _heading(text: str) -> str:

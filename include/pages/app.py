@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -117,8 +117,8 @@ def create_app(*, require_access: Callable[..., object], open_source: Callable[[
     def show_script() -> Response:
         return Response((HERE / "frame.js").read_bytes(), media_type="text/javascript")
 
-    def answer(problem: Problem) -> HTMLResponse:
-        return HTMLResponse(templates.get_template("problem.html").render(problem=problem), problem.status)
+    def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> HTMLResponse:
+        return HTMLResponse(templates.get_template("problem.html").render(problem=problem), problem.status, headers)
 
     @app.exception_handler(DBAPIError)
     async def database_failed(_: Request, error: DBAPIError) -> HTMLResponse:
@@ -138,7 +138,7 @@ def create_app(*, require_access: Callable[..., object], open_source: Callable[[
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         problem = REFUSALS.get(error.status_code)
-        return answer(problem) if problem else await http_exception_handler(request, error)
+        return answer(problem, error.headers) if problem else await http_exception_handler(request, error)
 
     return app
 

@@ -19,17 +19,23 @@ from sqlalchemy import URL, Engine, text
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.engine import make_engine
 from include.domain.blockers import BLOCKER_CODES
-from include.local.documents import DocumentError, current, read_dags, write
+from include.local.documents import DagEntry, DocumentError, current, read_dags, write
+from tests.road import Road
 
 CHECKOUT = Path(__file__).parents[2]
+ORDER = "902-0000001-0000001"
 DAGS = read_dags(CHECKOUT)
+# The README tells the story in this order.
+DAGS_BY_PATH = sorted(DAGS, key=lambda dag: dag.dag_id == "orders_to_reporting")
 HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "When it fails"]
 PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")])
 SNIPPETS = [
     pytest.param(role, statement, id=f"{page.relative_to(CHECKOUT)}-{number}")
     for page in PAGES
     for number, (role, statement) in enumerate(
-        re.findall(r"^```sql\n-- as (\w+).*\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        re.findall(
+            r"^```sql\n-- as (\w+)[^\n]*\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        )
     )
 ]
 LINKS = [
@@ -93,10 +99,9 @@ def test_dags_when_listed() -> None:
 
 
 @pytest.mark.parametrize("dag", DAGS, ids=lambda dag: dag.dag_id)
-def test_dag_docstring_when_shown_in_the_ui(dag: object) -> None:
-    docstring = dag.docstring  # type: ignore[attr-defined]
-    assert re.findall(r"^\*\*(.+?)\*\* — ", docstring, re.MULTILINE) == HEADINGS
-    assert len(docstring.splitlines()) <= 25
+def test_dag_docstring_when_shown_in_the_ui(dag: DagEntry) -> None:
+    assert re.findall(r"^\*\*(.+?)\*\* — ", dag.docstring, re.MULTILINE) == HEADINGS
+    assert len(dag.docstring.splitlines()) <= 25
 
 
 def test_tasks_when_held_against_steps() -> None:
@@ -115,10 +120,6 @@ def test_data_path_table_when_held_against_dags() -> None:
         dag_id = first_cell or dag_id
         listed.append((dag_id, task_id, bool(per_account)))
     assert listed == [(dag.dag_id, task.task_id, task.is_mapped) for dag in DAGS_BY_PATH for task in dag.tasks]
-
-
-# The README tells the story in this order.
-DAGS_BY_PATH = sorted(DAGS, key=lambda dag: dag.dag_id == "orders_to_reporting")
 
 
 def test_table_list_when_held_against_the_database(admin_engine: Engine) -> None:
@@ -162,6 +163,77 @@ def test_sql_when_run_on_a_migrated_database(database_url: URL, role: str, state
 
 def test_sql_when_counted() -> None:
     assert len(SNIPPETS) > 15
+
+
+@pytest.fixture
+def played(full_road: Road) -> Road:
+    """The scenario after its first run and the blockers of its beginning."""
+    full_road.orders_run()
+    return full_road
+
+
+def _snippet(page: str, words: str, **changes: str) -> str:
+    """The one SQL snippet of a page that holds `words`, with the example values replaced as a reader would."""
+    found = [str(p.values[1]) for p in SNIPPETS if str(p.id).startswith(page) and words in str(p.values[1])]
+    (statement,) = found
+    for old, new in changes.values():
+        assert old in statement
+        statement = statement.replace(old, new)
+    return statement
+
+
+def test_queries_for_analysts_when_orders_are_there(played: Road, database_url: URL) -> None:
+    analyst = make_engine(database_url.set(username="analyst"), application_name="tests")
+    queries = [str(p.values[1]) for p in SNIPPETS if str(p.id).startswith("docs/analysts.md")]
+    assert len(queries) >= 6
+    with analyst.connect() as connection:
+        assert [query for query in queries if not connection.exec_driver_sql(query).all()] == []
+
+
+def test_lost_key_when_the_runbook_is_followed(road: Road) -> None:
+    road.buy(ORDER)
+    road.orders_run()
+    assert road.value("select count(*) from pii.order_contacts") == 1
+    road.cipher = PersonalDataCipher([Fernet.generate_key().decode()])
+    again = _snippet("docs/runbook.md", "'abandoned'", since=("2026-11-01T00:00:00Z", "2020-01-01T00:00:00Z"))
+    with road.engine.begin() as connection:
+        connection.exec_driver_sql(_snippet("docs/runbook.md", "delete from pii.order_contacts"))
+        connection.exec_driver_sql(again)
+    road.orders_run()
+    token = road.value("select contact_encrypted from pii.order_contacts")
+    assert "buyer" in road.cipher.decrypt(bytes(token))
+    assert road.value("select count(*) from raw.amazon_orders") == 1
+    assert len(road.sandbox.commerce.orders()) == 1
+
+
+def test_refused_order_when_the_runbook_is_followed(road: Road) -> None:
+    road.buy(ORDER)
+    road.orders_run(create=lambda _: None)
+    with road.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "update ops.order_outbox set state = 'rejected', attempts = 5, next_attempt_at = now()"
+        )
+        connection.exec_driver_sql("update core.orders set pipeline_state = 'rejected'")
+    road.orders_run()
+    assert road.sandbox.commerce.orders() == []
+    with road.engine.begin() as connection:
+        connection.exec_driver_sql(_snippet("docs/runbook.md", "attempts = 0", order=("902-1234567-1234567", ORDER)))
+    road.orders_run()
+    assert [order["ext_order_id"] for order in road.sandbox.commerce.orders()] == [ORDER]
+
+
+def test_old_contacts_when_they_are_deleted(road: Road) -> None:
+    road.buy(ORDER)
+    road.orders_run()
+    old = "update core.orders set deliver_by_at = now() - interval '31 days'"
+    delete = _snippet("SECURITY.md", "delete from pii.order_contacts")
+    with road.engine.begin() as connection:
+        connection.exec_driver_sql(old)
+        connection.exec_driver_sql(delete)
+        assert connection.exec_driver_sql("select count(*) from pii.order_contacts").scalar_one() == 1  # unfinished
+        connection.exec_driver_sql("update core.orders set pipeline_state = 'completed'")
+        connection.exec_driver_sql(delete)
+        assert connection.exec_driver_sql("select count(*) from pii.order_contacts").scalar_one() == 0
 
 
 def test_document_of_a_quarantined_order_when_looked_at(database_url: URL, engine: Engine, tmp_path: Path) -> None:

@@ -1,0 +1,252 @@
+"""Recent Orders in a real Airflow: who is let in, and what people see and can click, with the system's Chromium."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from fastapi.routing import APIRoute
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from sqlalchemy import URL, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from include.database.engine import make_engine
+from include.local import postgres
+from include.pages.app import PageSource, create_app
+from tests.airflow_server import BASE_PATH, PASSWORD, AirflowServer, running_airflow
+from tests.recent_orders_rows import NOON, order_row, write_contact, write_orders
+
+KEY = Fernet.generate_key().decode()
+PAGE_SIZE = 12
+BUYER = "Marker-Buyer-5520"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def orders_url(server: postgres.ServerAddress, template: str) -> Iterator[URL]:
+    """An orders database with three pages of orders."""
+    name = "recent_orders_browser"
+    address = URL.create(
+        "postgresql+psycopg", username=postgres.SUPERUSER, database=name, query={"host": str(server.socket_dir)}
+    )
+    admin = create_engine(address.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        connection.execute(text(f"create database {name} template {template}"))
+    engine = make_engine(address, application_name="tests")
+    statuses = ("Unshipped", "Completed", "Shipped", "Pending", "Partially Shipped", "Canceled")
+    write_orders(
+        engine,
+        *(
+            order_row(
+                f"114-0000000-{number:07}",
+                purchased_at=NOON + timedelta(minutes=37 * number),
+                status=statuses[number % len(statuses)],
+                grand_total_amount=None if statuses[number % len(statuses)] == "Pending" else Decimal(number) + 20,
+            )
+            for number in range(29)
+        ),
+        order_row(
+            "250-0000000-0000001",
+            store_name="Acme JP",
+            purchased_at=NOON + timedelta(days=2),
+            status="Error",
+            grand_total_amount=Decimal("3980"),
+            currency_code="JPY",
+            is_blocked=True,
+            blocker_codes=["missing_product"],
+            order_notes="The shop has no product LAMP-BLUE-2. Create the product, or map the SKU in stores.yaml.",
+        ),
+    )
+    write_contact(engine, KEY, "250-0000000-0000001", {"buyer": {"buyerName": BUYER}})
+    yield address
+    with admin.connect() as connection:
+        connection.execute(text(f"drop database {name} with (force)"))
+
+
+@pytest.fixture(scope="module")
+def airflow(server: postgres.ServerAddress, orders_url: URL) -> Iterator[AirflowServer]:
+    """Airflow's API server with the plugin, reading that database."""
+    connection = {
+        "conn_type": "postgres",
+        "host": orders_url.query["host"],
+        "login": "orders_ui",
+        "schema": orders_url.database,
+    }
+    variables = {
+        "AIRFLOW_CONN_ORDERS_DB_UI": json.dumps(connection),
+        "ORDERS_PII_KEYS": KEY,
+        "ORDERS_RECENT_ORDERS_PAGE_SIZE": str(PAGE_SIZE),
+    }
+    with running_airflow(server, variables) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; nothing is downloaded."""
+    assert CHROMIUM, "No Chromium is installed. Resolution: apt-get install chromium."
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def context(browser: Browser, airflow: AirflowServer) -> Iterator[BrowserContext]:
+    """A browser of somebody who is signed in as viewer. Other hosts than Airflow's answer with an empty page."""
+    fresh = browser.new_context(viewport={"width": 1400, "height": 1000})
+    fresh.set_default_timeout(30_000)
+    fresh.route("https://**", lambda route: route.fulfill(body="elsewhere"))
+    page = fresh.new_page()
+    page.goto(f"{airflow.base_url}/")
+    page.locator("input[name=username]").fill("viewer")
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("button[type=submit]").click()
+    page.get_by_role("link", name="Recent Orders").or_(page.get_by_text("Recent Orders")).first.wait_for()
+    yield fresh
+    fresh.close()
+
+
+def page_paths() -> list[str]:
+    """The paths of all routes of the page."""
+
+    def never() -> PageSource:
+        raise AssertionError("only the routes are looked at")
+
+    app = create_app(require_access=lambda: None, open_source=never)
+    return [route.path for route in app.routes if isinstance(route, APIRoute)]
+
+
+def test_every_route_refuses_when_nobody_is_signed_in(airflow: AirflowServer) -> None:
+    assert len(page_paths()) >= 3
+    with httpx.Client(base_url=f"{airflow.base_url}/recent-orders", trust_env=False, timeout=30) as client:
+        for path in page_paths():
+            for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Cookie": "_token=nonsense"}):
+                answer = client.get(path, headers=headers)
+                assert answer.status_code in (401, 403), (path, headers)
+                assert BUYER not in answer.text
+                assert "114-0000000" not in answer.text
+        for path in ("/docs", "/openapi.json", "/redoc"):
+            assert client.get(path).status_code == 404
+
+
+def test_every_route_answers_when_a_viewer_asks(airflow: AirflowServer) -> None:
+    with httpx.Client(base_url=f"{airflow.base_url}/recent-orders", trust_env=False, timeout=30) as client:
+        client.headers["Authorization"] = f"Bearer {airflow.token('viewer')}"
+        answers = {path: client.get(path) for path in page_paths()}
+    assert {answer.status_code for answer in answers.values()} == {200}
+    assert BUYER in answers["/"].text
+    for path, answer in answers.items():
+        assert answer.headers["cache-control"] == "no-store", path
+        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+
+
+def test_server_log_holds_no_personal_data_when_pages_were_shown(airflow: AirflowServer) -> None:
+    headers = {"Authorization": f"Bearer {airflow.token('admin')}"}
+    answer = httpx.get(f"{airflow.base_url}/recent-orders/", headers=headers, trust_env=False, timeout=30)
+    assert BUYER in answer.text
+    log = airflow.log.read_text(encoding="utf-8")
+    assert "/recent-orders/" in log
+    assert BUYER not in log
+    assert KEY not in log
+
+
+def open_from_navigation(context: BrowserContext) -> Page:
+    page = context.pages[0]
+    page.get_by_role("link", name="Recent Orders").or_(page.get_by_text("Recent Orders")).first.click()
+    page.wait_for_url("**/plugin/recent-orders**")
+    return page
+
+
+def test_navigation_opens_the_table_and_pages_when_signed_in(context: BrowserContext, tmp_path: Path) -> None:
+    problems: list[str] = []
+    context.on("weberror", lambda error: problems.append(str(error.error)))
+    context.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
+    page = open_from_navigation(context)
+    frame = page.frame_locator("iframe[title='Recent Orders']")
+
+    expect(frame.get_by_role("heading", name="Recent Orders")).to_be_visible()
+    expect(frame.locator("tbody tr")).to_have_count(PAGE_SIZE)
+    first = frame.locator("tbody tr").first
+    expect(first).to_contain_text("Nov 22, 2026, 12:00")
+    expect(first).to_contain_text(BUYER)
+    expect(first).to_contain_text("¥3,980")
+    expect(frame.get_by_role("alert")).to_contain_text("Orders of Acme JP (1) cannot be imported.")
+    # The style sheet was let through: the page's own policy allows it.
+    assert first.locator("td.amount").evaluate("cell => getComputedStyle(cell).textAlign") == "right"
+    picture = tmp_path / "recent-orders.png"
+    page.screenshot(path=picture)
+    assert picture.stat().st_size > 20_000
+
+    newest = frame.locator("tbody tr td.number a").first.inner_text()
+    frame.get_by_role("link", name="Older").click()
+    expect(frame.locator("tbody tr").first).not_to_contain_text(newest)
+    frame.get_by_role("link", name="Older").click()
+    expect(frame.locator("tbody tr")).to_have_count(30 - 2 * PAGE_SIZE)
+    expect(frame.get_by_role("link", name="Older")).to_have_count(0)
+    # Airflow keeps the frame's place in its own address, base path included.
+    page.wait_for_url(f"**/plugin/recent-orders{BASE_PATH}/recent-orders/?before=**")
+    frame.get_by_role("link", name="Newest").click()
+    expect(frame.locator("tbody tr").first).to_contain_text(newest)
+
+    frame.get_by_role("alert").get_by_role("link").click()
+    expect(frame.locator("tbody tr")).to_have_count(1)
+    frame.get_by_label("Status").select_option("Canceled")
+    frame.get_by_role("button", name="Apply").click()
+    expect(frame.get_by_text("No order fits the filter")).to_be_visible()
+    frame.get_by_role("link", name="Clear").click()
+    expect(frame.locator("tbody tr")).to_have_count(PAGE_SIZE)
+    assert problems == []
+
+
+def test_order_number_opens_a_new_tab_when_clicked_in_the_frame(context: BrowserContext) -> None:
+    page = open_from_navigation(context)
+    frame = page.frame_locator("iframe[title='Recent Orders']")
+    link = frame.get_by_role("link", name="250-0000000-0000001")
+    address = link.get_attribute("href")
+    with context.expect_page() as opened:
+        link.click()
+    assert opened.value.url == address
+    assert opened.value.evaluate("window.opener") is None
+    assert "/plugin/recent-orders" in page.url
+
+
+def test_page_follows_airflow_when_its_mode_is_dark(context: BrowserContext) -> None:
+    page = open_from_navigation(context)
+    frame = page.frame_locator("iframe[title='Recent Orders']")
+    for mode in ("dark", "light"):
+        page.evaluate(
+            "mode => { document.documentElement.classList.remove('dark', 'light');"
+            " document.documentElement.classList.add(mode) }",
+            mode,
+        )
+        expect(frame.locator(f"html[data-theme={mode}]")).to_have_count(1)
+        expected = {"dark": "rgb(17, 17, 17)", "light": "rgb(255, 255, 255)"}[mode]
+        expect(frame.locator("body")).to_have_css("background-color", expected)
+
+
+def test_page_needs_no_sideways_scrolling_when_the_window_is_narrow(
+    context: BrowserContext, airflow: AirflowServer
+) -> None:
+    page = context.pages[0]
+    for width in (360, 500, 1000, 1400):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"{airflow.base_url}/recent-orders/")
+        expect(page.locator("tbody tr")).to_have_count(PAGE_SIZE)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
