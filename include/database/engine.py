@@ -18,6 +18,7 @@ def make_engine(url: URL | str, *, application_name: str, statement_timeout: tim
     return create_engine(
         url,
         poolclass=NullPool,
+        hide_parameters=True,  # values never stand in an error's text
         connect_args={"application_name": application_name, "connect_timeout": 10, "options": options},
     )
 

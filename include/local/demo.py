@@ -25,7 +25,7 @@ ORDERS, SHIPMENTS, REPORTING = "amazon_orders_to_commerce", "commerce_shipments_
 RUN_SECONDS = 240
 
 # What happens between the first order and its shipment: a DAG that runs, or minutes that the sandbox's clock moves on.
-STORY: tuple[str | int, ...] = (ORDERS, 16, ORDERS, SHIPMENTS, 5, SHIPMENTS, ORDERS, ORDERS)
+STORY: tuple[str | int, ...] = (ORDERS, 21, ORDERS, SHIPMENTS, 6, SHIPMENTS, ORDERS, ORDERS)
 
 # Real waiting times suit Amazon; here the sandbox's clock moves instead.
 SHORT_WAITS = {"ORDERS_SHIPMENT_VERIFY_GAP_SECONDS": "1", "ORDERS_IN_DOUBT_GAP_SECONDS": "1"}

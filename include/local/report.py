@@ -17,6 +17,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
+from include.domain.marketplaces import currency_exponent
+
 _PAGE = 100
 
 
@@ -146,8 +148,12 @@ def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connect
 
 
 def money(amount: Decimal | None, currency: str | None) -> str:
-    """An amount with its currency as the database keeps it; a dash while Amazon gives none."""
-    return "-" if amount is None else f"{amount:,f} {currency}"
+    """An amount with its currency and that currency's decimals, more if it has more; a dash while Amazon gives none."""
+    if amount is None:
+        return "-"
+    exponent = amount.normalize().as_tuple().exponent
+    decimals = max(currency_exponent(currency or ""), -exponent if isinstance(exponent, int) else 0)
+    return f"{amount:,.{decimals}f} {currency or ''}".rstrip()
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], widths: Mapping[int, int] | None = None) -> list[str]:

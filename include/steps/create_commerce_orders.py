@@ -321,7 +321,8 @@ def _not_found(work: _Work, row: Row[Any]) -> None:
 
 def _reject(work: _Work, error: RefusedError, counts: dict[str, int]) -> None:
     """Commerce refused: hold this order with Commerce's reason, and try again later, at growing distances."""
-    attempts = max(work.row().attempts, 1)
+    row = work.row()
+    attempts = row.attempts if row.state == "sent" else row.attempts + 1
     wait = work.settings.seconds("refused_retry_seconds") * 2 ** (attempts - 1)
     blocker = BLOCKER_CODES["rejected_by_commerce"]
     message = blocker.sentence.format(reason=error.reason or error.code)[:500]

@@ -22,7 +22,7 @@ from include.adapters.amazon_mapping import LandedOrder, merge_contact, search_q
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
-from include.domain.errors import MalformedOrderError, RefusedError, UnavailableError
+from include.domain.errors import MalformedOrderError, RefusedError, ThrottledError, UnavailableError
 from include.domain.stores import Account
 from include.settings import Settings
 
@@ -66,6 +66,12 @@ def run(
         while window is not None:
             try:
                 page = client.search_orders(window.query, window.next_token)
+            except ThrottledError as error:
+                if counts["pages"] == 0:
+                    raise
+                # A long listing takes more requests than Amazon allows at once; the window stays open for the next run.
+                log.info("extract_amazon_orders: account=%s goes on with the next run: %s", account.name, error)
+                break
             except RefusedError as error:
                 if window.next_token is None:
                     raise
@@ -188,7 +194,9 @@ def _land(
             order = split_order(document)
             if owners.get(order.amazon_order_id, account.name) != account.name:
                 raise MalformedOrderError("", [f"orderId: belongs to account {owners[order.amazon_order_id]} already"])
-            orders[order.amazon_order_id] = order
+            same = orders.get(order.amazon_order_id)
+            if same is None or same.last_updated_at <= order.last_updated_at:
+                orders[order.amazon_order_id] = order
         except MalformedOrderError as error:
             broken.append((document, error.findings))
     keys = {"ingest_window_id": window.ingest_window_id, "page_number": window.page_count + 1}

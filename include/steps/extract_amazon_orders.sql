@@ -79,13 +79,14 @@ select
     :page_number,
     :fetched_at,
     :dag_run_id
-from unnest(
-    cast(:amazon_order_ids as text[]),
-    cast(:last_updated_ats as timestamptz[]),
-    cast(:payload_sha256s as text[]),
-    cast(:payloads as text[]),
-    cast(:findings as text[])
-) as landed (amazon_order_id, last_updated_at, payload_sha256, payload, findings)
+from
+    unnest(
+        cast(:amazon_order_ids as text[]),
+        cast(:last_updated_ats as timestamptz[]),
+        cast(:payload_sha256s as text[]),
+        cast(:payloads as text[]),
+        cast(:findings as text[])
+    ) as landed (amazon_order_id, last_updated_at, payload_sha256, payload, findings)
 on conflict (amazon_order_id, last_updated_at, payload_sha256) do nothing;
 
 -- name: release_quarantined

@@ -119,6 +119,7 @@ with totals as (
     from newest_items
     group by amazon_order_id
 )
+
 select
     newest.amazon_order_id,
     newest.account_name,

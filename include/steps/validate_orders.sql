@@ -11,7 +11,7 @@ where
     and outbox.linked_dag_run_id <> :dag_run_id;
 
 -- name: candidates
--- Orders that Commerce cannot have yet: new ones, held ones, promised ones that were not sent, refused ones that are due.
+-- Orders that Commerce cannot have yet: new, held, promised and not sent, refused and due again.
 select
     orders.amazon_order_id,
     orders.store_name,
@@ -32,7 +32,7 @@ where
 order by orders.purchased_at, orders.amazon_order_id;
 
 -- name: promised
--- Units of orders that Commerce has or may have and that have not left the warehouse: Commerce reserves nothing for them.
+-- Units of orders that Commerce has or may have and that are not shipped: Commerce reserves nothing for them.
 select
     outbox.store_name,
     items.seller_sku,

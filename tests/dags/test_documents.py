@@ -191,7 +191,8 @@ def test_queries_for_analysts_when_orders_are_there(played: Road, database_url: 
 
 
 def test_lost_key_when_the_runbook_is_followed(road: Road) -> None:
-    road.buy(ORDER)
+    road.buy(ORDER, {"TRAY-WALNUT": 1})
+    road.pass_time(minutes=5)
     road.orders_run()
     assert road.value("select count(*) from pii.order_contacts") == 1
     road.cipher = PersonalDataCipher([Fernet.generate_key().decode()])
@@ -207,7 +208,8 @@ def test_lost_key_when_the_runbook_is_followed(road: Road) -> None:
 
 
 def test_refused_order_when_the_runbook_is_followed(road: Road) -> None:
-    road.buy(ORDER)
+    road.buy(ORDER, {"TRAY-WALNUT": 1})
+    road.pass_time(minutes=5)
     road.orders_run(create=lambda _: None)
     with road.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -223,7 +225,8 @@ def test_refused_order_when_the_runbook_is_followed(road: Road) -> None:
 
 
 def test_old_contacts_when_they_are_deleted(road: Road) -> None:
-    road.buy(ORDER)
+    road.buy(ORDER, {"TRAY-WALNUT": 1})
+    road.pass_time(minutes=5)
     road.orders_run()
     old = "update core.orders set deliver_by_at = now() - interval '31 days'"
     delete = _snippet("SECURITY.md", "delete from pii.order_contacts")

@@ -117,7 +117,7 @@ def test_row_shows_all_columns_when_everything_is_known(engine: Engine, make_cli
     assert rows_of(answer) == [
         [
             "Nov 20, 2026, 14:05",
-            "114-0000000-0000001 (opens in a new tab) Acme US · Commerce 000000042",
+            "114-0000000-0000001 (opens in a new tab) Acme US Commerce 000000042",
             "Completed",
             "Zoë Ångström",
             "$1,234.50",

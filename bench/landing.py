@@ -1,0 +1,114 @@
+"""How long landing and staging take, next to a bare COPY of the same documents into one table; one run, one machine.
+
+    python -m bench.landing [orders]
+
+Prints seconds, orders per second, the ratio to COPY, and the peak memory of this process.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import resource
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import simplejson
+from cryptography.fernet import Fernet
+from sqlalchemy import URL, text
+
+from include.adapters.amazon_client import OrdersPage
+from include.adapters.personal_data import PersonalDataCipher
+from include.database.engine import make_engine
+from include.database.migrate import migrate
+from include.local import postgres
+from include.sandbox.scenario import build
+from include.settings import Settings
+from include.steps import extract_amazon_orders, stage_amazon_orders, stage_stores
+from include.stores import load_stores
+
+PAGE = 100
+
+
+class Listing:
+    """Stands in for the client: pages made from the scenario's orders, each order with an id of its own."""
+
+    def __init__(self, orders: int) -> None:
+        self.orders = orders
+        self._seeds = [seed.order for seed in build(datetime.now(UTC)).orders if seed.seller_id == "A1EXAMPLESELLER"]
+
+    def server_time(self) -> datetime:
+        return datetime.now(UTC)
+
+    def documents(self, page: int) -> list[Any]:
+        found = []
+        for number in range(page * PAGE, min((page + 1) * PAGE, self.orders)):
+            order = copy.deepcopy(self._seeds[number % len(self._seeds)])
+            order["orderId"] = f"114-{number // 10_000_000:07d}-{number % 10_000_000:07d}"
+            found.append(order)
+        return found
+
+    def search_orders(self, query: Any, pagination_token: str | None) -> OrdersPage:
+        page = int(pagination_token or 0)
+        last = (page + 1) * PAGE >= self.orders
+        return OrdersPage(self.documents(page), None if last else str(page + 1), None, None, self.server_time())
+
+
+def main(orders: int) -> None:
+    """Measure and print."""
+    logging.getLogger("include").setLevel(logging.WARNING)
+    folder = Path(tempfile.mkdtemp(prefix="orders-bench-"))
+    folder.chmod(0o755)
+    data = folder / "postgres"
+    address = postgres.start(data)
+    try:
+        url = URL.create(
+            "postgresql+psycopg", username="postgres", database="orders", query={"host": str(address.socket_dir)}
+        )
+        engine = make_engine(url, application_name="bench")
+        migrate(engine)
+        listing = Listing(orders)
+        stores = load_stores(Settings().stores_file)
+        stage_stores.run(engine, stores, {}, now=datetime.now(UTC) - timedelta(days=1))
+
+        making = time.perf_counter()
+        for page in range((orders + PAGE - 1) // PAGE):
+            listing.documents(page)
+        making = time.perf_counter() - making
+
+        begun = time.perf_counter()
+        with psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
+            connection.execute("create table bare (document jsonb)")
+            with connection.cursor().copy("copy bare (document) from stdin") as sink:
+                for page in range((orders + PAGE - 1) // PAGE):
+                    for document in listing.documents(page):
+                        sink.write_row([simplejson.dumps(document, use_decimal=True)])
+        bare = time.perf_counter() - begun - making
+
+        cipher = PersonalDataCipher([Fernet.generate_key().decode()])
+        client: Any = listing
+        begun = time.perf_counter()
+        extract_amazon_orders.run(engine, client, cipher, stores.account("acme-na"), Settings(), dag_run_id="bench")
+        landing = time.perf_counter() - begun - making
+        begun = time.perf_counter()
+        stage_amazon_orders.run(engine, now=datetime.now(UTC), dag_run_id="bench")
+        staging = time.perf_counter() - begun
+        with engine.connect() as connection:
+            staged = connection.execute(text("select count(*) from core.orders")).scalar_one()
+    finally:
+        postgres.remove(data)
+    if staged != orders:
+        raise SystemExit(f"{orders} orders went in, {staged} came out")
+    print(f"{orders} orders, {PAGE} a page")
+    for name, seconds in (("bare COPY", bare), ("landing", landing), ("staging", staging), ("both", landing + staging)):
+        print(f"{name:10} {seconds:8.2f} s {orders / seconds:10.0f} orders/s {seconds / bare:6.1f} x COPY")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
