@@ -33,7 +33,9 @@ def migrate(engine: Engine) -> None:
         connection.commit()
         try:
             upgrade(connection)
-            connection.execute(text((HERE / "roles.sql").read_text(encoding="utf-8")))
+            # Views and rights in one transaction: nobody sees a view without its rights.
+            for path in (*sorted((HERE / "views").glob("*.sql")), HERE / "roles.sql"):
+                connection.execute(text(path.read_text(encoding="utf-8").replace(":", r"\:")))
             connection.commit()
         finally:
             connection.rollback()
@@ -42,7 +44,7 @@ def migrate(engine: Engine) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Create the schemas, run the Alembic migrations up to the newest and (re)create the views; commits."""
+    """Create the schemas and run the Alembic migrations up to the newest; commits."""
     for schema, comment in SCHEMAS.items():
         connection.execute(text(f"create schema if not exists {schema}"))
         connection.execute(text(f"comment on schema {schema} is '{comment}'"))
@@ -51,6 +53,4 @@ def upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(HERE / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    for view in sorted((HERE / "views").glob("*.sql")):
-        connection.execute(text(view.read_text(encoding="utf-8").replace(":", r"\:")))
     connection.commit()

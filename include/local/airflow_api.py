@@ -94,8 +94,8 @@ class AirflowApi:
     def run(self, dag_id: str, seconds: float) -> str:
         """Trigger `dag_id`, wait for the end of the run and return its id; the DAG is paused before and after.
 
-        Paused: otherwise its schedule would add runs of its own in between. Raises DagRunFailedError, or
-        AirflowApiError if the run takes longer than `seconds`.
+        Paused, so that its schedule adds no runs in between; one that is due already may still go first. Raises
+        DagRunFailedError, or AirflowApiError if the run takes longer than `seconds`.
         """
         run_id: str = self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
         self.set_paused(dag_id, False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
@@ -82,19 +81,22 @@ def orders_url(server: postgres.ServerAddress, template: str) -> Iterator[URL]:
 
 @pytest.fixture(scope="module")
 def airflow(server: postgres.ServerAddress, orders_url: URL) -> Iterator[AirflowServer]:
-    """Airflow's API server with the plugin, reading that database."""
-    connection = {
-        "conn_type": "postgres",
-        "host": orders_url.query["host"],
-        "login": "orders_ui",
-        "schema": orders_url.database,
-    }
-    variables = {
-        "AIRFLOW_CONN_ORDERS_DB_UI": json.dumps(connection),
-        "ORDERS_PII_KEYS": KEY,
-        "ORDERS_RECENT_ORDERS_PAGE_SIZE": str(PAGE_SIZE),
-    }
+    """Airflow's API server with the plugin; the page finds that database by a connection made in Airflow itself."""
+    variables = {"ORDERS_PII_KEYS": KEY, "ORDERS_RECENT_ORDERS_PAGE_SIZE": str(PAGE_SIZE)}
     with running_airflow(server, variables) as running:
+        httpx.post(
+            f"{running.base_url}/api/v2/connections",
+            headers={"Authorization": f"Bearer {running.token('admin')}"},
+            json={
+                "connection_id": "orders_db_ui",
+                "conn_type": "postgres",
+                "host": orders_url.query["host"],
+                "login": "orders_ui",
+                "schema": orders_url.database,
+            },
+            trust_env=False,
+            timeout=30,
+        ).raise_for_status()
         yield running
 
 

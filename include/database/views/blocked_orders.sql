@@ -1,7 +1,11 @@
-create or replace view reporting.blocked_orders as
+drop view if exists reporting.blocked_orders;
+
+create view reporting.blocked_orders as
 select
+    coalesce(orders.store_name, orders.account_name) as store_name,
     orders.amazon_order_id,
     episodes.blocker_code,
+    nullif(episodes.amazon_item_id, '') as amazon_item_id,
     episodes.seller_sku,
     episodes.catalog_sku,
     episodes.message,
@@ -14,9 +18,7 @@ select
     orders.ship_by_at,
     episodes.opened_at,
     episodes.last_seen_at,
-    episodes.check_count,
-    coalesce(orders.store_name, orders.account_name) as store_name,
-    nullif(episodes.amazon_item_id, '') as amazon_item_id
+    episodes.check_count
 from ops.blocker_episodes as episodes
 inner join core.orders as orders on episodes.amazon_order_id = orders.amazon_order_id
 where episodes.closed_at is null and episodes.severity = 'critical';

@@ -1,4 +1,6 @@
-create or replace view reporting.quarantined_orders as
+drop view if exists reporting.quarantined_orders;
+
+create view reporting.quarantined_orders as
 select
     account_name,
     amazon_order_id,
