@@ -14,6 +14,8 @@ from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES, REGIONS
 from include.domain.stores import Account, OrderSettings, Store, Stores
 
+_Seen = dict[tuple[str, ...], str]  # what must be unique -> who has it
+
 
 def load_stores(path: str | Path) -> Stores:
     """Read and check the stores file. Raises MisconfiguredError: what is wrong, where, and what would be right."""
@@ -23,6 +25,8 @@ def load_stores(path: str | Path) -> Stores:
         raise MisconfiguredError(
             f"The stores file {path} cannot be read ({error.strerror}). Resolution: check ORDERS_STORES_FILE."
         ) from error
+    except UnicodeDecodeError as error:
+        raise MisconfiguredError(f"The stores file {path} is not text. Resolution: save it as UTF-8.") from error
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
@@ -30,39 +34,36 @@ def load_stores(path: str | Path) -> Stores:
     if root is None:
         raise MisconfiguredError(f"{path}: the file is empty. Resolution: list at least one account.")
     top = _Mapping(root, str(path), "the file")
+    seen: _Seen = {}
     accounts = tuple(
-        _account(node) for node in top.sequence("accounts", lambda n: _Mapping(n, str(path), "an account"))
+        _account(node, seen) for node in top.sequence("accounts", lambda n: _Mapping(n, str(path), "an account"))
     )
     top.end()
     if not accounts:
         raise top.error("accounts", "is empty", "list at least one account")
-    _check_unique(top, accounts)
     return Stores(accounts)
 
 
-def _check_unique(top: _Mapping, accounts: tuple[Account, ...]) -> None:
-    seen: dict[tuple[str, ...], str] = {}
-    stores = [store for account in accounts for store in account.stores]
-    keys: list[tuple[tuple[str, ...], str]] = [(("account name", account.name), account.name) for account in accounts]
-    keys += [(("seller and region", account.seller_id, account.region), account.name) for account in accounts]
-    keys += [(("store name", store.name), store.name) for store in stores]
-    keys += [(("account and marketplace", store.account_name, store.marketplace_id), store.name) for store in stores]
-    for key, owner in keys:
-        if key in seen:
-            raise top.error("accounts", f"has {' '.join(key)!r} twice ({seen[key]}, {owner})", "keep one of them")
-        seen[key] = owner
+def _once(seen: _Seen, node: _Mapping, key: str, *identity: str) -> None:
+    """Remember who has this identity. Raises MisconfiguredError, at the second one's line, when somebody has."""
+    if (key, *identity) in seen:
+        raise node.error(key, f"is the same as in {seen[key, *identity]} ({', '.join(identity)})", "keep one of them")
+    seen[key, *identity] = node.label
 
 
-def _account(node: _Mapping) -> Account:
+def _account(node: _Mapping, seen: _Seen) -> Account:
     name = node.text("name", pattern=r"[a-z0-9][a-z0-9-]{0,30}")
     node.label = f"account {name}"
+    _once(seen, node, "name", "account", name)
     region = node.choice("region", REGIONS)
+    seller_id = node.text("seller_id", pattern=r"[A-Z0-9]{6,30}")
+    _once(seen, node, "seller_id", seller_id, region)
     account = Account(
         name=name,
-        seller_id=node.text("seller_id", pattern=r"[A-Z0-9]{6,30}"),
+        seller_id=seller_id,
         region=region,
         connection=node.text("connection", "amazon_sp_api"),
-        stores=tuple(_store(child, name, region) for child in node.sequence("stores", node.child)),
+        stores=tuple(_store(child, name, region, seen) for child in node.sequence("stores", node.child)),
     )
     if not account.stores:
         raise node.error("stores", "is empty", "list at least one store")
@@ -70,9 +71,10 @@ def _account(node: _Mapping) -> Account:
     return account
 
 
-def _store(node: _Mapping, account_name: str, region: str) -> Store:
+def _store(node: _Mapping, account_name: str, region: str, seen: _Seen) -> Store:
     name = node.text("name", pattern=r".{1,80}")
     node.label = f"store {name}"
+    _once(seen, node, "name", "store", name)
     marketplace_id = node.text("marketplace_id")
     marketplace = MARKETPLACES.get(marketplace_id)
     if marketplace is None:
@@ -84,9 +86,11 @@ def _store(node: _Mapping, account_name: str, region: str) -> Store:
     if marketplace.region != region:
         raise node.error(
             "marketplace_id",
-            f"{marketplace_id!r} ({marketplace.country_code}) belongs to region {marketplace.region}, the account to {region}",
+            f"{marketplace_id!r} ({marketplace.country_code}) belongs to region {marketplace.region}, "
+            f"the account to {region}",
             "list the store under an account of its region",
         )
+    _once(seen, node, "marketplace_id", account_name, marketplace_id)
     store = Store(
         name=name,
         account_name=account_name,
@@ -145,6 +149,8 @@ class _Mapping:
         self._line = node.start_mark.line + 1 if node else 0
         self._nodes: dict[str, yaml.Node] = {}
         for key_node, value_node in node.value if node else []:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise MisconfiguredError(f"{path}:{key_node.start_mark.line + 1}: {label} has a key that is not text.")
             if key_node.value in self._nodes:
                 raise MisconfiguredError(
                     f"{path}:{key_node.start_mark.line + 1}: {label} has the key {key_node.value!r} twice."
@@ -166,6 +172,8 @@ class _Mapping:
         constructor = yaml.SafeLoader("")
         try:
             return constructor.construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError, TypeError) as error:  # a tag of its own, 30 February, a list as a key
+            raise self.error(key, "has a value that YAML cannot read", "write plain text in quotes") from error
         finally:
             constructor.dispose()
 

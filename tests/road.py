@@ -19,6 +19,7 @@ from include.adapters.commerce_client import CommerceClient
 from include.adapters.http import Timeouts
 from include.adapters.personal_data import PersonalDataCipher
 from include.adapters.rate_limits import RateLimiter
+from include.database.tables import metadata
 from include.domain.stores import Stores
 from include.sandbox.seeds import Scenario
 from include.sandbox.servers import Sandbox
@@ -38,6 +39,13 @@ from include.steps import (
 from include.stores import load_stores
 from tests.orders import seed
 
+_UNFINISHED = """
+    select
+        (select count(*) from ops.ingest_windows where state = 'open')
+        + (select count(*) from ops.ingest_pages where staged_at is null)
+        + (select count(*) from ops.order_outbox where finished_at is null and state not in ('rejected', 'cancelled'))
+        + (select count(*) from ops.shipment_outbox where state in ('planned', 'sent', 'in_doubt'))
+"""
 STORES_FILE = Path(__file__).parent.parent / "include" / "stores.yaml"
 SHOP = "commerce_api"
 
@@ -61,6 +69,7 @@ class Road:
     )
     skipped: timedelta = timedelta()
     run_number: int = 0
+    timeouts: Timeouts = Timeouts(2, 2)
 
     def __enter__(self) -> Road:
         return self
@@ -114,7 +123,7 @@ class Road:
             connection=account.connection,
             limiter=RateLimiter(self.engine, application.client_id, account.name, account.region, max_wait_seconds=0),
             record=DatabaseCallRecorder(self.engine),
-            timeouts=Timeouts(2, 2),
+            timeouts=self.timeouts,
         )
 
     @cached_property
@@ -134,7 +143,7 @@ class Road:
             edition="paas",
             connection=SHOP,
             record=DatabaseCallRecorder(self.engine),
-            timeouts=Timeouts(2, 2),
+            timeouts=self.timeouts,
         )
 
     def commerce(self, connection: str) -> CommerceClient:
@@ -220,6 +229,32 @@ class Road:
         for account_name in accounts:
             self.verify_amazon_shipments(account_name)
         self.publish_recent_orders()
+
+    def settle(self) -> None:
+        """Run everything, while time passes, until every promise is kept and every shipped order is Completed."""
+        for _ in range(15):
+            self.pass_time(minutes=10)
+            self.orders_run()
+            self.shipments_run()
+            if not self.value(_UNFINISHED):
+                break
+        else:
+            raise AssertionError("something is never finished")
+        for _ in range(2):
+            self.pass_time(minutes=10)
+            self.orders_run()
+
+    def dump(self) -> dict[str, list[dict[str, Any]]]:
+        """Every row of every table, by schema and table; contacts decrypted, because tokens differ each time."""
+        content = {}
+        with self.engine.connect() as connection:
+            for table in metadata.sorted_tables:
+                rows = [dict(row._mapping) for row in connection.execute(table.select())]
+                for row in rows:
+                    if "contact_encrypted" in row:
+                        row["contact_encrypted"] = self.cipher.decrypt(bytes(row["contact_encrypted"]))
+                content[f"{table.schema}.{table.name}"] = sorted(rows, key=repr)
+        return content
 
     def rows(self, statement: str, **values: Any) -> list[Any]:
         """The rows of a query, for asserting on."""

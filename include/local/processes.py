@@ -40,9 +40,13 @@ class Leader:
 
 
 class LocalProcesses:
-    """The processes of one checkout. A context manager: leaving it ends them all."""
+    """The processes of one checkout, with `variables` as their environment. A context manager: leaving it ends them all.
 
-    def __init__(self, checkout: Path, variables: Mapping[str, str]) -> None:
+    `grace_seconds`: how long they may take to end by themselves.
+    """
+
+    def __init__(self, checkout: Path, variables: Mapping[str, str], *, grace_seconds: float = GRACE_SECONDS) -> None:
+        self._grace_seconds = grace_seconds
         self._checkout = checkout
         self._variables = dict(variables)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -57,7 +61,7 @@ class LocalProcesses:
         # A second Ctrl-C must not leave half of them running.
         before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            end_leftovers(self._checkout)
+            end_leftovers(self._checkout, self._grace_seconds)
             for process in self._running.values():
                 process.wait()
         finally:
@@ -124,8 +128,11 @@ def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, *arguments)
 
 
-def end_leftovers(checkout: Path) -> int:
-    """End every process that a LocalProcesses of this checkout started and that still lives; returns how many."""
+def end_leftovers(checkout: Path, grace_seconds: float = GRACE_SECONDS) -> int:
+    """End every process that a LocalProcesses of this checkout started and that still lives; returns how many.
+
+    They are asked first, and killed after `grace_seconds`.
+    """
     leaders = _read_leaders(checkout)
     members = _members(leaders)
     for leader in leaders:
@@ -133,7 +140,7 @@ def end_leftovers(checkout: Path) -> int:
         if any(process.pid == leader.pid for process in members):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(leader.pid, signal.SIGTERM)
-    _, alive = psutil.wait_procs(members, timeout=GRACE_SECONDS if members else 0)
+    _, alive = psutil.wait_procs(members, timeout=grace_seconds if members else 0)
     # What was started meanwhile, and what did not listen.
     for process in {*alive, *_members(leaders)}:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -52,7 +52,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_exit_when_a_child_is_deaf(checkout: Path) -> None:
-    with LocalProcesses(checkout, os.environ) as processes:
+    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
         processes.start("family", *python("-c", FAMILY))
         pids = family(checkout)
         assert all(map(is_alive, pids))
@@ -61,7 +61,7 @@ def test_exit_when_a_child_is_deaf(checkout: Path) -> None:
 
 
 def test_exit_when_the_body_fails(checkout: Path) -> None:
-    with pytest.raises(KeyError), LocalProcesses(checkout, os.environ) as processes:
+    with pytest.raises(KeyError), LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
         processes.start("family", *python("-c", FAMILY))
         pids = family(checkout)
         raise KeyError
@@ -80,7 +80,7 @@ def test_leftovers_when_starter_and_leader_were_killed(checkout: Path) -> None:
     starter.wait()
     os.kill(parent, signal.SIGKILL)
     assert is_alive(child)
-    assert end_leftovers(checkout) >= 1
+    assert end_leftovers(checkout, grace_seconds=1) >= 1
     assert not is_alive(parent)
     assert not is_alive(child)
     assert end_leftovers(checkout) == 0
@@ -100,21 +100,21 @@ def test_leftovers_when_the_number_belongs_to_somebody_else(checkout: Path) -> N
 
 
 def test_wait_when_a_process_ends_early(checkout: Path) -> None:
-    with LocalProcesses(checkout, os.environ) as processes:
+    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
         processes.start("server", *python("-c", "print('no such port'); raise SystemExit(3)"))
         with pytest.raises(ProcessError, match=r"(?s)server ended with status 3.*server\.log.*no such port"):
             processes.wait_until("server", lambda: False, seconds=30)
 
 
 def test_wait_when_a_process_never_becomes_healthy(checkout: Path) -> None:
-    with LocalProcesses(checkout, os.environ) as processes:
+    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
         processes.start("server", "sleep", "600")
         with pytest.raises(ProcessError, match="server is not healthy"):
             processes.wait_until("server", lambda: False, seconds=0.5)
 
 
 def test_finish_when_a_command_fails(checkout: Path) -> None:
-    with LocalProcesses(checkout, os.environ) as processes:
+    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
         processes.start("good", "true")
         processes.finish("good")
         processes.start("bad", *python("-c", "raise SystemExit('no table')"))

@@ -1,101 +1,18 @@
-"""The Recent Orders page on a real database, as the role orders_ui. Airflow's own door is in the browser tests."""
+"""What people see on the Recent Orders page, on a real database, as the role orders_ui."""
 
 from __future__ import annotations
 
 import html
-import logging
-import os
 import re
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
-import httpx
 import pytest
-import uvicorn
 from cryptography.fernet import Fernet
-from fastapi import FastAPI, HTTPException
-from fastapi.routing import APIRoute
-from sqlalchemy import URL, Engine, text
+from sqlalchemy import Engine, text
 
-from include.database.engine import make_engine
-from include.domain.errors import MisconfiguredError
-from include.pages.app import PageSource, create_app
+from tests.recent_orders_answers import KEY, MakeClient, ids_of, link_of, rows_of, text_of
 from tests.recent_orders_rows import NOON, order_row, write_contact, write_orders
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-KEY = Fernet.generate_key().decode()
-
-MakeClient = Callable[..., httpx.Client]
-Serve = Callable[[FastAPI], httpx.Client]
-
-
-def let_in() -> None:
-    """An access check that everybody passes."""
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Runs apps on local ports until the test is over; returns a client of each."""
-    with ExitStack() as running:
-
-        def start(app: FastAPI) -> httpx.Client:
-            server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_level="warning", ws="none"))
-            thread = threading.Thread(target=server.run)
-            thread.start()
-            running.callback(thread.join)
-            running.callback(setattr, server, "should_exit", True)
-            while not server.started:
-                time.sleep(0.01)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            return running.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20))
-
-        yield start
-
-
-@pytest.fixture
-def make_client(database_url: URL, serve: Serve) -> MakeClient:
-    """Makes a client of the page; the page reads the test's database as orders_ui, unless told otherwise."""
-
-    def make(*, page_size: int = 60, keys: tuple[str, ...] = (KEY,), engine: Engine | None = None) -> httpx.Client:
-        ui_engine = engine or make_engine(
-            database_url.set(username="orders_ui"), application_name="orders_ui", statement_timeout=timedelta(seconds=1)
-        )
-        source = PageSource(ui_engine, page_size, list(keys))
-        return serve(create_app(require_access=let_in, open_source=lambda: source))
-
-    return make
-
-
-def rows_of(answer: httpx.Response) -> list[list[str]]:
-    """The texts of the table's cells, row by row."""
-    assert answer.status_code == 200, answer.text
-    body = answer.text.partition("<tbody")[2].partition("</tbody>")[0]
-    rows = re.findall(r"<tr.*?>(.*?)</tr>", body, re.DOTALL)
-    return [[text_of(cell) for cell in re.findall(r"<td.*?>(.*?)</td>", row, re.DOTALL)] for row in rows]
-
-
-def ids_of(answer: httpx.Response) -> list[str]:
-    """The Amazon order ids in the table, from top to bottom."""
-    return [row[1].split()[0] for row in rows_of(answer)]
-
-
-def text_of(markup: str) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", markup)).split())
-
-
-def link_of(answer: httpx.Response, label: str) -> str | None:
-    found = re.search(rf'href="([^"]*)"[^>]*>{label}</a>', answer.text)
-    return html.unescape(found[1]) if found else None
 
 
 def test_row_shows_all_columns_when_everything_is_known(engine: Engine, make_client: MakeClient) -> None:
@@ -179,25 +96,6 @@ def test_status_has_its_dot_when_shown(engine: Engine, make_client: MakeClient, 
     assert f'<span class="dot {tone}" aria-hidden="true"></span>{status}' in make_client().get("/").text
 
 
-def test_markup_is_shown_as_text_when_it_is_in_the_values(engine: Engine, make_client: MakeClient) -> None:
-    evil = "<script>alert(1)</script>\"'><img src=x>"
-    write_orders(
-        engine,
-        order_row(
-            "114-1", order_notes=evil, store_name=evil, status=evil, order_url="javascript:alert(1)", is_blocked=True
-        ),
-    )
-    write_contact(engine, KEY, "114-1", {"buyer": {"buyerName": evil}})
-
-    answer = make_client().get("/", params={"store": evil, "status": evil})
-
-    row = rows_of(answer)[0]
-    assert (row[2], row[3], row[5]) == (evil, evil, evil)
-    assert "<script>alert" not in answer.text
-    assert "<img" not in answer.text
-    assert "javascript:" not in answer.text
-
-
 def test_buyer_is_the_recipient_when_amazon_withholds_the_buyer(engine: Engine, make_client: MakeClient) -> None:
     write_orders(engine, *(order_row(f"114-{number}") for number in range(5)))
     recipient = {"deliveryAddress": {"name": "  山田 太郎 "}}
@@ -246,7 +144,7 @@ def test_pages_hold_each_row_once_when_times_are_equal(engine: Engine, make_clie
     while (older := link_of(answer, "Older")) is not None:
         answer = client.get("/" + older)
         down.append(ids_of(answer))
-    up = []
+    up: list[list[str]] = []
     while (newer := link_of(answer, "Newer")) is not None:
         answer = client.get("/" + newer)
         up.insert(0, ids_of(answer))
@@ -331,165 +229,3 @@ def test_empty_page_says_why_when_filter_or_cursor_leave_nothing(engine: Engine,
     nothing_older = client.get("/", params={"before": "2020-01-01T00:00:00+00:00~114-1"})
     assert "No more orders in this direction" in nothing_older.text
     assert link_of(nothing_older, "Newest") == "."
-
-
-@pytest.mark.parametrize("parameters", [
-    {"before": "nonsense"},
-    {"after": "2026-11-20T12:00:00~114-1"},
-    {"before": "2026-11-20T12:00:00+00:00"},
-    {"before": "2026-11-20T12:00:00+00:00~a\x00b"},
-    {"store": "a\x00b"},
-    {"status": "x" * 201},
-])  # fmt: skip
-def test_link_is_refused_with_a_page_when_it_was_changed(make_client: MakeClient, parameters: dict[str, str]) -> None:
-    answer = make_client().get("/", params=parameters)
-    assert answer.status_code == 400
-    assert "This link does not work" in answer.text
-
-
-def test_answer_is_an_error_page_when_the_database_is_down(make_client: MakeClient) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = URL.create(
-            "postgresql+psycopg", "orders_ui", host="127.0.0.1", port=unused.getsockname()[1], database="orders"
-        )
-        answer = make_client(engine=make_engine(url, application_name="tests")).get("/")
-    assert answer.status_code == 503
-    assert "The orders database does not answer" in answer.text
-    assert "no order" not in answer.text.lower()
-    assert answer.headers["cache-control"] == "no-store"
-
-
-def test_answer_is_an_error_page_when_the_database_is_too_slow(admin_engine: Engine, make_client: MakeClient) -> None:
-    with admin_engine.begin() as connection:
-        connection.execute(text("lock table reporting.recent_orders in access exclusive mode"))
-        began = time.monotonic()
-        answer = make_client().get("/")
-    assert answer.status_code == 503
-    assert "The orders database is too slow" in answer.text
-    assert time.monotonic() - began < 5
-
-
-def test_answer_is_an_error_page_when_the_database_is_not_migrated(
-    admin_engine: Engine, make_client: MakeClient
-) -> None:
-    with admin_engine.begin() as connection:
-        connection.execute(text("drop schema reporting cascade"))
-    answer = make_client().get("/")
-    assert answer.status_code == 503
-    assert "The orders database is not ready" in answer.text
-
-
-def test_page_recovers_without_restart_when_a_setting_was_missing(engine: Engine, serve: Serve) -> None:
-    write_orders(engine, order_row("114-1"))
-    outcomes: list[Any] = [MisconfiguredError("There is no Airflow connection 'orders_db_ui'."), engine, engine]
-
-    def open_source() -> PageSource:
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, MisconfiguredError):
-            raise outcome
-        return PageSource(outcome, 60, [KEY])
-
-    client = serve(create_app(require_access=let_in, open_source=open_source))
-    answer = client.get("/")
-    assert answer.status_code == 503
-    assert "There is no Airflow connection &#39;orders_db_ui&#39;." in answer.text
-    assert ids_of(client.get("/")) == ["114-1"]
-    assert ids_of(client.get("/")) == ["114-1"]
-    assert len(outcomes) == 1, "the source is opened once"
-
-
-def test_answers_carry_the_protective_headers_when_sent(engine: Engine, make_client: MakeClient) -> None:
-    write_orders(engine, order_row("114-1"))
-    client = make_client()
-    for path in ("/", "/style.css", "/frame.js", "/?before=nonsense", "/nothing-here"):
-        headers = client.get(path).headers
-        assert headers["cache-control"] == "no-store", path
-        assert headers["x-content-type-options"] == "nosniff", path
-        policy = headers["content-security-policy"]
-        assert policy.startswith("default-src 'none'; ")
-        assert "frame-ancestors 'self'" in policy
-        assert "unsafe" not in policy
-
-
-def test_page_has_nothing_inline_when_the_policy_forbids_it(engine: Engine, make_client: MakeClient) -> None:
-    write_orders(engine, order_row("114-1", is_blocked=True))
-    page = make_client().get("/").text
-    assert re.findall(r"<script(?![^>]*src=)|<style|\sstyle=|\son[a-z]+=", page) == []
-
-
-def test_every_route_refuses_when_the_access_check_does(serve: Serve) -> None:
-    def refuse() -> None:
-        raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
-
-    def not_asked() -> PageSource:
-        raise AssertionError("the database must not be asked for someone who is refused")
-
-    app = create_app(require_access=refuse, open_source=not_asked)
-    client = serve(app)
-    answers = {path: client.request(method, path) for method, path in routes_of(app)}
-    assert {"/", "/style.css", "/frame.js"} == set(answers)
-    for path, answer in answers.items():
-        assert answer.status_code == 401, path
-        assert answer.headers["www-authenticate"] == "Bearer"
-        assert "You are not signed in" in answer.text
-
-
-def test_app_describes_itself_to_nobody_when_asked(make_client: MakeClient) -> None:
-    client = make_client()
-    for path in ("/docs", "/redoc", "/openapi.json"):
-        assert client.get(path).status_code == 404
-
-
-def test_plugin_refuses_everybody_when_the_access_check_cannot_be_imported(tmp_path: Path) -> None:
-    code = """
-import asyncio, sys
-sys.modules["airflow.api_fastapi.core_api.security"] = None  # as if a new Airflow had moved it
-from airflow.plugins_manager import get_fastapi_plugins
-import httpx
-(mounted,) = [entry for entry in get_fastapi_plugins()[0] if entry["url_prefix"] == "/recent-orders"]
-async def ask():
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(mounted["app"]), base_url="http://test") as client:
-        for path in ("/", "/style.css", "/frame.js"):
-            print("answer", path, (await client.get(path)).status_code)
-asyncio.run(ask())
-"""
-    environment = os.environ | {
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "PYTHONPATH": str(CHECKOUT),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
-    answers = [line for line in done.stdout.splitlines() if line.startswith("answer")]
-    assert answers == ["answer / 503", "answer /style.css 503", "answer /frame.js 503"], done.stderr
-
-
-def test_log_holds_no_personal_data_when_any_route_is_asked(
-    engine: Engine, admin_engine: Engine, make_client: MakeClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    marker = "Marker-Buyer-7391"
-    write_orders(engine, order_row("114-1"), order_row("114-2"))
-    write_contact(engine, KEY, "114-1", {"buyer": {"buyerName": marker}})
-    write_contact(engine, Fernet.generate_key().decode(), "114-2", {"buyer": {"buyerName": marker}})
-    client = make_client()
-    with caplog.at_level(logging.DEBUG):
-        assert marker in client.get("/").text
-        for path in ("/style.css", "/frame.js", "/nothing-here"):
-            client.get(path)
-        client.get("/", params={"before": "nonsense"})
-        client.get("/", params={"before": f"{quote(NOON.isoformat())}~114-2"})
-        with admin_engine.begin() as connection:
-            connection.execute(text("drop table pii.order_contacts"))
-        assert client.get("/").status_code == 503
-    assert "recent_orders: the orders database failed: UndefinedTable" in caplog.text
-    assert marker not in caplog.text
-    assert KEY not in caplog.text
-
-
-def routes_of(app: FastAPI) -> list[tuple[str, str]]:
-    """Method and path of every route; the app may have no other kind of route, which would not be guarded."""
-    assert all(isinstance(route, APIRoute) for route in app.routes)
-    return [(method, route.path) for route in app.routes if isinstance(route, APIRoute) for method in route.methods]

@@ -1,4 +1,5 @@
 -- The first tables of the orders database.
+-- noqa: disable=LT05
 CREATE TABLE core.products (
     commerce_connection TEXT NOT NULL,
     commerce_store_view TEXT NOT NULL,
@@ -101,7 +102,7 @@ CREATE TABLE ops.ingest_windows (
     landed_at TIMESTAMP WITH TIME ZONE,
     dag_run_id TEXT NOT NULL,
     CONSTRAINT pk_ingest_windows PRIMARY KEY (ingest_window_id),
-    CONSTRAINT ck_ingest_windows_state CHECK (state in ('open', 'landed', 'abandoned'))
+    CONSTRAINT ck_ingest_windows_state CHECK (state IN ('open', 'landed', 'abandoned'))
 );
 CREATE INDEX ix_ingest_windows_landed ON ops.ingest_windows (account_name, updated_to) WHERE state = 'landed';
 CREATE UNIQUE INDEX uq_ingest_windows_open ON ops.ingest_windows (account_name) WHERE state = 'open';
@@ -227,7 +228,7 @@ CREATE TABLE raw.commerce_shipments (
     is_staged BOOLEAN DEFAULT 'false' NOT NULL,
     CONSTRAINT pk_commerce_shipments PRIMARY KEY (commerce_connection, commerce_shipment_id, payload_sha256)
 );
-CREATE INDEX ix_commerce_shipments_unstaged ON raw.commerce_shipments (amazon_order_id) WHERE not is_staged;
+CREATE INDEX ix_commerce_shipments_unstaged ON raw.commerce_shipments (amazon_order_id) WHERE NOT is_staged;
 COMMENT ON TABLE raw.commerce_shipments IS 'Every version of every Commerce shipment of a linked order that we saw.';
 COMMENT ON COLUMN raw.commerce_shipments.commerce_connection IS 'Airflow connection of the shop.';
 COMMENT ON COLUMN raw.commerce_shipments.commerce_shipment_id IS 'Commerce''s shipment id (entity_id).';
@@ -306,10 +307,10 @@ CREATE TABLE core.orders (
     first_seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
     loaded_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_orders PRIMARY KEY (amazon_order_id),
-    CONSTRAINT ck_orders_pipeline_state CHECK (pipeline_state in ('new', 'waiting', 'not_imported', 'blocked', 'ready', 'in_doubt', 'rejected', 'created', 'completed', 'canceled')),
-    CONSTRAINT fk_orders_store_name FOREIGN KEY(store_name) REFERENCES core.stores (store_name) ON UPDATE CASCADE
+    CONSTRAINT ck_orders_pipeline_state CHECK (pipeline_state IN ('new', 'waiting', 'not_imported', 'blocked', 'ready', 'in_doubt', 'rejected', 'created', 'completed', 'canceled')),
+    CONSTRAINT fk_orders_store_name FOREIGN KEY (store_name) REFERENCES core.stores (store_name) ON UPDATE CASCADE
 );
-CREATE INDEX ix_orders_open ON core.orders (store_name, pipeline_state) WHERE pipeline_state in ('new', 'waiting', 'blocked', 'ready', 'rejected');
+CREATE INDEX ix_orders_open ON core.orders (store_name, pipeline_state) WHERE pipeline_state IN ('new', 'waiting', 'blocked', 'ready', 'rejected');
 CREATE INDEX ix_orders_purchased_at ON core.orders (purchased_at, amazon_order_id);
 COMMENT ON TABLE core.orders IS 'One row per Amazon order: its newest version.';
 COMMENT ON COLUMN core.orders.amazon_order_id IS 'Amazon''s order id.';
@@ -349,9 +350,9 @@ CREATE TABLE ops.ingest_pages (
     staged_at TIMESTAMP WITH TIME ZONE,
     request_id TEXT,
     CONSTRAINT pk_ingest_pages PRIMARY KEY (ingest_window_id, page_number),
-    CONSTRAINT fk_ingest_pages_ingest_window_id FOREIGN KEY(ingest_window_id) REFERENCES ops.ingest_windows (ingest_window_id)
+    CONSTRAINT fk_ingest_pages_ingest_window_id FOREIGN KEY (ingest_window_id) REFERENCES ops.ingest_windows (ingest_window_id)
 );
-CREATE INDEX ix_ingest_pages_unstaged ON ops.ingest_pages (ingest_window_id, page_number) WHERE staged_at is null;
+CREATE INDEX ix_ingest_pages_unstaged ON ops.ingest_pages (ingest_window_id, page_number) WHERE staged_at IS null;
 COMMENT ON TABLE ops.ingest_pages IS 'Pages of the windows: landed one by one, staged one by one.';
 COMMENT ON COLUMN ops.ingest_pages.ingest_window_id IS 'The window.';
 COMMENT ON COLUMN ops.ingest_pages.page_number IS 'From 1.';
@@ -381,7 +382,7 @@ CREATE TABLE core.order_items (
     is_buyer_cancel_requested BOOLEAN DEFAULT 'false' NOT NULL,
     commerce_item_id TEXT,
     CONSTRAINT pk_order_items PRIMARY KEY (amazon_order_id, amazon_item_id),
-    CONSTRAINT fk_order_items_amazon_order_id FOREIGN KEY(amazon_order_id) REFERENCES core.orders (amazon_order_id)
+    CONSTRAINT fk_order_items_amazon_order_id FOREIGN KEY (amazon_order_id) REFERENCES core.orders (amazon_order_id)
 );
 COMMENT ON TABLE core.order_items IS 'One row per line of an Amazon order''s newest version.';
 COMMENT ON COLUMN core.order_items.amazon_order_id IS 'Amazon''s order id.';
@@ -413,7 +414,7 @@ CREATE TABLE core.order_status_changes (
     detected_at TIMESTAMP WITH TIME ZONE NOT NULL,
     dag_run_id TEXT NOT NULL,
     CONSTRAINT pk_order_status_changes PRIMARY KEY (amazon_order_id, system_code, changed_at, to_code),
-    CONSTRAINT fk_order_status_changes_amazon_order_id FOREIGN KEY(amazon_order_id) REFERENCES core.orders (amazon_order_id)
+    CONSTRAINT fk_order_status_changes_amazon_order_id FOREIGN KEY (amazon_order_id) REFERENCES core.orders (amazon_order_id)
 );
 COMMENT ON TABLE core.order_status_changes IS 'History of Amazon''s status and of our pipeline state of each order.';
 COMMENT ON COLUMN core.order_status_changes.amazon_order_id IS 'Amazon''s order id.';
@@ -433,7 +434,7 @@ CREATE TABLE core.shipments (
     loaded_at TIMESTAMP WITH TIME ZONE NOT NULL,
     dag_run_id TEXT NOT NULL,
     CONSTRAINT pk_shipments PRIMARY KEY (commerce_connection, commerce_shipment_id),
-    CONSTRAINT fk_shipments_amazon_order_id FOREIGN KEY(amazon_order_id) REFERENCES core.orders (amazon_order_id)
+    CONSTRAINT fk_shipments_amazon_order_id FOREIGN KEY (amazon_order_id) REFERENCES core.orders (amazon_order_id)
 );
 CREATE INDEX ix_shipments_amazon_order_id ON core.shipments (amazon_order_id);
 COMMENT ON TABLE core.shipments IS 'Commerce shipments of linked orders.';
@@ -465,9 +466,9 @@ CREATE TABLE ops.blocker_episodes (
     check_count INTEGER DEFAULT '0' NOT NULL,
     dag_run_id TEXT NOT NULL,
     CONSTRAINT pk_blocker_episodes PRIMARY KEY (blocker_episode_id),
-    CONSTRAINT fk_blocker_episodes_amazon_order_id FOREIGN KEY(amazon_order_id) REFERENCES core.orders (amazon_order_id)
+    CONSTRAINT fk_blocker_episodes_amazon_order_id FOREIGN KEY (amazon_order_id) REFERENCES core.orders (amazon_order_id)
 );
-CREATE UNIQUE INDEX uq_blocker_episodes_open ON ops.blocker_episodes (amazon_order_id, amazon_item_id, blocker_code) WHERE closed_at is null;
+CREATE UNIQUE INDEX uq_blocker_episodes_open ON ops.blocker_episodes (amazon_order_id, amazon_item_id, blocker_code) WHERE closed_at IS null;
 COMMENT ON TABLE ops.blocker_episodes IS 'Blockers as episodes: when each began, when it ended and how.';
 COMMENT ON COLUMN ops.blocker_episodes.blocker_episode_id IS 'One stretch of time in which one blocker held one line.';
 COMMENT ON COLUMN ops.blocker_episodes.amazon_order_id IS 'Amazon''s order id.';
@@ -513,13 +514,13 @@ CREATE TABLE ops.order_outbox (
     dag_run_id TEXT NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_order_outbox PRIMARY KEY (amazon_order_id),
-    CONSTRAINT ck_order_outbox_state CHECK (state in ('planned', 'sent', 'in_doubt', 'created', 'adopted', 'rejected', 'cancelled')),
-    CONSTRAINT ck_order_outbox_linked CHECK ((state in ('created', 'adopted')) = (commerce_order_id is not null)),
+    CONSTRAINT ck_order_outbox_state CHECK (state IN ('planned', 'sent', 'in_doubt', 'created', 'adopted', 'rejected', 'cancelled')),
+    CONSTRAINT ck_order_outbox_linked CHECK ((state IN ('created', 'adopted')) = (commerce_order_id IS NOT null)),
     CONSTRAINT uq_order_outbox_commerce_connection_commerce_order_id UNIQUE (commerce_connection, commerce_order_id),
     CONSTRAINT uq_order_outbox_commerce_connection_commerce_store_view_5464 UNIQUE (commerce_connection, commerce_store_view, increment_id),
-    CONSTRAINT fk_order_outbox_amazon_order_id FOREIGN KEY(amazon_order_id) REFERENCES core.orders (amazon_order_id)
+    CONSTRAINT fk_order_outbox_amazon_order_id FOREIGN KEY (amazon_order_id) REFERENCES core.orders (amazon_order_id)
 );
-CREATE INDEX ix_order_outbox_open ON ops.order_outbox (account_name, state) WHERE finished_at is null;
+CREATE INDEX ix_order_outbox_open ON ops.order_outbox (account_name, state) WHERE finished_at IS null;
 COMMENT ON TABLE ops.order_outbox IS 'One intended Commerce order per Amazon order: intent, attempts, outcome.';
 COMMENT ON COLUMN ops.order_outbox.amazon_order_id IS 'Amazon''s order id: one intended Commerce order each.';
 COMMENT ON COLUMN ops.order_outbox.account_name IS 'Account.';
@@ -571,11 +572,11 @@ CREATE TABLE ops.shipment_outbox (
     dag_run_id TEXT NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_shipment_outbox PRIMARY KEY (amazon_order_id, package_reference_id),
-    CONSTRAINT ck_shipment_outbox_state CHECK (state in ('planned', 'sent', 'in_doubt', 'accepted', 'rejected', 'skipped')),
+    CONSTRAINT ck_shipment_outbox_state CHECK (state IN ('planned', 'sent', 'in_doubt', 'accepted', 'rejected', 'skipped')),
     CONSTRAINT uq_shipment_outbox_commerce_connection_commerce_shipmen_add0 UNIQUE (commerce_connection, commerce_shipment_id, commerce_track_id),
-    CONSTRAINT fk_shipment_outbox_amazon_order_id FOREIGN KEY(amazon_order_id) REFERENCES core.orders (amazon_order_id)
+    CONSTRAINT fk_shipment_outbox_amazon_order_id FOREIGN KEY (amazon_order_id) REFERENCES core.orders (amazon_order_id)
 );
-CREATE INDEX ix_shipment_outbox_open ON ops.shipment_outbox (account_name, state) WHERE state in ('planned', 'sent', 'in_doubt');
+CREATE INDEX ix_shipment_outbox_open ON ops.shipment_outbox (account_name, state) WHERE state IN ('planned', 'sent', 'in_doubt');
 COMMENT ON TABLE ops.shipment_outbox IS 'One package per row that Amazon is to be told about: intent, attempts, Amazon''s acceptance.';
 COMMENT ON COLUMN ops.shipment_outbox.amazon_order_id IS 'Amazon''s order id.';
 COMMENT ON COLUMN ops.shipment_outbox.package_reference_id IS 'Our number of the package within the order (digits); the same for every try.';
@@ -616,7 +617,7 @@ CREATE TABLE raw.amazon_orders (
     dag_run_id TEXT NOT NULL,
     CONSTRAINT pk_amazon_orders PRIMARY KEY (amazon_order_version_id),
     CONSTRAINT uq_amazon_orders_amazon_order_id_last_updated_at_payload_sha256 UNIQUE (amazon_order_id, last_updated_at, payload_sha256),
-    CONSTRAINT fk_amazon_orders_page FOREIGN KEY(ingest_window_id, page_number) REFERENCES ops.ingest_pages (ingest_window_id, page_number)
+    CONSTRAINT fk_amazon_orders_page FOREIGN KEY (ingest_window_id, page_number) REFERENCES ops.ingest_pages (ingest_window_id, page_number)
 );
 CREATE INDEX ix_amazon_orders_page ON raw.amazon_orders (ingest_window_id, page_number);
 COMMENT ON TABLE raw.amazon_orders IS 'Every version of every Amazon order that a listing showed us, without personal data.';
@@ -637,7 +638,7 @@ CREATE TABLE core.shipment_items (
     amazon_item_id TEXT NOT NULL,
     qty NUMERIC(12, 4) NOT NULL,
     CONSTRAINT pk_shipment_items PRIMARY KEY (commerce_connection, commerce_shipment_id, amazon_item_id),
-    CONSTRAINT fk_shipment_items_shipment FOREIGN KEY(commerce_connection, commerce_shipment_id) REFERENCES core.shipments (commerce_connection, commerce_shipment_id)
+    CONSTRAINT fk_shipment_items_shipment FOREIGN KEY (commerce_connection, commerce_shipment_id) REFERENCES core.shipments (commerce_connection, commerce_shipment_id)
 );
 COMMENT ON TABLE core.shipment_items IS 'Lines of Commerce shipments.';
 COMMENT ON COLUMN core.shipment_items.commerce_connection IS 'Airflow connection of the shop.';
@@ -652,7 +653,7 @@ CREATE TABLE core.shipment_tracks (
     carrier_title TEXT,
     tracking_number TEXT NOT NULL,
     CONSTRAINT pk_shipment_tracks PRIMARY KEY (commerce_connection, commerce_shipment_id, commerce_track_id),
-    CONSTRAINT fk_shipment_tracks_shipment FOREIGN KEY(commerce_connection, commerce_shipment_id) REFERENCES core.shipments (commerce_connection, commerce_shipment_id)
+    CONSTRAINT fk_shipment_tracks_shipment FOREIGN KEY (commerce_connection, commerce_shipment_id) REFERENCES core.shipments (commerce_connection, commerce_shipment_id)
 );
 COMMENT ON TABLE core.shipment_tracks IS 'Tracking numbers of Commerce shipments.';
 COMMENT ON COLUMN core.shipment_tracks.commerce_connection IS 'Airflow connection of the shop.';

@@ -1,0 +1,188 @@
+"""The rules that every DAG file keeps: names, documentation, retries, pools, assets, and nothing done while it is read."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from include.domain.errors import (
+    MalformedOrderError,
+    MisconfiguredError,
+    NotFoundError,
+    OrdersError,
+    OutcomeUnknownError,
+    RefusedError,
+    RunIncompleteError,
+    ThrottledError,
+    UnavailableError,
+)
+from include.local.documents import read_dags
+from tests.dags.airflow_dags import CHECKOUT, Bag, Dag, read_bag, wiring
+
+FILES = sorted((CHECKOUT / "dags").glob("*.py"))
+DAG_IDS = [path.stem for path in FILES]
+HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "When it fails"]
+TAGS = {"amazon", "commerce", "orders", "shipments", "reporting", "writes-amazon", "writes-commerce", "read-only"}
+SERVING = {"catalog_facts"}  # modules of include/steps that serve a step and are none
+WITHOUT_STEP = {"run_complete"}  # tasks that only sum up the others
+# What reading the DAG files may bring in of ours: no client, no table, no engine, no rule for Great Expectations.
+LIGHT = {"include", "include.domain", "include.domain.errors", "include.settings", "include.wiring"}
+HEAVY = {"great_expectations", "pandas", "numpy", "alembic", "psycopg", "httpx", "oauthlib", "fastjsonschema"}
+MOST_LINES = 125
+MOST_SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def bag() -> Bag:
+    return read_bag()
+
+
+@pytest.fixture(params=DAG_IDS)
+def dag(bag: Bag, request: pytest.FixtureRequest) -> Dag:
+    found: Dag = bag.dags[request.param]
+    return found
+
+
+def test_dag_files_when_read_without_network(bag: Bag) -> None:
+    assert bag.import_errors == {}
+    assert DAG_IDS, "no DAG file"
+    assert sorted(bag.dags) == DAG_IDS
+    for name, seconds in bag.seconds.items():
+        print(f"{name}: read in {seconds * 1000:.0f} ms")
+        assert seconds < MOST_SECONDS
+
+
+def test_dag_files_when_read_bring_in_nothing_heavy(bag: Bag) -> None:
+    assert {name for name in bag.modules if name.split(".")[0] == "include"} == LIGHT
+    assert not HEAVY & {name.split(".")[0] for name in bag.modules}
+
+
+def test_reading_a_dag_file_when_it_uses_the_network(tmp_path: Path) -> None:
+    (tmp_path / "curious.py").write_text(
+        textwrap.dedent(
+            """
+            import socket
+            from airflow.sdk import dag
+            socket.create_connection(("127.0.0.1", 9))
+            """
+        ),
+        encoding="utf-8",
+    )
+    assert "a socket was used" in "".join(read_bag(tmp_path).import_errors.values())
+
+
+def test_dag_id_when_compared_with_file_and_function(dag: Dag) -> None:
+    functions = {entry.dag_id for entry in read_dags(CHECKOUT)}
+    assert dag.dag_id == dag.file
+    assert dag.dag_id in functions
+
+
+def test_task_ids_when_compared_with_steps(bag: Bag) -> None:
+    tasks = {task.task_id for dag in bag.dags.values() for task in dag.tasks}
+    steps = {path.stem for path in (CHECKOUT / "include" / "steps").glob("*.py")} - {"__init__"}
+    assert SERVING < steps
+    assert tasks - WITHOUT_STEP == steps - SERVING
+
+
+def test_documentation_when_shown_in_the_ui(dag: Dag) -> None:
+    assert re.findall(r"^\*\*(.+?)\*\* — \S", dag.doc or "", re.MULTILINE) == HEADINGS
+    for task in dag.tasks:
+        if task.task_id not in WITHOUT_STEP:
+            assert (task.doc or "").endswith("."), task.task_id
+
+
+def test_runs_when_the_scheduler_was_away(dag: Dag) -> None:
+    assert dag.catchup is False
+    assert dag.max_active_runs == 1
+    assert bool(dag.schedule) != bool(dag.triggers)
+
+
+def test_tags_when_compared_with_those_allowed(dag: Dag) -> None:
+    assert dag.tags
+    assert set(dag.tags) <= TAGS
+
+
+def test_retries_when_a_task_fails(dag: Dag) -> None:
+    assert dag.tasks
+    for task in dag.tasks:
+        assert task.retries > 0, task.task_id
+        assert task.execution_timeout_seconds, task.task_id
+        assert task.retry_policy == "include.wiring.OrdersRetryPolicy", task.task_id
+        assert task.is_policy_known_to_scheduler, task.task_id
+
+
+def test_pools_when_compared_with_the_file_that_creates_them(bag: Bag) -> None:
+    pools = json.loads((CHECKOUT / "include" / "pools.json").read_text(encoding="utf-8"))
+    used = {task.pool for dag in bag.dags.values() for task in dag.tasks} - {"default_pool"}
+    assert used == set(pools)
+    assert all(pool["slots"] > 0 for pool in pools.values())
+
+
+def test_tasks_per_account_when_they_call_another_system(bag: Bag) -> None:
+    pooled = [task for dag in bag.dags.values() for task in dag.tasks if task.pool != "default_pool"]
+    assert pooled
+    assert all(task.is_mapped for task in pooled)
+
+
+def test_reporting_when_another_dag_has_changed_something(bag: Bag) -> None:
+    reporting = bag.dags["orders_to_reporting"]
+    emitted = {
+        uri for dag in bag.dags.values() if dag is not reporting for task in dag.tasks for uri in task.outlets
+    }
+    assert emitted
+    assert set(reporting.triggers) == emitted
+    assert reporting.starts_at_any_trigger
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_dag_file_when_its_lines_are_counted(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+THROTTLED = ThrottledError("throttled", timedelta(seconds=77))
+
+
+def test_retry_policy_when_throttled() -> None:
+    decision = wiring.OrdersRetryPolicy(30).evaluate(THROTTLED, 2, 3)
+    assert (decision.action.value, decision.retry_delay) == ("retry", timedelta(seconds=77))
+    assert decision.reason == "throttled"
+
+
+@pytest.mark.parametrize("error", [UnavailableError, OutcomeUnknownError, RunIncompleteError])
+@pytest.mark.parametrize(("try_number", "seconds"), [(1, 30), (2, 60), (3, 120), (4, 240)])
+def test_retry_policy_when_unavailable(error: type[Exception], try_number: int, seconds: int) -> None:
+    decision = wiring.OrdersRetryPolicy(30).evaluate(error("away"), try_number, 3)
+    assert (decision.action.value, decision.retry_delay) == ("retry", timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MisconfiguredError("wrong"),
+        RefusedError("no", code="400"),
+        NotFoundError("no", code="404"),
+        MalformedOrderError("odd", ["orderId: required"]),
+        OrdersError("other"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_retry_policy_when_only_a_person_can_mend_it(error: Exception) -> None:
+    assert wiring.OrdersRetryPolicy(30).evaluate(error, 1, 3).action.value == "fail"
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), KeyboardInterrupt(), MemoryError()], ids=repr)
+def test_retry_policy_when_the_error_is_not_ours(error: BaseException) -> None:
+    decision = wiring.OrdersRetryPolicy(30).evaluate(error, 1, 3)
+    assert (decision.action.value, decision.retry_delay) == ("default", None)
+
+
+def test_retry_policy_when_serialized(bag: Bag) -> None:
+    stored = bag.dags["orders_to_reporting"].tasks[0].retry_policy_values
+    policy = wiring.OrdersRetryPolicy.deserialize(json.loads(json.dumps(stored)))
+    assert policy.retry_delay_seconds == 30
+    assert policy.evaluate(UnavailableError("away"), 2, 3).retry_delay == timedelta(seconds=60)

@@ -1,0 +1,176 @@
+"""Every step run twice in a row: the tables and the outside world are as after the first time (design: safe to repeat)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from include.domain.errors import RunIncompleteError
+from include.sandbox.faults import Fault
+from include.sandbox.seeds import AmazonOrderSeed
+from tests.orders import SELLER_US, amazon_order, order_id
+from tests.road import Road
+
+SHIPPED, PLUS, SPLIT, AMAZONS, PENDING, CANCELED, MISSING, SHORT, DOUBTFUL, REFUSED = map(order_id, range(1, 11))
+
+Dump = dict[str, list[dict[str, Any]]]
+
+# The ledgers of requests are no state of the data path: a step that looks again is a step that asked again.
+LEDGERS = ("ops.api_calls", "ops.rate_limits")
+# Columns that say when a step looked last, and how long that took.
+LAST_RUN = {
+    "validate_orders": {
+        "core.products": {"checked_at"},
+        "ops.blocker_episodes": {"last_seen_at"},
+        "ops.order_outbox": {"updated_at"},
+        "ops.validation_results": {"validated_at", "duration_ms"},
+    },
+}
+
+
+def create_orders(road: Road) -> None:
+    """With one reply lost: that order stays in doubt, and the step says that it is not done."""
+    with suppress(RunIncompleteError):
+        road.create_commerce_orders()
+
+
+def warehouse_ships(road: Road) -> None:
+    """What the merchant's people do between the two DAGs."""
+    road.sandbox.commerce.ship(SHIPPED, None, [("ups", "UPS", "1ZA"), ("ups", "UPS", "1ZB"), ("ups", "UPS", "1ZC")])
+    road.sandbox.commerce.ship(PLUS, None, [("ups", "UPS", "1ZD")])
+    first_line = road.sandbox.amazon.order(SPLIT)["orderItems"][0]["orderItemId"]
+    road.sandbox.commerce.ship(SPLIT, {first_line: Decimal(1)}, [("fedex", "FedEx", "770001")])
+
+
+def amazon_shows_the_packages(road: Road) -> None:
+    road.pass_time(minutes=3)
+
+
+PATH: list[Callable[[Road], Any]] = [
+    Road.stage_stores,
+    Road.extract_amazon_orders,
+    Road.stage_amazon_orders,
+    Road.validate_orders,
+    create_orders,
+    warehouse_ships,
+    Road.extract_commerce_shipments,
+    Road.stage_commerce_shipments,
+    Road.push_amazon_shipments,
+    amazon_shows_the_packages,
+    Road.verify_amazon_shipments,
+    Road.publish_recent_orders,
+]
+STEPS = [step for step in PATH if step not in (warehouse_ships, amazon_shows_the_packages)]
+
+
+def buy_one_of_each_kind(road: Road) -> None:
+    at = road.sandbox.clock.now()
+    road.buy(SHIPPED, {"TRAY-WALNUT": 1, "DOORMAT-COIR": 1})
+    plus = amazon_order(PLUS, at=at)
+    plus["programs"] = ["FBM_SHIP_PLUS"]
+    plus["orderItems"][0]["product"]["sellerSku"] = "TRAY-WALNUT"
+    road.sandbox.amazon.add_order(AmazonOrderSeed(SELLER_US, plus))
+    road.buy(SPLIT, {"DOORMAT-COIR": 2, "TRAY-WALNUT": 1})
+    road.buy(AMAZONS, {"TRAY-WALNUT": 1}, status="SHIPPED", fulfilled_by="AMAZON")
+    road.buy(PENDING, {"TRAY-WALNUT": 1}, status="PENDING", has_money=False)
+    road.buy(CANCELED, {"TRAY-WALNUT": 1}, status="CANCELLED")
+    road.buy(MISSING, {"LANTERN-COPPER": 1})
+    road.buy(SHORT, {"VASE-GLASS-TALL": 10_000})
+    road.buy(DOUBTFUL, {"TRAY-WALNUT": 3})
+    refused = amazon_order(REFUSED, {"TRAY-WALNUT": 1}, at=at)
+    del refused["proceeds"], refused["orderItems"][0]["proceeds"]
+    road.sandbox.amazon.add_order(AmazonOrderSeed(SELLER_US, refused))
+    malformed = amazon_order(order_id(11), at=at)
+    malformed["orderItems"][0]["quantityOrdered"] = "two"
+    road.sandbox.amazon.add_order(AmazonOrderSeed(SELLER_US, malformed))
+    road.pass_time(minutes=10)
+    road.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply", skip=5))  # the sixth: an FBA order takes two
+
+
+def without(dump: Dump, ignored: dict[str, set[str]]) -> Dump:
+    return {
+        table: [{name: value for name, value in row.items() if name not in ignored.get(table, ())} for row in rows]
+        for table, rows in dump.items()
+        if table not in LEDGERS
+    }
+
+
+def outside(road: Road) -> dict[str, Any]:
+    """What the world can see of us: everything that we wrote to Amazon and to the shop, and how often we tried."""
+    commerce, amazon = road.sandbox.commerce, road.sandbox.amazon
+    writes = ("createOrder", "invoiceOrder", "commentOrder", "shipOrder", "cancelOrder", "addTrack")
+    return {
+        "orders": commerce.orders(),
+        "shipments": [dict(shipment) for shipment in commerce.shipments()],
+        "mails": list(commerce.mails),
+        "confirmations": list(amazon.confirmations),
+        "amazon": [amazon.order(one) for one in amazon.order_ids()],
+        "calls": {name: road.sandbox.commerce_faults.calls[name] for name in writes}
+        | {"confirmShipment": road.sandbox.amazon_faults.calls["confirmShipment"]},
+    }
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
+def test_nothing_changes_when_a_step_runs_twice(road: Road, step: Callable[[Road], Any]) -> None:
+    road.change_settings(window_minimum_seconds=60)
+    buy_one_of_each_kind(road)
+    for before in PATH[: PATH.index(step)]:
+        before(road)
+        road.new_task()
+    first = step(road)
+    dump, seen = road.dump(), outside(road)
+    assert any(rows for table, rows in dump.items() if table not in LEDGERS)
+    road.new_task()
+
+    second = step(road)
+
+    ignored = LAST_RUN.get(step.__name__, {})
+    assert without(road.dump(), ignored) == without(dump, ignored)
+    assert outside(road) == seen
+    if isinstance(first, list):
+        assert second == first
+
+
+def test_every_kind_of_row_is_there_when_the_path_has_been_walked(road: Road) -> None:
+    """Guards the test above: it compares something only as long as its orders fill these tables and states."""
+    road.change_settings(window_minimum_seconds=60)
+    buy_one_of_each_kind(road)
+    for step in PATH:
+        step(road)
+
+    dump = road.dump()
+    assert [table for table, rows in dump.items() if not rows] == []
+    assert {row["state"] for row in dump["ops.order_outbox"]} == {"created", "in_doubt", "rejected"}
+    assert {row["state"] for row in dump["ops.shipment_outbox"]} == {"accepted", "skipped"}
+    states = {row["pipeline_state"] for row in dump["core.orders"]}
+    assert states == {"created", "in_doubt", "rejected", "blocked", "waiting", "canceled"}
+
+
+def test_nothing_changes_when_whole_runs_repeat(road: Road) -> None:
+    buy_one_of_each_kind(road)
+    road.orders_run(create=lambda account_name: create_orders(road))
+    warehouse_ships(road)
+    road.settle()
+    road.change_settings(refused_attempts=0)  # else the refused one is tried again, as it should be
+    dump, seen = road.dump(), outside(road)
+
+    for _ in range(2):
+        road.pass_time(minutes=10)
+        road.orders_run()
+        road.shipments_run()
+
+    looked_again = {
+        "core.products": {"checked_at", "dag_run_id"},
+        "ops.blocker_episodes": {"last_seen_at", "check_count", "dag_run_id"},
+        "ops.quarantined_orders": {"last_seen_at", "seen_count", "dag_run_id"},
+    }
+    logs = ("ops.ingest_windows", "ops.ingest_pages", "ops.validation_results")
+    after, before = without(road.dump(), looked_again), without(dump, looked_again)
+    for table in logs:
+        assert len(after.pop(table)) >= len(before.pop(table))
+    assert after == before
+    assert outside(road) == seen
