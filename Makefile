@@ -75,12 +75,12 @@ lint: setup ## The checks alone: style, types, direction of imports, SQL
 	$(call SAY,Direction of imports)
 	@$(BIN)/lint-imports --no-logo
 	$(call SAY,SQL)
-	@$(BIN)/sqlfluff lint --nocolor include/database include/steps
+	@$(BIN)/sqlfluff lint --nocolor include include/steps
 
 format: setup ## Put Python and SQL files into the common form
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format .
-	@$(BIN)/sqlfluff fix --quiet include/database include/steps
+	@$(BIN)/sqlfluff fix --quiet include include/steps
 
 docs: setup ## Write the generated pages: DAGs, data dictionary
 	@$(BIN)/python -m include.local docs

@@ -93,9 +93,11 @@ def amazon_order(
     return order
 
 
-def seed(order_id: str, lines: dict[str, int] | None = None, **options: Any) -> AmazonOrderSeed:
+def seed(
+    order_id: str, lines: dict[str, int] | None = None, *, seller_id: str = SELLER_US, **options: Any
+) -> AmazonOrderSeed:
     """The same as something that the sandbox takes."""
-    return AmazonOrderSeed(SELLER_US, amazon_order(order_id, lines, **options))
+    return AmazonOrderSeed(seller_id, amazon_order(order_id, lines, **options))
 
 
 def order_id(number: int) -> str:

@@ -155,6 +155,28 @@ class Road:
         """Go on with other settings."""
         self.settings = replace(self.settings, **values)
 
+    def change_store(self, store_name: str, sku_map: dict[str, str] | None = None, **order_settings: Any) -> None:
+        """Edit the stores file: this store has other order settings, or another SKU map, from the next run on."""
+        accounts = []
+        for account in self.stores.accounts:
+            stores = [
+                replace(
+                    store,
+                    orders=replace(store.orders, **order_settings),
+                    sku_map=store.sku_map if sku_map is None else sku_map,
+                )
+                if store.name == store_name
+                else store
+                for store in account.stores
+            ]
+            accounts.append(replace(account, stores=tuple(stores)))
+        self.stores = Stores(tuple(accounts))
+
+    def next_run(self) -> None:
+        """Ten minutes later, long enough for Amazon to list every change: the next run of the orders' DAG."""
+        self.pass_time(minutes=10)
+        self.orders_run()
+
     # One method per step, so that tests read as the path does.
 
     def stage_stores(self) -> list[str]:

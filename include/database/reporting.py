@@ -35,6 +35,8 @@ recent_orders = Table(
     timestamp("loaded_at", "When this row was written, UTC."),
     text("dag_run_id", "Airflow run that wrote this row."),
     Index("ix_recent_orders_purchased_at", "purchased_at", "amazon_order_id"),
+    Index("ix_recent_orders_store_name_purchased_at", "store_name", "purchased_at", "amazon_order_id"),
+    Index("ix_recent_orders_loaded_at", "loaded_at"),
     Index("ix_recent_orders_blocked", "store_name", postgresql_where="is_blocked"),
     schema="reporting",
     comment="One row per Amazon order: the Recent Orders view. Refreshed by the DAG orders_to_reporting.",

@@ -19,7 +19,7 @@ import httpx
 
 from include.local import environment, postgres, report
 from include.local.airflow_api import AirflowApi, AirflowApiError, DagRunFailedError
-from include.local.processes import LocalProcesses, ProcessError, answers, end_leftovers, python
+from include.local.processes import LocalProcesses, ProcessError, end_leftovers, python
 
 ORDERS, SHIPMENTS, REPORTING = "amazon_orders_to_commerce", "commerce_shipments_to_amazon", "orders_to_reporting"
 RUN_SECONDS = 240
@@ -149,13 +149,13 @@ def _start(processes: LocalProcesses, variables: Mapping[str, str], progress: Pr
     processes.start("migrate-airflow", *_airflow("db", "migrate"))
     processes.finish("migrate-orders")
     processes.finish("migrate-airflow")
-    processes.wait_until("sandbox", lambda: answers(f"{amazon}/sandbox/health"))
-    processes.wait_until("sandbox", lambda: answers(f"{commerce}/sandbox/health"))
+    for address in (amazon, commerce):
+        processes.wait_until_answering("sandbox", f"{address}/sandbox/health")
     progress("Starting Airflow.")
     for name in ("api-server", "scheduler", "dag-processor"):
         processes.start(name, *_airflow(name))
     base_url = variables["AIRFLOW__API__BASE_URL"]
-    processes.wait_until("api-server", lambda: answers(f"{base_url}/api/v2/monitor/health"))
+    processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health")
     return amazon
 
 

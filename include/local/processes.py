@@ -13,9 +13,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -40,7 +41,7 @@ class Leader:
 
 
 class LocalProcesses:
-    """The processes of one checkout, with `variables` as their environment. A context manager: leaving it ends them all.
+    """The processes of one checkout, with the environment `variables`. A context manager: leaving it ends them all.
 
     `grace_seconds`: how long they may take to end by themselves.
     """
@@ -101,22 +102,33 @@ class LocalProcesses:
             if process.poll() is not None:
                 raise self._failure(name, f"ended with status {process.returncode}")
 
-    def wait_until(self, name: str, is_healthy: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-        """Wait until the process `name` is healthy. Raises ProcessError if it is not in time, or if any has ended."""
+    def wait_until_answering(self, name: str, url: str, seconds: float = START_SECONDS) -> None:
+        """Wait until the process `name` answers a GET of `url` (on this machine) with 200.
+
+        Another program may have taken the port meanwhile: its answer does not count. Raises ProcessError if the
+        process is not in time, or if any has ended.
+        """
+        port = urlsplit(url).port
         deadline = time.monotonic() + seconds
-        while not is_healthy():
+        while not (self._listens(name, port) and _answers(url)):
             self.check()
             if time.monotonic() > deadline:
                 raise self._failure(name, f"is not healthy after {seconds:.0f} seconds")
             time.sleep(0.3)
+
+    def _listens(self, name: str, port: int | None) -> bool:
+        try:
+            sockets = psutil.Process(self._running[name].pid).net_connections(kind="tcp")
+        except psutil.Error:
+            return False
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)
 
     def _failure(self, name: str, what: str) -> ProcessError:
         lines = self.log_of(name).read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         return ProcessError("\n".join([f"{name} {what}. Its log, {self.log_of(name)}, ends with:", *lines]))
 
 
-def answers(url: str) -> bool:
-    """Whether a GET of `url` (on this machine) is answered with 200."""
+def _answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=5, trust_env=False).status_code == 200
     except httpx.TransportError:

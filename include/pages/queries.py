@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, func, select, table, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from include.database.tables import order_contacts, recent_orders
+
+_quarantined_orders = table("quarantined_orders", schema="reporting")
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,15 @@ class OrderPage:
 
 @dataclass(frozen=True)
 class Overview:
-    """What stands around the table: all stores, how many orders each store has on hold, the newest change (UTC)."""
+    """What stands around the table: all stores, how many orders each store has on hold, the newest change (UTC).
+
+    `unreadable_count` is the number of Amazon's order documents that were set aside because they cannot be read.
+    """
 
     store_names: list[str]
     blocked_counts: dict[str, int]
     newest_change_at: datetime | None
+    unreadable_count: int
 
 
 def read_page(
@@ -148,4 +154,5 @@ def read_overview(connection: Connection) -> Overview:
         store_names=list(stores),
         blocked_counts={store_name: count for store_name, count in blocked},
         newest_change_at=connection.scalar(select(func.max(orders.loaded_at))),
+        unreadable_count=connection.scalars(select(func.count()).select_from(_quarantined_orders)).one(),
     )

@@ -103,14 +103,31 @@ def test_wait_when_a_process_ends_early(checkout: Path) -> None:
     with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
         processes.start("server", *python("-c", "print('no such port'); raise SystemExit(3)"))
         with pytest.raises(ProcessError, match=r"(?s)server ended with status 3.*server\.log.*no such port"):
-            processes.wait_until("server", lambda: False, seconds=30)
+            processes.wait_until_answering("server", "http://127.0.0.1:9/", seconds=30)
 
 
 def test_wait_when_a_process_never_becomes_healthy(checkout: Path) -> None:
     with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
         processes.start("server", "sleep", "600")
         with pytest.raises(ProcessError, match="server is not healthy"):
-            processes.wait_until("server", lambda: False, seconds=0.5)
+            processes.wait_until_answering("server", "http://127.0.0.1:9/", seconds=0.5)
+
+
+def test_wait_when_somebody_else_has_the_port(checkout: Path) -> None:
+    (checkout / "page").write_text("here", encoding="utf-8")
+    serve = "from http.server import *; s = HTTPServer(('127.0.0.1', 0), SimpleHTTPRequestHandler); "
+    serve += "open('port', 'w').write(str(s.server_port)); s.serve_forever()"
+    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
+        processes.start("other", *python("-c", serve))
+        deadline = time.monotonic() + 20
+        while not ((checkout / "port").exists() and (checkout / "port").read_text(encoding="utf-8")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        url = f"http://127.0.0.1:{(checkout / 'port').read_text(encoding='utf-8')}/page"
+        processes.wait_until_answering("other", url)
+        processes.start("ours", "sleep", "600")
+        with pytest.raises(ProcessError, match="ours is not healthy"):
+            processes.wait_until_answering("ours", url, seconds=1)
 
 
 def test_finish_when_a_command_fails(checkout: Path) -> None:

@@ -229,3 +229,19 @@ def test_empty_page_says_why_when_filter_or_cursor_leave_nothing(engine: Engine,
     nothing_older = client.get("/", params={"before": "2020-01-01T00:00:00+00:00~114-1"})
     assert "No more orders in this direction" in nothing_older.text
     assert link_of(nothing_older, "Newest") == "."
+
+
+def test_page_says_how_many_orders_cannot_be_read_when_some_are_set_aside(
+    engine: Engine, make_client: MakeClient
+) -> None:
+    assert "cannot be read" not in text_of(make_client().get("/"))
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "insert into ops.quarantined_orders (payload_sha256, account_name, findings, remedy, seen_count,"
+                " first_seen_at, last_seen_at, dag_run_id)"
+                " select number, 'acme-na', '{}', 'Look.', 1, now(), now(), 'test' from unnest(array['a', 'b']) as number"
+            )
+        )
+
+    assert "2 orders of Amazon's cannot be read and were set aside" in text_of(make_client().get("/"))

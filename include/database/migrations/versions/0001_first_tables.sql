@@ -259,7 +259,9 @@ CREATE TABLE reporting.recent_orders (
     CONSTRAINT pk_recent_orders PRIMARY KEY (amazon_order_id)
 );
 CREATE INDEX ix_recent_orders_blocked ON reporting.recent_orders (store_name) WHERE is_blocked;
+CREATE INDEX ix_recent_orders_loaded_at ON reporting.recent_orders (loaded_at);
 CREATE INDEX ix_recent_orders_purchased_at ON reporting.recent_orders (purchased_at, amazon_order_id);
+CREATE INDEX ix_recent_orders_store_name_purchased_at ON reporting.recent_orders (store_name, purchased_at, amazon_order_id);
 COMMENT ON TABLE reporting.recent_orders IS 'One row per Amazon order: the Recent Orders view. Refreshed by the DAG orders_to_reporting.';
 COMMENT ON COLUMN reporting.recent_orders.store_name IS 'Store (stores.yaml); the account''s name for an order of no connected store.';
 COMMENT ON COLUMN reporting.recent_orders.purchased_at IS 'When the buyer bought, UTC.';

@@ -1,0 +1,62 @@
+"""Fixtures: Airflow's tables once per session, and an installation of a merchant per test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from include.local import postgres
+from include.sandbox.commerce_state import CommerceState
+from include.sandbox.scenario import build
+from include.sandbox.servers import Sandbox
+from tests.e2e.installation import Installation, connections_to, copied_database, migrate_airflow, superuser_engine
+
+Install = Callable[..., AbstractContextManager[Installation]]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def airflow_template(server: postgres.ServerAddress, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database with Airflow's tables, to copy from: making them takes far longer."""
+    name = "template_airflow"
+    with superuser_engine(server).connect() as connection:
+        connection.execute(text(f"create database {name} owner airflow"))
+    migrate_airflow(tmp_path_factory.mktemp("airflow"), server, name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def install(server: postgres.ServerAddress, template: str, airflow_template: str) -> Install:
+    """Sets up an installation in a folder: the scenario's sellers and shop, without any order; `shop` may be another."""
+
+    @contextmanager
+    def installed(folder: Path, shop: type[CommerceState] = CommerceState) -> Iterator[Installation]:
+        number = next(_numbers)
+        full = build(datetime.now(UTC))
+        story = replace(full, orders=(), commerce=replace(full.commerce, warehouse=(), catalog_changes=()))
+        sandbox = Sandbox(story, enforce_rate_limits=False)
+        sandbox.commerce = shop(story.commerce, sandbox.clock)
+        with (
+            copied_database(server, template, f"e2e_orders_{number}") as orders,
+            copied_database(server, airflow_template, f"e2e_airflow_{number}") as metadata,
+            sandbox,
+        ):
+            connections = connections_to(sandbox, story, orders)
+            yield Installation(folder, orders, metadata, sandbox, connections=connections)
+
+    return installed
+
+
+@pytest.fixture
+def installation(install: Install, tmp_path: Path) -> Iterator[Installation]:
+    """An installation of the test's own."""
+    with install(tmp_path) as installed:
+        yield installed

@@ -1,0 +1,265 @@
+"""reporting.recent_orders: shown statuses in the design's order, money, links, notes and blockers, row by row."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from include.domain.errors import RunIncompleteError
+from include.sandbox.faults import Fault
+from include.sandbox.seeds import AmazonOrderSeed
+from include.steps import stage_stores
+from tests.orders import MARKERS, SELLER_US, amazon_order, order_id
+from tests.road import SHOP, Road
+
+ORDER = order_id(1)
+TRAY = {"TRAY-WALNUT": 1}
+SHIPPED = {"fulfillment": {"fulfillmentStatus": "SHIPPED"}}
+CANCELLED = {"fulfillment": {"fulfillmentStatus": "CANCELLED"}}
+BUYER_REQUEST = {"cancellationRequest": {"requester": "BUYER", "cancelReason": MARKERS["giftMessage"]}}
+
+
+def sell(road: Road, document: dict[str, Any]) -> None:
+    road.sandbox.amazon.add_order(AmazonOrderSeed(SELLER_US, document))
+
+
+def statuses(road: Road) -> list[str]:
+    """The order's shown status now, after the next run and after the one after that."""
+    found = [road.shown(ORDER).status]
+    for _ in range(2):
+        road.next_run()
+        found.append(road.shown(ORDER).status)
+    return found
+
+
+# Status: the first rule that fits
+
+
+def test_status_when_a_blocked_order_is_canceled(road: Road) -> None:
+    road.buy(ORDER, {"NONE": 1})
+    road.next_run()
+    assert road.shown(ORDER).status == "Error"
+    road.sandbox.amazon.apply(ORDER, CANCELLED)
+    road.next_run()
+    shown = road.shown(ORDER)
+    assert (shown.status, shown.is_blocked, shown.blocker_codes) == ("Canceled", False, [])
+
+
+def test_status_when_an_order_is_canceled_though_its_commerce_order_is_unfinished(road: Road) -> None:
+    road.buy(ORDER, TRAY)
+    road.sandbox.commerce_faults.add(Fault("invoiceOrder", "throttle", times=9))
+    with pytest.raises(Exception, match="throttled"):
+        road.next_run()
+    road.sandbox.commerce_faults.clear()
+    road.sandbox.amazon.apply(ORDER, CANCELLED)
+    road.next_run()
+    assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Canceled", False)
+
+
+def test_status_when_a_blocker_holds_what_amazon_shipped(road: Road) -> None:
+    road.buy(ORDER, {"NONE": 1}, status="SHIPPED", fulfilled_by="AMAZON")
+    road.next_run()
+    assert statuses(road) == ["Error"] * 3
+
+
+def test_status_when_amazon_ships_before_creation_is_completed_on_a_later_run(road: Road) -> None:
+    road.buy(ORDER, TRAY, status="SHIPPED", fulfilled_by="AMAZON")
+    road.next_run()
+    assert statuses(road) == ["Shipped", "Completed", "Completed"]
+
+
+def test_status_when_amazon_ships_after_creation_is_completed_on_a_later_run(road: Road) -> None:
+    road.buy(ORDER, TRAY)
+    road.next_run()
+    assert statuses(road) == ["Unshipped"] * 3
+    road.sandbox.amazon.apply(ORDER, {"fulfillment": {"fulfillmentStatus": "PARTIALLY_SHIPPED"}})
+    road.next_run()
+    assert statuses(road) == ["Partially Shipped"] * 3
+    road.sandbox.amazon.apply(ORDER, SHIPPED)
+    road.next_run()
+    assert statuses(road) == ["Shipped", "Completed", "Completed"]
+
+
+def test_status_when_a_run_is_repeated_is_not_completed_by_the_repeat(road: Road) -> None:
+    road.buy(ORDER, TRAY, status="SHIPPED", fulfilled_by="AMAZON")
+    road.next_run()
+    for _ in range(2):  # clear and run again: the same run id
+        road.validate_orders()
+        road.publish_recent_orders()
+        assert road.shown(ORDER).status == "Shipped"
+
+
+def test_status_when_it_is_shipped_but_not_imported_is_never_completed(road: Road) -> None:
+    road.change_store("Acme US", is_import_enabled=False)
+    road.buy(ORDER, TRAY, status="SHIPPED")
+    road.next_run()
+    assert statuses(road) == ["Shipped"] * 3
+
+
+def test_status_when_a_completed_order_changes_on_amazon_again(road: Road) -> None:
+    road.buy(ORDER, TRAY, status="SHIPPED", fulfilled_by="AMAZON")
+    road.next_run()
+    road.next_run()
+    road.sandbox.amazon.apply(ORDER, {"fulfillment": {"fulfillmentServiceLevel": "EXPEDITED"}})
+    road.next_run()
+    assert statuses(road) == ["Completed"] * 3
+
+
+def test_status_when_it_is_amazons_own_word_is_counted_as_drift(road: Road, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (1, 2):
+        road.buy(order_id(number), TRAY, status="INVOICE_UNCONFIRMED")
+    with caplog.at_level(logging.INFO, "include.steps.publish_recent_orders"):
+        road.next_run()
+    assert "Amazon's status INVOICE_UNCONFIRMED is new to us (2 orders)" in caplog.text
+    assert statuses(road) == ["INVOICE_UNCONFIRMED"] * 3
+    findings = road.value("select contract_findings from raw.amazon_orders where amazon_order_id = :id", id=ORDER)
+    assert findings == ["fulfillment.fulfillmentStatus=INVOICE_UNCONFIRMED"]
+
+
+# Money, times, links
+
+
+def test_grand_total_when_amazon_gives_none_zero_or_yen(road: Road) -> None:
+    road.buy(order_id(1), TRAY, status="PENDING", has_money=False)
+    road.buy(order_id(2), TRAY, unit_price="0.00")
+    road.buy(order_id(3), {"TRAY-WALNUT": 3}, unit_price="1234.56")
+    road.pass_time(minutes=10)
+    road.orders_run()
+    totals = [road.shown(order_id(number)).grand_total_amount for number in (1, 2, 3)]
+    assert totals == [None, Decimal("0.00"), Decimal("3703.68")]
+    assert road.shown(order_id(1)).currency_code == "USD", "of the item price"
+
+
+def test_columns_when_everything_is_known(road: Road) -> None:
+    bought_at = road.sandbox.clock.now().replace(microsecond=0)
+    road.buy(ORDER, TRAY)
+    road.next_run()
+    shown = road.shown(ORDER)
+    assert shown.store_name == "Acme US"
+    assert shown.purchased_at == shown.last_updated_at == bought_at
+    assert shown.purchased_at.utcoffset() == timedelta(0)
+    assert shown.ship_by_at == bought_at + timedelta(days=2)
+    assert (shown.fulfilled_by, shown.currency_code) == ("MERCHANT", "USD")
+    assert shown.dag_run_id == road.run_id
+    assert timedelta(0) <= road.now() - shown.loaded_at < timedelta(minutes=5)
+
+
+def test_order_url_when_the_order_is_linked_and_before(road: Road) -> None:
+    road.buy(ORDER, TRAY)
+    road.pass_time(minutes=10)
+    road.orders_run(create=lambda account_name: None)
+    assert road.shown(ORDER).order_url == f"https://sellercentral.amazon.com/orders-v3/order/{ORDER}"
+    road.next_run()
+    (created,) = road.sandbox.commerce.orders()
+    link = f"{road.sandbox.commerce_url}/admin/sales/order/view/order_id/{created['entity_id']}"
+    assert road.shown(ORDER).order_url == link
+
+    stage_stores.run(road.engine, road.stores, {SHOP: None}, now=road.now())
+    road.publish_recent_orders()
+    assert road.shown(ORDER).order_url == f"https://sellercentral.amazon.com/orders-v3/order/{ORDER}"
+
+
+def test_rows_when_nothing_changed_are_left_alone(road: Road) -> None:
+    road.buy(ORDER, TRAY)
+    road.buy(order_id(2), {"NONE": 1})
+    road.next_run()
+    before = road.rows("select * from reporting.recent_orders order by amazon_order_id")
+    road.pass_time(minutes=10)
+    assert road.publish_recent_orders() == {"read": 2, "written": 0}
+    road.orders_run()
+    after = road.rows("select * from reporting.recent_orders order by amazon_order_id")
+    assert after == before
+
+
+# Notes
+
+
+def test_notes_when_every_case_meets_are_short_clear_and_free_of_personal_data(road: Road) -> None:
+    names = (
+        "long blocked unpriced doubtful asked unreadable trackless waiting accepted refused canceled pending ignored"
+    ).split()
+    ids = {name: order_id(number) for number, name in enumerate(names, start=1)}
+    road.buy(ids["long"], {f"NO-SUCH-PRODUCT-{number}": number for number in range(1, 15)})
+    road.buy(ids["blocked"], {"NONE": 1, "CLOCK-WALL-30": 1, "VASE-GLASS-TALL": 10_000})
+    road.buy(ids["unpriced"], TRAY, has_money=False)
+    asked = amazon_order(ids["asked"], TRAY, at=road.sandbox.clock.now())
+    asked["orderItems"][0]["cancellation"] = BUYER_REQUEST
+    sell(road, asked)
+    for name in ("unreadable", "trackless", "waiting", "accepted", "canceled"):
+        road.buy(ids[name], TRAY)
+    road.buy(ids["refused"], TRAY, status="SHIPPED")
+    road.buy(ids["pending"], TRAY, status="PENDING")
+    road.buy(ids["ignored"], TRAY, status="SHIPPED", fulfilled_by="AMAZON")
+    road.change_store("Acme US", are_amazon_fulfilled_imported=False)
+    road.next_run()
+
+    road.buy(ids["doubtful"], TRAY)
+    road.sandbox.amazon.apply(ids["unreadable"], {"createdTime": "Marker Buyername"})
+    road.sandbox.amazon.apply(ids["canceled"], CANCELLED)
+    road.sandbox.commerce.ship(ids["trackless"], None, [])
+    for name in ("accepted", "refused"):
+        road.sandbox.commerce.ship(ids[name], None, [("ups", "UPS", f"1Z{name}")])
+    road.shipments_run()
+    road.pass_time(minutes=10)
+    road.sandbox.commerce.ship(ids["waiting"], None, [("ups", "UPS", "1Zwaiting")])
+    road.shipments_run()
+    road.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
+    with pytest.raises(RunIncompleteError):
+        road.orders_run()
+    road.publish_recent_orders()
+
+    beginnings = {
+        "long": "Product NO-SUCH-PRODUCT-1 (Amazon SKU NO-SUCH-PRODUCT-1) is not in the Commerce catalog. Create",
+        "blocked": "Product CLOCK-WALL-30 (Amazon SKU CLOCK-WALL-30) is disabled in the store view. Enable",
+        "unpriced": "Commerce refused the order: proceeds.grandTotal: required",
+        "doubtful": "Sent to Commerce, but the answer was lost; it will be looked up, not sent again.",
+        "asked": "The buyer asks to cancel. Decide in Seller Central before you ship.",
+        "unreadable": "Amazon sent a newer version that cannot be read; this row shows the one before.",
+        "trackless": "Shipment 1 has no tracking number; add one in Commerce so that Amazon can be told.",
+        "waiting": "Shipped in Commerce (order 0000000",
+        "accepted": "Amazon has 1 package of Commerce order 0000000",
+        "refused": "Amazon refused",
+        "canceled": "Amazon canceled the order after Commerce order 0000000",
+        "pending": "Amazon is still verifying the payment.",
+        "ignored": "The store ignores orders that Amazon fulfills.",
+    }
+    notes = {name: road.shown(ids[name]).order_notes for name in names}
+    assert {name: note[: len(beginnings[name])] for name, note in notes.items()} == beginnings
+    assert len(notes["long"]) == 500
+    for name, note in notes.items():
+        assert 0 < len(note) <= 500, name
+        assert not [marker for marker in MARKERS.values() if marker in note], name
+    held = [name for name in names if road.shown(ids[name]).is_blocked]
+    assert held == ["long", "blocked", "unpriced"]
+    assert {name for name in names if road.shown(ids[name]).status == "Error"} == set(held)
+    assert road.shown(ids["blocked"]).blocker_codes == ["disabled_product", "missing_product", "out_of_stock"]
+    assert road.shown(ids["unpriced"]).blocker_codes == ["rejected_by_commerce"]
+    assert road.shown(ids["long"]).blocker_codes == ["missing_product"]
+    assert not any(road.shown(ids[name]).blocker_codes for name in names if name not in held)
+
+
+def test_notes_when_the_invoice_is_refused_say_that_the_commerce_order_exists(road: Road) -> None:
+    road.buy(ORDER, TRAY)
+    road.pass_time(minutes=10)
+    road.orders_run(create=lambda account_name: None)
+    road.sandbox.commerce_faults.add(Fault("invoiceOrder", "html_500", times=3))
+    with pytest.raises(RunIncompleteError):
+        road.create_commerce_orders()
+    (created,) = road.sandbox.commerce.orders()
+    road.sandbox.commerce.comment_order(created["entity_id"], {"comment": "held", "status": "holded"})
+    order = road.sandbox.commerce.order(created["entity_id"])
+    order["state"] = "holded"
+    road.sandbox.commerce_faults.clear()
+    road.next_run()
+    shown = road.shown(ORDER)
+    assert (shown.status, shown.is_blocked) == ("Error", True)
+    assert shown.order_notes.startswith(f"The Commerce order {created['increment_id']} exists, but its invoice was")
+    assert shown.order_notes.endswith("It is tried again by itself.")
+    order["state"] = order["status"] = "new"
+    road.pass_time(minutes=30)
+    road.orders_run()
+    assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Unshipped", False)
