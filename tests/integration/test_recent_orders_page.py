@@ -234,7 +234,7 @@ def test_empty_page_says_why_when_filter_or_cursor_leave_nothing(engine: Engine,
 def test_page_says_how_many_orders_cannot_be_read_when_some_are_set_aside(
     engine: Engine, make_client: MakeClient
 ) -> None:
-    assert "cannot be read" not in text_of(make_client().get("/"))
+    assert "cannot be read" not in text_of(make_client().get("/").text)
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -244,4 +244,4 @@ def test_page_says_how_many_orders_cannot_be_read_when_some_are_set_aside(
             )
         )
 
-    assert "2 orders of Amazon's cannot be read and were set aside" in text_of(make_client().get("/"))
+    assert "2 orders of Amazon's cannot be read and were set aside" in text_of(make_client().get("/").text)
