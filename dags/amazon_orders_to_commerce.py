@@ -28,6 +28,7 @@ from airflow.sdk import Asset, TriggerRule, dag, task
 from include.wiring import Wiring, task_defaults, utc_now
 
 AMAZON_ORDERS = Asset("orders://core/orders")
+VALIDATED_ORDERS = Asset("orders://ops/blocker_episodes")
 COMMERCE_ORDERS = Asset("orders://ops/order_outbox")
 ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
 
@@ -67,7 +68,7 @@ def amazon_orders_to_commerce() -> None:
         with Wiring() as wiring:
             return step.run(wiring.engine, now=utc_now(), dag_run_id=wiring.run_id)
 
-    @task
+    @task(outlets=[VALIDATED_ORDERS])
     def validate_orders() -> list[str]:
         """Finds blocker products and promises the sound orders; lists the accounts with work left."""
         from include.steps import validate_orders as step

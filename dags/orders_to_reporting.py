@@ -5,7 +5,7 @@
 
 **Writes** — `reporting.recent_orders`; rows that say the same as before are left alone.
 
-**Schedule** — By asset: when orders were staged or created, or packages were verified.
+**Schedule** — By asset: when orders were staged, validated or created, or packages were verified.
 
 **Safe to re-run because** — Each row is computed anew from what is known now, in one transaction.
 
@@ -21,7 +21,12 @@ from airflow.sdk import Asset, dag, task
 
 from include.wiring import Wiring, task_defaults, utc_now
 
-SOURCES = Asset("orders://core/orders") | Asset("orders://ops/order_outbox") | Asset("orders://ops/shipment_outbox")
+SOURCES = (
+    Asset("orders://core/orders")
+    | Asset("orders://ops/blocker_episodes")
+    | Asset("orders://ops/order_outbox")
+    | Asset("orders://ops/shipment_outbox")
+)
 
 
 @dag(

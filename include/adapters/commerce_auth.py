@@ -7,7 +7,6 @@ client credentials for the SaaS edition.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Generator, Mapping

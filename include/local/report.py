@@ -116,7 +116,7 @@ def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connect
     `connection` reads the schema reporting, `shipments` ops.
     """
     orders = connection.execute(
-        "select to_char(purchased_at, 'YYYY-MM-DD HH24:MI'), coalesce(commerce_order_number, amazon_order_id),"
+        "select to_char(purchased_at, 'YYYY-MM-DD HH24:MI'), amazon_order_id,"
         " store_name, status, grand_total_amount, currency_code, order_notes"
         " from reporting.recent_orders order by purchased_at desc, amazon_order_id desc"
     ).fetchall()
@@ -133,7 +133,7 @@ def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connect
         [
             _heading("Recent orders"),
             *table(
-                ["Purchase date (UTC)", "Order", "Store", "Status", "Grand total", "Order notes"],
+                ["Purchase date (UTC)", "Order number", "Store", "Status", "Grand total", "Order notes"],
                 [(*row[:4], money(row[4], row[5]), row[6]) for row in orders],
                 widths={5: 70},
             ),

@@ -32,6 +32,7 @@ HELD_SECONDS = 3.0
 def road(road: Road) -> Road:
     """The road with orders to walk it, and with a key that the other process has too."""
     road.cipher = PersonalDataCipher([PII_KEY])
+    road.with_account("acme-na")
     road.change_settings(orders_per_page=2)
     for one in ORDERS:
         road.buy(one, {"TRAY-WALNUT": 1, "DOORMAT-COIR": 2})
@@ -67,9 +68,7 @@ def warehouse_ships(road: Road) -> None:
 
 def assert_all_arrives_once(road: Road) -> None:
     """The runs that follow end as they do without a kill."""
-    road.settle()
-    warehouse_ships(road)
-    road.settle()
+    road.settle(lambda: warehouse_ships(road))
 
     commerce, amazon = road.sandbox.commerce, road.sandbox.amazon
     assert sorted(order["ext_order_id"] for order in commerce.orders()) == ORDERS
@@ -216,6 +215,7 @@ def test_nothing_is_posted_when_the_session_with_the_orders_lock_is_lost(road: R
         road.sandbox,
         road.scenario,
         settings=road.settings,
+        stores=road.stores,
         cipher=road.cipher,
         skipped=road.skipped,
         run_number=road.run_number,
