@@ -10,15 +10,46 @@ from include.sandbox.seeds import AmazonOrderSeed
 
 US, SELLER_US = "ATVPDKIKX0DER", "A1EXAMPLESELLER"
 
-# Texts that stand for personal data: wherever one of them turns up outside `pii`, personal data has leaked.
+# Texts that stand for personal data: wherever one of them turns up outside `pii`, personal data has leaked. Each has a
+# word of its own that begins with kwz, so that a part of it is found as well; the phone and the postal code cannot.
 MARKERS = {
-    "buyerName": "Marker Buyername",
-    "buyerEmail": "marker.email@marketplace.example",
-    "recipient": "Marker Recipientname",
-    "addressLine1": "1 Marker Streetline",
-    "phone": "+1 555 0199 777",
+    "buyerName": "Marker Kwzbuyername",
+    "buyerEmail": "kwzrelay@marketplace.example",
+    "buyerCompanyName": "Kwzbuyercompany Ltd",
+    "buyerPurchaseOrderNumber": "PO-KWZPONUMBER",
+    "recipient": "Marker Kwzrecipient",
+    "companyName": "Kwzcompany GmbH",
+    "addressLine1": "1 Kwzlineone Street",
+    "addressLine2": "Hinterhof Kwzlinetwö 7",
+    "addressLine3": "Floor Kwzlinethree",
+    "city": "Kwzcity am See",
+    "districtOrCounty": "Kwzdistrict County",
+    "stateOrRegion": "Kwzregion",
+    "municipality": "Kwzmunicipality",
     "postalCode": "ZQ9 7XJ",
-    "giftMessage": "Marker giftmessage, with love",
+    "phone": "+1 555 0199 777",
+    "streetName": "Rua Kwzstreetname",
+    "streetNumber": "KWZNUMBER-77",
+    "complement": "Apto. Kwzcomplement",
+    "neighborhood": "Kwzneighborhood",
+    "dropOffLocation": "Behind the Kwzshed",
+    "addressInstruction": "Ring at Kwzbell, second door",
+    "giftMessage": "Marker Kwzgift, with <love> & \"kisses\"",
+    "customizedUrl": "https://custom.example/kwzpicture?of=mum",
+    "serialNumber": "KWZSERIAL-1",
+    "requestReason": "Kwzrequest: he is ill",
+    "executionReason": "Kwzexecution: wrong size",
+    "iossNumber": "KWZIOSS0001",
+    "legalName": "Kwzlegal e.K.",
+    "taxRegistrationNumber": "DE-KWZTAXNUMBER",
+    "taxRegistrationAddress": "3 Kwztaxaddress Road",
+    "taxRegistrationAttribute": "Kwztaxoffice",
+    "authorizationCode": "KWZAUTHORIZATION",
+    "shipFromAddress": "Kwzshipfrom Lane",
+    "transparencyCode": "KWZTRANSPARENCY",
+    "unknownAtTheTop": "Kwztopfield",
+    "unknownOfTheRecipient": "Kwzrecipientfield",
+    "unknownOfTheLine": "Kwzlinefield",
 }
 
 
@@ -103,3 +134,50 @@ def seed(
 def order_id(number: int) -> str:
     """The test's n-th order id."""
     return f"114-{number:07d}-0000001"
+
+
+def with_every_personal_field(order: dict[str, Any]) -> dict[str, Any]:
+    """`order` with every field that can hold personal data, also fields that Amazon may add one day: all of MARKERS."""
+    fields = dict(MARKERS)
+
+    def take(*names: str) -> dict[str, str]:
+        return {name: fields.pop(name) for name in names}
+
+    order["buyer"] = take("buyerName", "buyerEmail", "buyerCompanyName", "buyerPurchaseOrderNumber")
+    address = order["recipient"]["deliveryAddress"]
+    address |= take("companyName", "addressLine1", "addressLine2", "addressLine3", "city", "districtOrCounty")
+    address |= take("stateOrRegion", "municipality", "postalCode", "phone") | {"name": fields.pop("recipient")}
+    address["extendedFields"] = take("streetName", "streetNumber", "complement", "neighborhood")
+    order["recipient"]["deliveryPreference"] = take("dropOffLocation", "addressInstruction")
+    order["recipient"]["doorColor"] = fields.pop("unknownOfTheRecipient")
+    order["loyalty"] = {"member": [fields.pop("unknownAtTheTop")]}
+    order["payment"] = {"paymentExecutions": [{"paymentMethod": "Other"} | take("authorizationCode")]}
+    registration = {"entityType": "BUYER", "taxRegistrationType": "VAT"} | take("legalName", "taxRegistrationNumber")
+    registration["taxRegistrationAddress"] = {"addressLine1": fields.pop("taxRegistrationAddress")}
+    office = {"key": "TAX_OFFICE", "value": fields.pop("taxRegistrationAttribute")}
+    order["tax"] = {"taxRegistrations": [registration | {"taxRegistrationAttributes": [office]}]}
+    item = order["orderItems"][0]
+    order["packages"] = [
+        {
+            "packageReferenceId": "900",
+            "packageStatus": {"status": "PENDING"},
+            "shipFromAddress": {"addressLine1": fields.pop("shipFromAddress")},
+            "packageItems": [
+                {
+                    "orderItemId": item["orderItemId"],
+                    "quantity": 1,
+                    "transparencyCodes": [fields.pop("transparencyCode")],
+                }
+            ],
+        }
+    ]
+    item["product"] |= {"serialNumbers": [fields.pop("serialNumber")], "customization": take("customizedUrl")}
+    item["fulfillment"]["packing"] = {"giftOption": take("giftMessage")}
+    item["fulfillment"]["shipping"] = {"internationalShipping": take("iossNumber")}
+    item["cancellation"] = {
+        "cancellationRequest": {"requester": "BUYER", "cancelReason": fields.pop("requestReason")},
+        "cancellationExecution": {"cancelledBy": "BUYER", "cancelReason": fields.pop("executionReason")},
+    }
+    item["engraving"] = fields.pop("unknownOfTheLine")
+    assert not fields, f"in no field of the order: {', '.join(fields)}"
+    return order

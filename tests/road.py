@@ -129,6 +129,10 @@ class Road:
     @cached_property
     def shop(self) -> CommerceClient:
         """The client of the one shop."""
+        return self.connect_shop(self.sandbox.commerce_url)
+
+    def connect_shop(self, url: str) -> CommerceClient:
+        """A new client for the scenario's shop behind `url`; whoever asks for it closes it."""
         seed = self.scenario.commerce
         extra = {
             "auth": "oauth1",
@@ -138,7 +142,7 @@ class Road:
             "access_token_secret": seed.access_token_secret,
         }
         return CommerceClient(
-            host=self.sandbox.commerce_url,
+            host=url,
             auth=build_auth(extra, SHOP),
             edition="paas",
             connection=SHOP,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from include.database.engine import make_engine
 from include.database.migrate import migrate
@@ -24,13 +25,7 @@ def main(arguments: list[str]) -> int:
         return 2
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        address = Settings.from_environment().db_admin_url
-        if not address:
-            from include.wiring import database_url
-
-            migrate(make_engine(database_url("orders_db"), application_name="orders_migrate"))
-        else:
-            migrate(make_engine(address, application_name="orders_migrate"))
+        migrate(make_engine(_address(), application_name="orders_migrate"))
     except (MisconfiguredError, OperationalError, ProgrammingError) as error:
         cause = getattr(error, "orig", None) or error
         print(f"The orders database was not migrated: {str(cause).strip()}", file=sys.stderr)
@@ -38,6 +33,24 @@ def main(arguments: list[str]) -> int:
         return 1
     print("The orders database is up to date.")
     return 0
+
+
+def _address() -> URL:
+    address = Settings.from_environment().db_admin_url
+    if not address:
+        from include.wiring import database_url
+
+        return database_url("orders_db")
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or url.get_backend_name() != "postgresql":
+        # It holds a password: not even its text may be shown.
+        raise MisconfiguredError(
+            "ORDERS_DB_ADMIN_URL is not an address such as postgresql+psycopg://admin@db.example.com/orders."
+        )
+    return url
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from include.domain.errors import MisconfiguredError
@@ -15,12 +15,24 @@ def make_engine(url: URL | str, *, application_name: str, statement_timeout: tim
     options = "-c timezone=UTC"
     if statement_timeout is not None:
         options += f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}"
-    return create_engine(
+    engine = create_engine(
         url,
         poolclass=NullPool,
         hide_parameters=True,  # values never stand in an error's text
         connect_args={"application_name": application_name, "connect_timeout": 10, "options": options},
     )
+    event.listen(engine, "handle_error", _say_what_to_do)
+    return engine
+
+
+def _say_what_to_do(context: ExceptionContext) -> None:
+    """Say in the error of a database that cannot be reached what to do; its type stays as it is."""
+    error = context.sqlalchemy_exception
+    if context.connection is None and error is not None:
+        error.args = (
+            f"The orders database cannot be reached: {str(context.original_exception).strip()}\nResolution: check that "
+            "PostgreSQL runs, and the Airflow connection of this database (docs/configuration.md); nothing is lost.",
+        )
 
 
 def check_version(server_version: int) -> None:

@@ -82,10 +82,10 @@ class AirflowApi:
 
     def add_pools(self, pools: Mapping[str, Mapping[str, Any]]) -> None:
         """Create the pools of a file for `airflow pools import`; those that exist already stay as they are."""
+        known = {pool["name"] for pool in self._send("GET", "/api/v2/pools")["pools"]}
         for name, pool in pools.items():
-            answer = self._client.post("/api/v2/pools", json={"name": name, **pool})
-            if answer.status_code != 409:
-                self._checked(answer)
+            if name not in known:
+                self._send("POST", "/api/v2/pools", {"name": name, **pool})
 
     def set_paused(self, dag_id: str, is_paused: bool) -> None:
         """Pause or unpause a DAG. A paused DAG's runs wait, those that were triggered by hand as well."""
@@ -165,7 +165,7 @@ class AirflowApi:
     def _get(self, path: str, **parameters: Any) -> Any:
         return self._checked(self._client.get(path, params=parameters))
 
-    def _send(self, method: str, path: str, body: dict[str, Any]) -> Any:
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         return self._checked(self._client.request(method, path, json=body))
 
     @staticmethod

@@ -152,8 +152,9 @@ def _start(processes: LocalProcesses, variables: Mapping[str, str], progress: Pr
     for address in (amazon, commerce):
         processes.wait_until_answering("sandbox", f"{address}/sandbox/health")
     progress("Starting Airflow.")
-    for name in ("api-server", "scheduler", "dag-processor"):
-        processes.start(name, *_airflow(name))
+    # Tasks' logs are files of this machine: nobody has to serve them.
+    for command in (("api-server",), ("scheduler", "--skip-serve-logs"), ("dag-processor",)):
+        processes.start(command[0], *_airflow(*command))
     base_url = variables["AIRFLOW__API__BASE_URL"]
     processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health")
     return amazon

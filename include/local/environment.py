@@ -149,6 +149,10 @@ def _airflow(checkout: Path, kept: Mapping[str, str], port: int) -> dict[str, st
         "AIRFLOW__API__BASE_URL": base_url,
         "AIRFLOW__API__SECRET_KEY": kept["api_secret_key"],
         "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
+        # Airflow warns of each value in a connection's extra that is too short to mask, such as the region "na".
+        "AIRFLOW__LOGGING__MIN_LENGTH_MASKED_SECRET": "2",
+        # Python warnings of Airflow's own dependencies, which we cannot mend.
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "py.warnings=ERROR",
         "GX_ANALYTICS_ENABLED": "false",
     }
 

@@ -30,6 +30,16 @@ class Candidate:
     decision: Decision
 
 
+@dataclass(frozen=True)
+class Promise:
+    """Units of a product that a shop's unshipped orders need: it reserves nothing for orders made over its API."""
+
+    commerce_connection: str
+    commerce_store_view: str
+    catalog_sku: str
+    qty: Decimal
+
+
 @dataclass
 class CatalogFacts:
     """The shops' answers. A shop that did not answer is in `failures`; its candidates are not among `checked`."""
@@ -62,13 +72,10 @@ def store_view(client: CommerceClient, store: Store) -> StoreView:
     return views[store.commerce_store_view]
 
 
-def ask_shops(
-    candidates: Sequence[Candidate], commerce: Commerce, promised: Sequence[tuple[Store, str, Decimal]]
-) -> CatalogFacts:
+def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, promised: Sequence[Promise]) -> CatalogFacts:
     """Ask each shop once about all products of its candidates and allocate stock, oldest purchase first.
 
-    `promised` are (store, seller SKU, units) of orders that Commerce has and that have not left the warehouse: Commerce
-    reserves nothing for orders made over its API, so they count as taken here.
+    What is `promised` counts as taken, whichever store of the shop it was promised to.
     """
     facts = CatalogFacts()
     by_shop: dict[str, dict[Store, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
@@ -83,7 +90,8 @@ def ask_shops(
                 found = facts.products.setdefault((connection, store.commerce_store_view), {})
                 found.update(client.products(store.commerce_store_view, skus))
             checked = [entry for entries in stores.values() for entry in entries]
-            _ask_for_stock(client, checked, facts, promised)
+            own = [promise for promise in promised if promise.commerce_connection == connection]
+            _ask_for_stock(client, checked, facts, own)
         except (UnavailableError, MisconfiguredError) as error:
             log.warning("validate_orders: %s: %s", connection, error)
             facts.failures[connection] = error
@@ -117,9 +125,12 @@ def _ask_for_stock(
     client: CommerceClient,
     candidates: Sequence[Candidate],
     facts: CatalogFacts,
-    promised: Sequence[tuple[Store, str, Decimal]],
+    promised: Sequence[Promise],
 ) -> None:
-    """Fill `facts.free` for one shop: None where all that is wanted can be sold, else the quantity that is left."""
+    """Fill `facts.free` for one shop: None where all that is wanted can be sold, else the quantity that is left.
+
+    `promised` are the promises of this shop; stores that share a stock share what is left of it.
+    """
     wanted: dict[StockKey, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for candidate in candidates:
         for line in candidate.order.lines:
@@ -127,9 +138,11 @@ def _ask_for_stock(
             if product is not None and _is_stock_asked(candidate, facts):
                 wanted[facts.stock_key(candidate.store)][product.sku] += line.ordered_qty
     taken: dict[tuple[StockKey, str], Decimal] = defaultdict(Decimal)
-    for store, seller_sku, qty in promised:
-        if store.name in facts.views:
-            taken[facts.stock_key(store), store.catalog_sku(seller_sku).casefold()] += qty
+    views = client.store_views() if promised else {}
+    for promise in promised:
+        view = views.get(promise.commerce_store_view)
+        if view is not None:
+            taken[(promise.commerce_connection, view.stock_id or 0), promise.catalog_sku.casefold()] += promise.qty
     for stock_key, skus in wanted.items():
         needed = {sku: qty + taken[stock_key, sku.casefold()] for sku, qty in skus.items()}
         for sku, is_enough in client.salable(stock_key[1], needed).items():

@@ -286,10 +286,11 @@ def _link(work: _Work, found: CommerceOrder, state: str) -> None:
             code=code,
             error=error,
         )
-        for amazon_item_id, commerce_item_id in found.item_ids.items():
-            work.execute(connection, "link_item", amazon_item_id=amazon_item_id, commerce_item_id=commerce_item_id)
         work.execute(connection, "close_episodes")
         work.move(connection, "created", error or f"Created in Commerce as {found.number}.")
+        # Last: stage_amazon_orders locks orders before lines, too; the other way round the two would deadlock.
+        for amazon_item_id, commerce_item_id in found.item_ids.items():
+            work.execute(connection, "link_item", amazon_item_id=amazon_item_id, commerce_item_id=commerce_item_id)
 
 
 def _doubt(work: _Work, code: str, error: str) -> None:
@@ -387,5 +388,7 @@ def _invoice(work: _Work, found: CommerceOrder) -> CommerceOrder:
 
 
 def _is_invoiced(order: CommerceOrder) -> bool:
-    """Zero-value orders have no invoiced total; their state tells."""
-    return order.total_invoiced > 0 or order.state in ("processing", "complete", "closed")
+    """The state tells of zero-value orders only: shipping alone makes an order `processing`, too."""
+    if order.grand_total > 0:
+        return order.total_invoiced > 0
+    return order.state in ("processing", "complete", "closed")

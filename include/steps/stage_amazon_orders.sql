@@ -18,16 +18,25 @@ select
     landed.payload,
     landed.payload_sha256,
     stores.store_name,
+    channel.marketplace_id,
     coalesce(landed.payload #>> '{fulfillment,fulfillmentStatus}', 'UNKNOWN') as amazon_status
 from claimed_pages
 inner join raw.amazon_orders as landed
     on
         claimed_pages.ingest_window_id = landed.ingest_window_id
         and claimed_pages.page_number = landed.page_number
+-- A sale outside Amazon, which Amazon only ships, belongs to no store: the merchant's own channel has it already.
+cross join lateral (
+    select
+        case
+            when landed.payload #>> '{salesChannel,channelName}' is distinct from 'NON_AMAZON'
+                then landed.payload #>> '{salesChannel,marketplaceId}'
+        end as marketplace_id
+) as channel
 left join core.stores as stores
     on
         landed.account_name = stores.account_name
-        and landed.payload #>> '{salesChannel,marketplaceId}' = stores.marketplace_id;
+        and channel.marketplace_id = stores.marketplace_id;
 
 -- name: collect_status_changes
 -- Every change between the known version and the newest one, in Amazon's order of time. Kept until the orders exist.
@@ -123,7 +132,7 @@ with totals as (
 select
     newest.amazon_order_id,
     newest.account_name,
-    newest.payload #>> '{salesChannel,marketplaceId}' as marketplace_id,
+    newest.marketplace_id,
     newest.store_name,
     newest.amazon_status,
     newest.payload #>> '{fulfillment,fulfilledBy}' as fulfilled_by,

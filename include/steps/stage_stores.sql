@@ -2,13 +2,14 @@
 select pg_advisory_xact_lock(hashtext('stage_stores'));
 
 -- name: judge_left_out_orders_anew
+-- Of a store that is back in the file, too: its orders were left out because it was gone.
 update core.orders as orders
 set pipeline_state = 'new'
 from core.stores as stores
 where
     stores.account_name = :account_name
     and stores.marketplace_id = :marketplace_id
-    and stores.settings_sha256 <> :settings_sha256
+    and (stores.settings_sha256 <> :settings_sha256 or not stores.is_connected)
     and orders.store_name = stores.store_name
     and orders.pipeline_state in ('not_imported', 'waiting');
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
@@ -23,10 +23,10 @@ from include.database.states import move_orders
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import MisconfiguredError
 from include.domain.orders import OrderLine, decide
-from include.domain.stores import Stores
+from include.domain.stores import Store, Stores
 from include.expectations.order_lines import CheckedLine, ValidationReport, validate_lines
 from include.settings import Settings
-from include.steps.catalog_facts import Candidate, CatalogFacts, Commerce, ask_shops
+from include.steps.catalog_facts import Candidate, CatalogFacts, Commerce, Promise, ask_shops
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +98,9 @@ def _judge_all(
         else:
             judged.moves[order.amazon_order_id] = (decision.state, decision.reason)
             judged.closed_by[order.amazon_order_id] = _CLOSED_BY[decision.state]
-    taken = [(by_name[row.store_name], row.seller_sku, row.qty) for row in promised if row.store_name in by_name]
-    facts = ask_shops(candidates, commerce, taken)
-    _hold(judged, candidates, facts.failures)
+    facts = ask_shops(candidates, commerce, [_promise(row, by_name.get(row.store_name)) for row in promised])
+    held = {row.amazon_order_id for row in rows if row.pipeline_state in ("blocked", "rejected")}
+    _hold(judged, [entry for entry in candidates if entry.order.amazon_order_id not in held], facts.failures)
     lines = [_line(candidate, line, facts) for candidate in facts.checked for line in candidate.order.lines]
     report = validate_lines(lines)
     _fold(facts, lines, report, judged, now, dag_run_id)
@@ -117,8 +117,14 @@ def _judge_all(
         raise next(iter(facts.failures.values()))
 
 
+def _promise(row: Row[Any], store: Store | None) -> Promise:
+    """`store` is None when it left stores.yaml: its goods are still to be shipped."""
+    sku = row.seller_sku if store is None else store.catalog_sku(row.seller_sku)
+    return Promise(row.commerce_connection, row.commerce_store_view, sku, row.qty)
+
+
 def _hold(judged: _Judged, candidates: Sequence[Candidate], failures: Mapping[str, Exception]) -> None:
-    """The shop could not be asked: its orders stay as they are and say why."""
+    """The shop could not be asked: its new orders wait and say why. What was held already stays so, with its reason."""
     for candidate in candidates:
         error = failures.get(candidate.store.commerce_connection)
         if error is not None:

@@ -35,6 +35,8 @@ order by orders.purchased_at, orders.amazon_order_id;
 -- Units of orders that Commerce has or may have and that are not shipped: Commerce reserves nothing for them.
 select
     outbox.store_name,
+    outbox.commerce_connection,
+    outbox.commerce_store_view,
     items.seller_sku,
     sum(items.ordered_qty - coalesce(shipped.qty, 0)) as qty
 from ops.order_outbox as outbox
@@ -56,7 +58,7 @@ where
     and orders.fulfilled_by = 'MERCHANT'
     and orders.amazon_status not in ('CANCELLED', 'UNFULFILLABLE')
     and items.ordered_qty > coalesce(shipped.qty, 0)
-group by outbox.store_name, items.seller_sku;
+group by outbox.store_name, outbox.commerce_connection, outbox.commerce_store_view, items.seller_sku;
 
 -- name: upsert_product
 insert into core.products (

@@ -157,7 +157,7 @@ class Installation:
             yield dags_test
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskRun]:
         """The tasks of a run, in the order in which they began."""

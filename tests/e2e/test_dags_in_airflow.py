@@ -12,7 +12,7 @@ from tests.orders import order_id
 
 # What tells which run did or saw something, and when, changes with each run; everything else may not.
 LOGS = {"ops.api_calls", "ops.rate_limits", "ops.ingest_windows", "ops.ingest_pages", "ops.validation_results"}
-STAMPS = {"dag_run_id", "loaded_at", "last_seen_at", "checked_at", "updated_at", "fetched_at"}
+STAMPS = {"dag_run_id", "loaded_at", "last_seen_at", "seen_count", "updated_at", "fetched_at"}
 
 
 def contents(installation: Installation) -> dict[str, Counter[str]]:
@@ -81,3 +81,55 @@ def test_order_when_it_travels_the_whole_road_and_back(installation: Installatio
     assert len(shop.orders()) == 1
     assert len(amazon.confirmations) == 1
     assert shop.mails == []
+
+
+def test_other_accounts_when_one_has_wrong_credentials(installation: Installation) -> None:
+    installation.connections["amazon_sp_api_eu"]["extra"]["client_secret"] = "wrong-secret-0815"
+    installation.buy(order_id(1), {"TRAY-WALNUT": 1})
+    installation.sandbox.clock.advance(timedelta(minutes=10))
+
+    run = installation.dags_test(ORDERS)
+
+    assert run.state == "failed"
+    failed = run.task("extract_amazon_orders", "acme-eu")
+    assert (failed.state, failed.tries) == ("failed", 1), "only a person can mend it"
+    assert installation.sandbox.amazon_faults.calls["token"] == 3, "one per account"
+    assert run.task("extract_amazon_orders", "acme-na").state == "success"
+    assert run.task("create_commerce_orders", "acme-na").state == "success"
+    assert run.task("run_complete").state == "upstream_failed"
+    assert [order["ext_order_id"] for order in installation.sandbox.commerce.orders()] == [order_id(1)]
+    assert "MisconfiguredError" in run.output
+    assert "Resolution: " in run.output
+    assert "amazon_sp_api_eu" in run.output
+    assert "wrong-secret-0815" not in run.output
+
+
+def test_task_when_amazon_throttles(installation: Installation) -> None:
+    installation.sandbox.amazon_faults.add(Fault("searchOrders", "throttle", retry_after=3))
+
+    run = installation.dags_test(ORDERS)
+
+    assert run.state == "success", run.output[-3000:]
+    tries = sorted(task.tries for task in run.tasks if task.task_id == "extract_amazon_orders")
+    assert tries == [1, 1, 2], "the throttled account alone was tried again"
+    (first,) = installation.airflow_rows(
+        "select state, retry_reason, retry_delay_override, task_id, end_date from task_instance_history"
+    )
+    assert (first.task_id, first.retry_reason) == ("extract_amazon_orders", "throttled")
+    assert 1 <= first.retry_delay_override <= 3, "as Amazon says, not ORDERS_RETRY_DELAY_SECONDS"
+    (second,) = installation.airflow_rows("select start_date from task_instance where try_number = 2")
+    assert second.start_date - first.end_date >= timedelta(seconds=first.retry_delay_override)
+
+
+def test_shop_when_it_is_away_for_a_moment(installation: Installation) -> None:
+    installation.buy(order_id(1), {"TRAY-WALNUT": 1})
+    installation.sandbox.clock.advance(timedelta(minutes=10))
+    installation.sandbox.commerce_faults.add(Fault("searchProducts", "html_503"))
+
+    run = installation.dags_test(ORDERS)
+
+    assert run.state == "success", run.output[-3000:]
+    assert run.task("validate_orders").tries == 2
+    (first,) = installation.airflow_rows("select retry_reason, retry_delay_override from task_instance_history")
+    assert (first.retry_reason, first.retry_delay_override) == ("the other system failed", 1.0)
+    assert len(installation.sandbox.commerce.orders()) == 1

@@ -1,4 +1,4 @@
-"""The decision table through the whole road: bought on Amazon, then created in Commerce or not, as row and settings say."""
+"""The decision table through the whole road: what is bought on Amazon is created in Commerce as row and settings say."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def test_order_when_the_payment_is_verified_later(road: Road) -> None:
     road.next_run()
     assert in_shop(road)["grand_total"] == Decimal("10.00")
     assert (road.shown(ORDER).status, road.shown(ORDER).grand_total_amount) == ("Unshipped", Decimal("10.00"))
-    changes = road.rows("select to_code from core.order_status_changes where system_code = 'amazon' order by changed_at")
+    changes = road.rows(
+        "select to_code from core.order_status_changes where system_code = 'amazon' order by changed_at"
+    )
     assert [row.to_code for row in changes] == ["PENDING", "UNSHIPPED"]
 
 

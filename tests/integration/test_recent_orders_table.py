@@ -178,20 +178,36 @@ def test_rows_when_nothing_changed_are_left_alone(road: Road) -> None:
 # Notes
 
 
+# Case of an order -> how its note begins
+BEGINNINGS = {
+    "long": "Product NO-SUCH-PRODUCT-1 (Amazon SKU NO-SUCH-PRODUCT-1) is not in the Commerce catalog. Create",
+    "blocked": "Product CLOCK-WALL-30 (Amazon SKU CLOCK-WALL-30) is disabled in the store view. Enable",
+    "unpriced": "Commerce refused the order: proceeds.grandTotal: required",
+    "doubtful": "Sent to Commerce, but the answer was lost; it will be looked up, not sent again.",
+    "asked": "The buyer asks to cancel. Decide in Seller Central before you ship.",
+    "unreadable": "Amazon sent a newer version that cannot be read; this row shows the one before.",
+    "trackless": "Shipment 1 has no tracking number; add one in Commerce so that Amazon can be told.",
+    "waiting": "Shipped in Commerce (order 0000000",
+    "accepted": "Amazon has 1 package of Commerce order 0000000",
+    "refused": "Amazon refused the package: ",
+    "late": "Amazon had the whole order as shipped before it was told of this package; check it",
+    "canceled": "Amazon canceled the order after Commerce order 0000000",
+    "pending": "Amazon is still verifying the payment.",
+    "ignored": "The store ignores orders that Amazon fulfills.",
+}
+
+
 def test_notes_when_every_case_meets_are_short_clear_and_free_of_personal_data(road: Road) -> None:
-    names = (
-        "long blocked unpriced doubtful asked unreadable trackless waiting accepted refused canceled pending ignored"
-    ).split()
-    ids = {name: order_id(number) for number, name in enumerate(names, start=1)}
+    ids = {name: order_id(number) for number, name in enumerate(BEGINNINGS, start=1)}
     road.buy(ids["long"], {f"NO-SUCH-PRODUCT-{number}": number for number in range(1, 15)})
     road.buy(ids["blocked"], {"NONE": 1, "CLOCK-WALL-30": 1, "VASE-GLASS-TALL": 10_000})
     road.buy(ids["unpriced"], TRAY, has_money=False)
     asked = amazon_order(ids["asked"], TRAY, at=road.sandbox.clock.now())
     asked["orderItems"][0]["cancellation"] = BUYER_REQUEST
     sell(road, asked)
-    for name in ("unreadable", "trackless", "waiting", "accepted", "canceled"):
+    for name in ("unreadable", "trackless", "waiting", "accepted", "refused", "canceled"):
         road.buy(ids[name], TRAY)
-    road.buy(ids["refused"], TRAY, status="SHIPPED")
+    road.buy(ids["late"], TRAY, status="SHIPPED")
     road.buy(ids["pending"], TRAY, status="PENDING")
     road.buy(ids["ignored"], TRAY, status="SHIPPED", fulfilled_by="AMAZON")
     road.change_store("Acme US", are_amazon_fulfilled_imported=False)
@@ -201,7 +217,8 @@ def test_notes_when_every_case_meets_are_short_clear_and_free_of_personal_data(r
     road.sandbox.amazon.apply(ids["unreadable"], {"createdTime": "Marker Buyername"})
     road.sandbox.amazon.apply(ids["canceled"], CANCELLED)
     road.sandbox.commerce.ship(ids["trackless"], None, [])
-    for name in ("accepted", "refused"):
+    road.sandbox.amazon.apply(ids["refused"], {"programs": ["FBM_SHIP_PLUS"]})
+    for name in ("accepted", "refused", "late"):
         road.sandbox.commerce.ship(ids[name], None, [("ups", "UPS", f"1Z{name}")])
     road.shipments_run()
     road.pass_time(minutes=10)
@@ -212,34 +229,19 @@ def test_notes_when_every_case_meets_are_short_clear_and_free_of_personal_data(r
         road.orders_run()
     road.publish_recent_orders()
 
-    beginnings = {
-        "long": "Product NO-SUCH-PRODUCT-1 (Amazon SKU NO-SUCH-PRODUCT-1) is not in the Commerce catalog. Create",
-        "blocked": "Product CLOCK-WALL-30 (Amazon SKU CLOCK-WALL-30) is disabled in the store view. Enable",
-        "unpriced": "Commerce refused the order: proceeds.grandTotal: required",
-        "doubtful": "Sent to Commerce, but the answer was lost; it will be looked up, not sent again.",
-        "asked": "The buyer asks to cancel. Decide in Seller Central before you ship.",
-        "unreadable": "Amazon sent a newer version that cannot be read; this row shows the one before.",
-        "trackless": "Shipment 1 has no tracking number; add one in Commerce so that Amazon can be told.",
-        "waiting": "Shipped in Commerce (order 0000000",
-        "accepted": "Amazon has 1 package of Commerce order 0000000",
-        "refused": "Amazon refused",
-        "canceled": "Amazon canceled the order after Commerce order 0000000",
-        "pending": "Amazon is still verifying the payment.",
-        "ignored": "The store ignores orders that Amazon fulfills.",
-    }
-    notes = {name: road.shown(ids[name]).order_notes for name in names}
-    assert {name: note[: len(beginnings[name])] for name, note in notes.items()} == beginnings
+    notes = {name: road.shown(ids[name]).order_notes for name in BEGINNINGS}
+    assert {name: note[: len(BEGINNINGS[name])] for name, note in notes.items()} == BEGINNINGS
     assert len(notes["long"]) == 500
     for name, note in notes.items():
         assert 0 < len(note) <= 500, name
         assert not [marker for marker in MARKERS.values() if marker in note], name
-    held = [name for name in names if road.shown(ids[name]).is_blocked]
+    held = [name for name in BEGINNINGS if road.shown(ids[name]).is_blocked]
     assert held == ["long", "blocked", "unpriced"]
-    assert {name for name in names if road.shown(ids[name]).status == "Error"} == set(held)
+    assert {name for name in BEGINNINGS if road.shown(ids[name]).status == "Error"} == set(held)
     assert road.shown(ids["blocked"]).blocker_codes == ["disabled_product", "missing_product", "out_of_stock"]
     assert road.shown(ids["unpriced"]).blocker_codes == ["rejected_by_commerce"]
     assert road.shown(ids["long"]).blocker_codes == ["missing_product"]
-    assert not any(road.shown(ids[name]).blocker_codes for name in names if name not in held)
+    assert not any(road.shown(ids[name]).blocker_codes for name in BEGINNINGS if name not in held)
 
 
 def test_notes_when_the_invoice_is_refused_say_that_the_commerce_order_exists(road: Road) -> None:
