@@ -2,6 +2,7 @@
 FROM apache/airflow:slim-3.3.2-python3.11
 
 ENV GX_ANALYTICS_ENABLED=false \
+    AIRFLOW__LOGGING__MIN_LENGTH_MASKED_SECRET=2 \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/airflow/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/airflow/plugins \
