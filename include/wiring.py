@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -212,6 +213,8 @@ def database_url(name: str) -> URL:
     host = connection.host or ""
     if host.startswith("/"):
         query["host"] = host
+        if connection.port:  # a part of the socket's file name
+            query["port"] = str(connection.port)
         host = ""
     return URL.create(
         "postgresql+psycopg",
@@ -230,8 +233,8 @@ def _connection(name: str) -> Connection:
         return found
     except AirflowNotFoundException:
         raise MisconfiguredError(
-            f"There is no Airflow connection {name!r}. Resolution: create it, or set AIRFLOW_CONN_{name.upper()}; "
-            "docs/configuration.md shows its shape."
+            f"There is no Airflow connection {name!r}, or it cannot be read. Resolution: create it, or set "
+            f"AIRFLOW_CONN_{name.upper()} to sound JSON; docs/configuration.md shows its shape."
         ) from None
 
 
@@ -254,5 +257,8 @@ def _required(name: str, connection: Connection, keys: tuple[str, ...]) -> dict[
 def _url(connection: Connection) -> str:
     """The base address that a connection of type http names: `host` may carry the scheme."""
     host = connection.host or ""
-    url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
-    return f"{url}:{connection.port}" if connection.port and not url.rstrip("/").rsplit(":", 1)[-1].isdigit() else url
+    scheme, _, rest = (host if "://" in host else f"{connection.schema or 'https'}://{host}").partition("://")
+    place, slash, path = rest.partition("/")
+    if connection.port and not re.search(r":\d+$", place):
+        place = f"{place}:{connection.port}"
+    return f"{scheme}://{place}{slash}{path}"

@@ -34,7 +34,7 @@ MARKERS = {
     "neighborhood": "Kwzneighborhood",
     "dropOffLocation": "Behind the Kwzshed",
     "addressInstruction": "Ring at Kwzbell, second door",
-    "giftMessage": "Marker Kwzgift, with <love> & \"kisses\"",
+    "giftMessage": 'Marker Kwzgift, with <love> & "kisses"',
     "customizedUrl": "https://custom.example/kwzpicture?of=mum",
     "serialNumber": "KWZSERIAL-1",
     "requestReason": "Kwzrequest: he is ill",
@@ -152,10 +152,12 @@ def with_every_personal_field(order: dict[str, Any]) -> dict[str, Any]:
     order["recipient"]["doorColor"] = fields.pop("unknownOfTheRecipient")
     order["loyalty"] = {"member": [fields.pop("unknownAtTheTop")]}
     order["payment"] = {"paymentExecutions": [{"paymentMethod": "Other"} | take("authorizationCode")]}
-    registration = {"entityType": "BUYER", "taxRegistrationType": "VAT"} | take("legalName", "taxRegistrationNumber")
+    registration: dict[str, Any] = {"entityType": "BUYER", "taxRegistrationType": "VAT"}
+    registration |= take("legalName", "taxRegistrationNumber")
     registration["taxRegistrationAddress"] = {"addressLine1": fields.pop("taxRegistrationAddress")}
     office = {"key": "TAX_OFFICE", "value": fields.pop("taxRegistrationAttribute")}
-    order["tax"] = {"taxRegistrations": [registration | {"taxRegistrationAttributes": [office]}]}
+    registration["taxRegistrationAttributes"] = [office]
+    order["tax"] = {"taxRegistrations": [registration]}
     item = order["orderItems"][0]
     order["packages"] = [
         {

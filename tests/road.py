@@ -69,7 +69,7 @@ class Road:
     )
     skipped: timedelta = timedelta()
     run_number: int = 0
-    timeouts: Timeouts = Timeouts(2, 2)
+    timeouts: Timeouts = field(repr=False, default_factory=lambda: Timeouts(2, 2))
 
     def __enter__(self) -> Road:
         return self

@@ -275,7 +275,8 @@ def _link(work: _Work, found: CommerceOrder, state: str) -> None:
     total = work.order.grand_total_amount
     if state == "adopted" and total is not None and found.grand_total != total:
         code = "total_differs"
-        error = f"The Commerce order {found.number} has the total {found.grand_total}, Amazon says {total}."
+        said = f"{found.grand_total.normalize():f}, Amazon says {total.normalize():f}"
+        error = f"The Commerce order {found.number} has the total {said}."
     with work.engine.begin() as connection:
         work.execute(
             connection,

@@ -26,13 +26,13 @@ inner join raw.amazon_orders as landed
         claimed_pages.ingest_window_id = landed.ingest_window_id
         and claimed_pages.page_number = landed.page_number
 -- A sale outside Amazon, which Amazon only ships, belongs to no store: the merchant's own channel has it already.
-cross join lateral (
+left join lateral (
     select
         case
-            when landed.payload #>> '{salesChannel,channelName}' is distinct from 'NON_AMAZON'
+            when coalesce(landed.payload #>> '{salesChannel,channelName}', '') <> 'NON_AMAZON'
                 then landed.payload #>> '{salesChannel,marketplaceId}'
         end as marketplace_id
-) as channel
+) as channel on true
 left join core.stores as stores
     on
         landed.account_name = stores.account_name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -45,7 +46,9 @@ def run(engine: Engine, *, now: datetime, dag_run_id: str) -> list[str]:
 
 
 def _plan(connection: Connection, shipment: Row[Any], now: datetime, dag_run_id: str, counts: Counter[str]) -> None:
-    """Plan the packages of one shipment: known tracks keep theirs, new tracks share what is left of the units."""
+    """Plan the packages of one shipment: known tracks keep theirs, a track in another's place takes over its package,
+    and new tracks share what is left of the units.
+    """
     statements = load_statements(__file__)
     keys = {
         "amazon_order_id": shipment.amazon_order_id,
@@ -57,6 +60,7 @@ def _plan(connection: Connection, shipment: Row[Any], now: datetime, dag_run_id:
     tracks = connection.execute(statements["tracks"], keys).all()
     packages = connection.execute(statements["known_packages"], keys).all()
     known = {p.commerce_track_id: p for p in packages if p.commerce_shipment_id == shipment.commerce_shipment_id}
+    _follow_replaced_tracks(connection, known, [track.commerce_track_id for track in tracks], keys)
     units = {item_id: int(Decimal(qty)) for item_id, qty in shipment.items}
     for package in known.values():
         for item in package.items if package.state != "skipped" else []:
@@ -97,6 +101,22 @@ def _plan(connection: Connection, shipment: Row[Any], now: datetime, dag_run_id:
             },
         )
         counts["skipped" if skipped else "planned"] += 1
+
+
+def _follow_replaced_tracks(
+    connection: Connection, known: dict[str, Row[Any]], track_ids: Sequence[str], keys: dict[str, Any]
+) -> None:
+    """Give the packages of tracks that left to the tracks that came: both `known` and the table are changed.
+
+    Commerce's admin pages cannot edit a track, only delete it and add another; Amazon is to hear of a correction under
+    the package's own number, because its units are told already.
+    """
+    left = [p for track_id, p in known.items() if track_id not in track_ids and p.state != "skipped"]
+    came = [track_id for track_id in track_ids if track_id not in known]
+    for package, track_id in zip(sorted(left, key=lambda p: int(p.package_reference_id)), came, strict=False):
+        changed = keys | {"package_reference_id": package.package_reference_id, "commerce_track_id": track_id}
+        connection.execute(load_statements(__file__)["follow_track"], changed)
+        known[track_id] = known.pop(package.commerce_track_id)
 
 
 def _why_skipped(shipment: Row[Any], items: list[dict[str, Any]]) -> tuple[str, str] | None:

@@ -121,6 +121,11 @@ values (
     :shipped_at, cast(:items as jsonb), :request_sha256, :state, :code, :error, :now, :dag_run_id, :now
 );
 
+-- name: follow_track
+update ops.shipment_outbox
+set commerce_track_id = :commerce_track_id, dag_run_id = :dag_run_id, updated_at = :now
+where amazon_order_id = :amazon_order_id and package_reference_id = :package_reference_id;
+
 -- name: change_package
 -- The track was corrected in Commerce: Amazon is told again under the same number.
 update ops.shipment_outbox

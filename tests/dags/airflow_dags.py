@@ -110,7 +110,7 @@ modules = sorted(set(sys.modules) - before)
 def task_facts(task, known):
     # A mapped task keeps its arguments apart until it is expanded.
     values = getattr(task, "partial_kwargs", None) or vars(task)
-    policy = values["retry_policy"]
+    policy = values.get("retry_policy")
     timeout = task.execution_timeout
     return {
         "task_id": task.task_id,

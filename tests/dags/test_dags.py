@@ -1,4 +1,4 @@
-"""The rules that every DAG file keeps: names, documentation, retries, pools, assets, and nothing done while it is read."""
+"""The rules that every DAG file keeps: names, documentation, retries, pools, assets; reading one does nothing."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_dag_id_when_compared_with_file_and_function(dag: Dag) -> None:
 def test_task_ids_when_compared_with_steps(bag: Bag) -> None:
     tasks = {task.task_id for dag in bag.dags.values() for task in dag.tasks}
     steps = {path.stem for path in (CHECKOUT / "include" / "steps").glob("*.py")} - {"__init__"}
-    assert SERVING < steps
+    assert steps > SERVING
     assert tasks - WITHOUT_STEP == steps - SERVING
 
 
@@ -134,9 +134,7 @@ def test_tasks_per_account_when_they_call_another_system(bag: Bag) -> None:
 
 def test_reporting_when_another_dag_has_changed_something(bag: Bag) -> None:
     reporting = bag.dags["orders_to_reporting"]
-    emitted = {
-        uri for dag in bag.dags.values() if dag is not reporting for task in dag.tasks for uri in task.outlets
-    }
+    emitted = {uri for dag in bag.dags.values() if dag is not reporting for task in dag.tasks for uri in task.outlets}
     assert emitted
     assert set(reporting.triggers) == emitted
     assert reporting.starts_at_any_trigger

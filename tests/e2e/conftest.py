@@ -35,7 +35,7 @@ def airflow_template(server: postgres.ServerAddress, tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="session")
 def install(server: postgres.ServerAddress, template: str, airflow_template: str) -> Install:
-    """Sets up an installation in a folder: the scenario's sellers and shop, without any order; `shop` may be another."""
+    """Sets up an installation in a folder: the scenario's sellers and shop, without orders; `shop` may be another."""
 
     @contextmanager
     def installed(folder: Path, shop: type[CommerceState] = CommerceState) -> Iterator[Installation]:

@@ -142,14 +142,15 @@ class Installation:
             text=True,
             bufsize=1,
         )
-        assert process.stdin is not None and process.stdout is not None
+        commands, output = process.stdin, process.stdout
+        assert commands is not None and output is not None
 
         def dags_test(dag_id: str) -> DagRun:
             known = self._run_ids(dag_id)
             patience = threading.Timer(RUN_SECONDS, process.kill)
             patience.start()
-            print(dag_id, file=process.stdin)
-            lines = list(itertools.takewhile(lambda line: not line.startswith(_ENDED), process.stdout))
+            print(dag_id, file=commands)
+            lines = list(itertools.takewhile(lambda line: not line.startswith(_ENDED), output))
             patience.cancel()
             return self._run(dag_id, known, "".join(lines))
 

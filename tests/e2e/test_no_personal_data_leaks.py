@@ -116,7 +116,12 @@ def plant(installation: Installation) -> None:
     add(REFUSED, 40, {"DOORMAT-COIR": 1})
     add(BLOCKED, 30, {"VASE-GLASS-TALL": 10_000})
     # A number that is none, and an order that names a person where its number should be.
-    add(MALFORMED, 20, {"TRAY-WALNUT": 1}, proceeds={"grandTotal": {"amount": MARKERS["legalName"], "currencyCode": "USD"}})
+    add(
+        MALFORMED,
+        20,
+        {"TRAY-WALNUT": 1},
+        proceeds={"grandTotal": {"amount": MARKERS["legalName"], "currencyCode": "USD"}},
+    )
     add(NAMELESS, 20, {"TRAY-WALNUT": 1}, programs=MARKERS["buyerName"])
     add(CANCELED, 20, {"TRAY-WALNUT": 1}, status="CANCELLED")
     installation.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
@@ -226,7 +231,20 @@ def leaks(places: Mapping[str, str], markers: Iterable[str]) -> list[str]:
         lambda text: base64.urlsafe_b64encode(f"abc{text}abc".encode()).decode(),
         lambda text: text.replace(" ", ""),
     ],
-    ids=["plain", "upper", "lower", "json", "url", "form", "hex", "json twice", "base64", "base64 2", "base64 3", "close"],
+    ids=[
+        "plain",
+        "upper",
+        "lower",
+        "json",
+        "url",
+        "form",
+        "hex",
+        "json twice",
+        "base64",
+        "base64 2",
+        "base64 3",
+        "close",
+    ],
 )
 def test_search_when_a_marker_is_written_in_another_way(marker: str, write: Any) -> None:
     assert leaks({"log": f"order=1 {write(marker)} ms=3"}, [marker]) == [f"{marker!r} in log"]
@@ -299,6 +317,8 @@ def test_personal_data_when_logs_are_read(aftermath: Aftermath) -> None:
     logs = "\n".join(content for name, content in aftermath.files.items() if "task_id=create_commerce_orders" in name)
     for amazon_order_id in (IN_DOUBT, CREATED, REFUSED):
         assert amazon_order_id in logs
-    assert any("task_id=extract_amazon_orders" in name and "quarantined" in text for name, text in aftermath.files.items())
+    assert any(
+        "task_id=extract_amazon_orders" in name and "quarantined" in text for name, text in aftermath.files.items()
+    )
     assert {f".data/logs/{name}.log" for name in ("scheduler", "api-server", "dag-processor")} <= set(aftermath.files)
     assert leaks(aftermath.files, MARKERS.values()) == []

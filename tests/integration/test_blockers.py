@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL
 
-from include.adapters.commerce_client import CommerceClient
-from include.domain.errors import MisconfiguredError, UnavailableError
 from include.domain.stores import Stores
-from include.sandbox.faults import Fault
-from include.sandbox.seeds import Product, Scenario
-from include.sandbox.servers import Sandbox
 from tests.orders import order_id
-from tests.road import SHOP, Road
+from tests.road import Road
 
 CHECKOUT = Path(__file__).parents[2]
 ORDER = order_id(1)
@@ -82,7 +76,7 @@ def test_both_blockers_of_a_line_are_listed_when_it_is_disabled_and_short(road: 
 def test_order_is_created_when_its_blockers_are_solved_one_by_one(road: Road) -> None:
     road.buy(ORDER, {"NONE": 1, CLOCK: 1, VASE: 100})
     road.next_run()
-    steps = [
+    steps: list[Callable[[], None]] = [
         lambda: road.sandbox.commerce.set_product(CLOCK, status=1),
         lambda: road.sandbox.commerce.set_quantity(VASE, US_STOCK, Decimal(100)),
         lambda: road.change_store("Acme US", sku_map={"NONE": TRAY}),
@@ -218,6 +212,19 @@ def test_promised_units_count_as_taken_until_commerce_ships_them(road: Road) -> 
     assert created(road) == {ORDER, order_id(2)}
 
 
+def test_promised_units_count_when_commerce_shipped_a_part_of_them(road: Road) -> None:
+    road.sandbox.commerce.set_quantity(TRAY, US_STOCK, Decimal(10))
+    road.buy(ORDER, {TRAY: 4})
+    road.next_run()
+    line_id = road.value("select amazon_item_id from core.order_items")
+    road.sandbox.commerce.ship(ORDER, {line_id: Decimal(1)}, [("ups", "UPS", "1Z1")])
+    road.sandbox.commerce.catalog.release(TRAY, US_STOCK, Decimal(-1))
+    road.shipments_run()
+    road.buy(order_id(2), {TRAY: 7})
+    road.next_run()
+    assert episodes(road, order_id(2))[0].available_qty == 6, "nine are left, three of them promised"
+
+
 def test_promised_units_are_free_again_when_amazon_cancels(road: Road) -> None:
     road.sandbox.commerce.set_quantity(TRAY, US_STOCK, Decimal(5))
     road.buy(ORDER, {TRAY: 4})
@@ -264,128 +271,6 @@ def test_promised_units_do_not_count_when_amazon_holds_the_goods(road: Road) -> 
 
 def test_sku_when_its_case_differs_from_the_catalog(road: Road) -> None:
     road.buy(ORDER, {TRAY.lower(): 1})
-    road.next_run()
-    assert created(road) == {ORDER}
-
-
-# The shop does not answer
-
-
-def test_orders_wait_when_commerce_is_down_during_validation(road: Road) -> None:
-    road.buy(ORDER, {TRAY: 1})
-    road.buy(order_id(2), {"NONE": 1})
-    road.pass_time(minutes=10)
-    road.sandbox.commerce_faults.add(Fault("*", "html_503", times=50))
-    with pytest.raises(UnavailableError):
-        road.orders_run()
-    road.publish_recent_orders()
-    for number in (1, 2):
-        shown = road.shown(order_id(number))
-        assert (shown.status, shown.is_blocked, shown.blocker_codes) == ("Unshipped", False, [])
-        assert shown.order_notes == "Commerce could not be asked about the products: the next run asks again."
-    road.sandbox.commerce_faults.clear()
-    road.next_run()
-    assert created(road) == {ORDER}
-    assert road.shown(order_id(2)).blocker_codes == ["missing_product"]
-
-
-def test_blocked_order_stays_blocked_when_commerce_is_down(road: Road) -> None:
-    road.buy(ORDER, {"NONE": 1})
-    road.next_run()
-    before = road.shown(ORDER)
-    road.sandbox.commerce_faults.add(Fault("*", "html_503", times=50))
-    with pytest.raises(UnavailableError):
-        road.next_run()
-    road.publish_recent_orders()
-    assert road.shown(ORDER) == before
-    assert [row.closed_at for row in episodes(road)] == [None]
-    road.sandbox.commerce_faults.clear()
-    road.sandbox.commerce.add_product(Product(99, "NONE", "Now there", Decimal(10), (1,), quantities={1: Decimal(5)}))
-    road.next_run()
-    assert created(road) == {ORDER}
-
-
-@dataclass
-class TwoShops(Road):
-    """The American stores sell from a second shop behind a connection of its own."""
-
-    second: Sandbox | None = None
-    second_client: CommerceClient | None = None
-
-    def commerce(self, connection: str) -> CommerceClient:
-        if connection == SHOP:
-            return self.shop
-        assert self.second is not None and connection == "commerce_second"
-        if self.second_client is None:
-            self.second_client = self.connect_shop(self.second.commerce_url)
-        return self.second_client
-
-    def new_task(self) -> None:
-        super().new_task()
-        if self.second_client is not None:
-            self.second_client.close()
-            self.second_client = None
-
-    def __exit__(self, *_: object) -> None:
-        self.new_task()
-        self.shop.close()
-
-
-@pytest.fixture
-def two_shops(engine: Engine, scenario: Scenario) -> Iterator[TwoShops]:
-    empty = replace(scenario, orders=(), commerce=replace(scenario.commerce, warehouse=(), catalog_changes=()))
-    with (
-        Sandbox(empty, enforce_rate_limits=False) as first,
-        Sandbox(empty) as second,
-        TwoShops(engine, first, empty, second=second) as road,
-    ):
-        na = road.stores.account("acme-na")
-        moved = tuple(replace(store, commerce_connection="commerce_second") for store in na.stores)
-        rest = tuple(account for account in road.stores.accounts if account is not na)
-        road.stores = Stores((replace(na, stores=moved), *rest))
-        yield road
-
-
-@pytest.mark.parametrize("trouble", ["html_503", "dropped", "expired_token"])
-def test_only_its_own_orders_wait_when_one_of_two_shops_is_down(two_shops: TwoShops, trouble: Any) -> None:
-    road = two_shops
-    assert road.second is not None
-    road.buy(ORDER, {TRAY: 1})
-    road.buy(order_id(2), {TRAY: 1}, **IN_UK)
-    road.second.commerce_faults.add(Fault("*", trouble, times=50))
-    road.next_run()
-    assert created(road) == {order_id(2)}
-    assert road.second.commerce.orders() == []
-    assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Unshipped", False)
-    assert road.shown(ORDER).order_notes.startswith("Commerce could not be asked about the products:")
-    road.second.commerce_faults.clear()
-    road.next_run()
-    assert [order["ext_order_id"] for order in road.second.commerce.orders()] == [ORDER]
-
-
-def test_stock_of_two_shops_is_not_shared_when_its_number_is_the_same(two_shops: TwoShops) -> None:
-    road = two_shops
-    assert road.second is not None
-    road.sandbox.commerce.set_quantity(TRAY, EU_STOCK, Decimal(1))
-    road.second.commerce.set_quantity(TRAY, US_STOCK, Decimal(1))
-    road.buy(ORDER, {TRAY: 1})
-    road.buy(order_id(2), {TRAY: 1}, **IN_UK)
-    road.next_run()
-    assert created(road) == {order_id(2)}
-    assert [order["ext_order_id"] for order in road.second.commerce.orders()] == [ORDER]
-
-
-def test_store_view_when_the_shop_has_none_of_that_code(road: Road) -> None:
-    na = road.stores.account("acme-na")
-    lost = tuple(replace(store, commerce_store_view="nowhere") for store in na.stores)
-    found = road.stores
-    road.stores = Stores(tuple(replace(na, stores=lost) if account is na else account for account in found.accounts))
-    road.buy(ORDER, {TRAY: 1})
-    with pytest.raises(MisconfiguredError, match=r"Store Acme US: .* no store view 'nowhere'.*use one of .*default"):
-        road.next_run()
-    road.publish_recent_orders()
-    assert "no store view 'nowhere'" in road.shown(ORDER).order_notes
-    road.stores = found
     road.next_run()
     assert created(road) == {ORDER}
 

@@ -1,162 +1,39 @@
-"""The Commerce client against the local Commerce, and against a scripted server where that one has no such behavior."""
+"""The Commerce client reads, writes and authorizes its requests against the local Commerce."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
-import json
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
 
-from include.adapters.api_calls import ApiCall
-from include.adapters.commerce_address import AddressPlaceholders
-from include.adapters.commerce_auth import ImsClientCredentials, build_auth
+from include.adapters.commerce_auth import build_auth
 from include.adapters.commerce_client import CommerceClient
-from include.adapters.commerce_documents import CatalogProduct, CommerceOrder, StoreView
-from include.adapters.commerce_mapping import order_entity, scrub
-from include.adapters.http import Timeouts
-from include.domain.errors import (
-    MisconfiguredError,
-    NotFoundError,
-    OrdersError,
-    OutcomeUnknownError,
-    RefusedError,
-    ThrottledError,
-    UnavailableError,
-)
-from include.domain.orders import Contact, Order, OrderLine
-from include.domain.stores import OrderSettings, Store
-from include.sandbox.faults import Fault
-from include.sandbox.seeds import CommerceSeed, Product, Scenario, Website
-from include.sandbox.seeds import StoreView as SeedView
+from include.adapters.commerce_documents import CatalogProduct, StoreView
+from include.domain.errors import MisconfiguredError, NotFoundError, RefusedError
 from include.sandbox.servers import Sandbox
-
-OAUTH = {
-    "auth": "oauth1",
-    "consumer_key": "key",
-    "consumer_secret": "secret+/&=",
-    "access_token": "token",
-    "access_token_secret": "tøken secret",
-}
-BEARER = {"auth": "bearer", "access_token": "token"}
-ODD_SKUS = ("shirt/red", "mug,blue", "Große Tasse", "MÜG-1", "50% off & more", "a+b [c]")
-AMAZON_ORDER_ID = "123-4567890-1234567"
-CONTACT = Contact({"buyer": {"buyerName": "Ada Lovelace"}, "recipient": {"deliveryAddress": {"phone": "0123456789"}}})
-TIMEOUTS = Timeouts(connect=5, read=10)
-
-
-def product(product_id: int, sku: str, **changes: Any) -> Product:
-    made = Product(product_id, sku, f"Name of {sku}", Decimal("9.99"), (1,), quantities={1: Decimal(5)})
-    return replace(made, **changes)
-
-
-SEED = CommerceSeed(
-    consumer_key=OAUTH["consumer_key"],
-    consumer_secret=OAUTH["consumer_secret"],
-    access_token=OAUTH["access_token"],
-    access_token_secret=OAUTH["access_token_secret"],
-    websites=(Website(1, "base", 1), Website(2, "eu_site", 2)),
-    store_views=(
-        SeedView(1, "default", "US", 1, "USD"),
-        SeedView(2, "second", "US 2", 1, "USD"),
-        SeedView(3, "german", "DE", 2, "EUR"),
-    ),
-    products=(
-        *(product(10 + number, sku) for number, sku in enumerate(ODD_SKUS)),
-        product(30, "Plain-1"),
-        product(31, "half", disabled_in=("second",)),
-        *(product(100 + number, f"BULK-{number:03}") for number in range(120)),
-    ),
+from tests.integration.commerce_client_fixtures import (
+    AMAZON_ORDER_ID,
+    BEARER,
+    OAUTH,
+    ODD_SKUS,
+    calls,
+    client,
+    connect,
+    create,
+    entity,
+    sandbox,
+    servers,
 )
 
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Sandbox, dict[str, Any]]]:
-    """One start for all tests of this module, and the shop as it was then."""
-    with Sandbox(Scenario((), (), SEED)) as running:
-        yield running, running.commerce.snapshot()
-
-
-@pytest.fixture
-def sandbox(servers: tuple[Sandbox, dict[str, Any]]) -> Sandbox:
-    running, untouched = servers
-    running.commerce.restore(untouched)
-    running.commerce_faults.clear()
-    running.commerce_faults.calls.clear()
-    return running
-
-
-@pytest.fixture
-def calls() -> list[ApiCall]:
-    return []
-
-
-@pytest.fixture
-def connect(sandbox: Sandbox, calls: list[ApiCall]) -> Iterator[Callable[..., CommerceClient]]:
-    """Opens clients of the local Commerce, and closes them."""
-    opened: list[CommerceClient] = []
-
-    def connect(extra: dict[str, str] = OAUTH, host: str = "", **changes: Any) -> CommerceClient:
-        arguments: dict[str, Any] = {"edition": "paas", "timeouts": TIMEOUTS} | changes
-        client = CommerceClient(
-            host=host or sandbox.commerce_url,
-            auth=build_auth(extra, "commerce_api"),
-            connection="commerce_api",
-            record=calls.append,
-            **arguments,
-        )
-        opened.append(client)
-        return client
-
-    yield connect
-    for client in opened:
-        client.close()
-
-
-@pytest.fixture
-def client(connect: Callable[..., CommerceClient]) -> CommerceClient:
-    return connect()
-
-
-def entity(amazon_order_id: str = AMAZON_ORDER_ID, source: str = "commerce", **changes: Any) -> dict[str, Any]:
-    order = Order(
-        amazon_order_id=amazon_order_id,
-        account_name="acme",
-        marketplace_id="ATVPDKIKX0DER",
-        amazon_status="UNSHIPPED",
-        fulfilled_by="MERCHANT",
-        purchased_at=datetime(2026, 11, 1, tzinfo=UTC),
-        currency_code="USD",
-        grand_total_amount=Decimal("21.98"),
-        lines=(
-            OrderLine("item-1", "Plain-1", 2, item_amount=Decimal("19.98")),
-            OrderLine("item-2", "Plain-1", 1, item_amount=Decimal("2.00")),
-        ),
-    )
-    store = Store("Shop", "acme", "ATVPDKIKX0DER", "commerce_api", "default", OrderSettings(order_number_source=source))  # type: ignore[arg-type]
-    catalog = {"Plain-1": CatalogProduct(30, "Plain-1", "Plain", True, "simple", None, None, (1,))}
-    view = StoreView(1, "default", 1, "base", "USD", 1)
-    placeholders = AddressPlaceholders("Amazon Customer", "Street", "City", "00000", "0", "amazon.invalid")
-    document = order_entity(
-        order, CONTACT, store, view, catalog, shipping_method="flatrate_flatrate", placeholder=placeholders
-    )
-    return document | changes
-
-
-def create(client: CommerceClient, *arguments: str, **changes: Any) -> CommerceOrder:
-    return client.create_order("default", entity(*arguments, **changes), scrub=lambda text: scrub(text, CONTACT))
+__all__ = ["calls", "client", "connect", "sandbox", "servers"]  # fixtures: the tests name them as arguments
 
 
 # Reading
@@ -353,82 +230,6 @@ def test_shipments_when_no_order_is_open(client: CommerceClient, sandbox: Sandbo
     assert not sandbox.commerce_faults.calls
 
 
-# Faults
-
-READ_FAULTS: dict[str, type[OrdersError]] = {
-    "throttle": ThrottledError,
-    "html_500": UnavailableError,
-    "empty_500": UnavailableError,
-    "html_503": UnavailableError,
-    "slow": UnavailableError,
-    "lost_reply": UnavailableError,
-    "dropped": UnavailableError,
-    "expired_token": MisconfiguredError,
-    "broken_json": UnavailableError,
-}
-# The error of a write, and how many orders exist afterwards.
-WRITE_FAULTS: dict[str, tuple[type[OrdersError], int]] = {
-    "throttle": (ThrottledError, 0),
-    "html_500": (OutcomeUnknownError, 0),
-    "empty_500": (OutcomeUnknownError, 0),
-    "html_503": (OutcomeUnknownError, 0),
-    "slow": (OutcomeUnknownError, 1),
-    "lost_reply": (OutcomeUnknownError, 1),
-    "dropped": (OutcomeUnknownError, 0),
-    "expired_token": (MisconfiguredError, 0),
-    "broken_json": (OutcomeUnknownError, 1),
-}
-
-
-def fault(operation: str, kind: Any) -> Fault:
-    return Fault(operation, kind, seconds=1.0 if kind == "slow" else 0.0, retry_after=7 if kind == "throttle" else None)
-
-
-@pytest.mark.parametrize("kind", READ_FAULTS)
-def test_find_orders_when_a_fault_strikes(connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str) -> None:
-    client = connect(timeouts=Timeouts(connect=5, read=0.4))
-    created = create(connect())
-    sandbox.commerce_faults.add(fault("searchOrders", kind))
-    with pytest.raises(READ_FAULTS[kind]) as caught:
-        client.find_orders(ext_order_id=AMAZON_ORDER_ID)
-    assert type(caught.value) is READ_FAULTS[kind]
-    assert sandbox.commerce_faults.calls["searchOrders"] == 1
-    if isinstance(caught.value, ThrottledError):
-        assert caught.value.retry_after == timedelta(seconds=7)
-    assert client.find_orders(ext_order_id=AMAZON_ORDER_ID) == [created]
-
-
-@pytest.mark.parametrize("kind", WRITE_FAULTS)
-def test_create_order_when_a_fault_strikes(connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str) -> None:
-    client = connect(timeouts=Timeouts(connect=5, read=0.4))
-    sandbox.commerce_faults.add(fault("createOrder", kind))
-    error, orders = WRITE_FAULTS[kind]
-    with pytest.raises(error) as caught:
-        create(client)
-    assert type(caught.value) is error
-    assert "Lovelace" not in str(caught.value)
-    deadline = time.monotonic() + 5
-    while len(sandbox.commerce.orders()) < orders and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert len(sandbox.commerce.orders()) == orders
-    assert sandbox.commerce_faults.calls["createOrder"] == 1
-
-
-@pytest.mark.parametrize("kind", [kind for kind, (error, _) in WRITE_FAULTS.items() if error is OutcomeUnknownError])
-def test_invoice_when_a_fault_strikes(connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str) -> None:
-    client = connect(timeouts=Timeouts(connect=5, read=0.4))
-    created = create(connect())
-    sandbox.commerce_faults.add(fault("invoiceOrder", kind))
-    with pytest.raises(OutcomeUnknownError, match=created.order_id):
-        client.invoice(created.order_id)
-
-
-def test_write_when_no_server_listens(connect: Callable[..., CommerceClient]) -> None:
-    with pytest.raises(UnavailableError) as caught:
-        create(connect(host="http://127.0.0.1:9"))
-    assert not isinstance(caught.value, OutcomeUnknownError)
-
-
 # Authorization
 
 
@@ -498,208 +299,3 @@ def test_signature_when_the_query_is_odd() -> None:
     key = f"{escape(OAUTH['consumer_secret'])}&{escape(OAUTH['access_token_secret'])}"
     expected = base64.b64encode(hmac.new(key.encode(), base.encode(), hashlib.sha256).digest()).decode()
     assert signature == expected
-
-
-# What the local Commerce does not do: redirects, Adobe IMS, the SaaS addresses, quotes of personal data
-
-
-class Scripted:
-    """A local server that answers each path in turn from a script, and remembers the requests."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, list[tuple[int, dict[str, str], Any]]] = {}
-        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
-        scripted = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.answer()
-
-            def do_POST(self) -> None:
-                self.answer()
-
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                scripted.requests.append((self.command, self.path, dict(self.headers.items()), body))
-                queue = scripted.answers[urlsplit(self.path).path]
-                status, headers, document = queue.pop(0) if len(queue) > 1 else queue[0]
-                content = json.dumps(document).encode()
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Keeps the test's output quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def paths(self) -> list[str]:
-        return [urlsplit(path).path for _, path, _, _ in self.requests]
-
-
-@pytest.fixture
-def scripted() -> Iterator[Scripted]:
-    server = Scripted()
-    thread = threading.Thread(target=server.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
-    thread.join()
-
-
-def test_write_when_the_shop_redirects(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
-    scripted.answers["/rest/default/V1/orders"] = [(301, {"Location": f"{scripted.url}/other"}, {})]
-    with pytest.raises(MisconfiguredError, match="redirect"):
-        create(connect(host=scripted.url))
-    assert scripted.paths() == ["/rest/default/V1/orders"]
-
-
-def test_create_order_when_the_refusal_quotes_the_buyer(
-    connect: Callable[..., CommerceClient], scripted: Scripted, caplog: pytest.LogCaptureFixture
-) -> None:
-    refusal = {
-        "message": 'Invalid value of "%value" provided for the %fieldName field of %unknown.',
-        "parameters": {"fieldName": "telephone", "value": "0123456789"},
-        "errors": [{"message": "%1 is no name: %2", "parameters": ["ADA LOVELACE", "other@example.com"]}],
-    }
-    scripted.answers["/rest/default/V1/orders"] = [(400, {}, refusal)]
-    caplog.set_level(logging.DEBUG)
-    with pytest.raises(RefusedError) as caught:
-        create(connect(host=scripted.url))
-    assert caught.value.reason == (
-        'Invalid value of "[removed]" provided for the telephone field of %unknown.; [removed] is no name: [removed]'
-    )
-    told = str(caught.value) + caplog.text
-    assert not [word for word in ("lovelace", "0123456789", "other@") if word in told.casefold()]
-
-
-@pytest.mark.parametrize("document", [{}, [], True, {"entity_id": 1}, {"message": "created"}])
-def test_create_order_when_the_answer_is_no_order(
-    connect: Callable[..., CommerceClient], scripted: Scripted, document: Any
-) -> None:
-    scripted.answers["/rest/default/V1/orders"] = [(200, {}, document)]
-    with pytest.raises(OutcomeUnknownError, match=AMAZON_ORDER_ID):
-        create(connect(host=scripted.url))
-
-
-@pytest.mark.parametrize("document", [{}, [], {"items": [{}], "total_count": 1}, {"items": [3], "total_count": 1}])
-def test_find_orders_when_the_answer_is_no_listing(
-    connect: Callable[..., CommerceClient], scripted: Scripted, document: Any
-) -> None:
-    scripted.answers["/rest/all/V1/orders"] = [(200, {}, document)]
-    with pytest.raises(UnavailableError):
-        connect(host=scripted.url).find_orders(ext_order_id=AMAZON_ORDER_ID)
-
-
-def test_find_orders_when_the_count_is_too_high(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
-    row = {"entity_id": 1, "increment_id": "1", "store_id": 1, "grand_total": 1.1, "created_at": "2026-11-01 10:00:00"}
-    scripted.answers["/rest/all/V1/orders"] = [(200, {}, {"items": [row], "total_count": 10_000})]
-    [found] = connect(host=scripted.url).find_orders(ext_order_id=AMAZON_ORDER_ID)
-    assert found.grand_total == Decimal("1.1")
-    assert found.created_at == datetime(2026, 11, 1, 10, tzinfo=UTC)
-    assert len(scripted.requests) == 2
-
-
-def test_customer_id_when_there_is_one(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
-    scripted.answers["/rest/all/V1/customers/search"] = [(200, {}, {"items": [{"id": 42}], "total_count": 1})]
-    assert connect(host=scripted.url).customer_id("a+b@example.com", 3) == 42
-    sent = dict(parse_qsl(urlsplit(scripted.requests[0][1]).query))
-    prefix = "searchCriteria[filter_groups]"
-    assert sent[f"{prefix}[0][filters][0][value]"] == "a+b@example.com"
-    assert sent[f"{prefix}[1][filters][0][value]"] == "3"
-
-
-def test_logs_when_a_customer_is_searched(
-    connect: Callable[..., CommerceClient], scripted: Scripted, caplog: pytest.LogCaptureFixture, calls: list[ApiCall]
-) -> None:
-    scripted.answers["/rest/all/V1/customers/search"] = [(200, {}, {"items": [], "total_count": 0})]
-    caplog.set_level(logging.INFO)
-    connect(host=scripted.url).customer_id("buyer@example.com", 3)
-    assert "searchCustomers" in caplog.text
-    assert "buyer" not in caplog.text
-    assert [(call.operation, call.status_code) for call in calls] == [("searchCustomers", 200)]
-
-
-def saas(scripted: Scripted) -> dict[str, str]:
-    return {
-        "auth": "ims",
-        "token_url": f"{scripted.url}/ims/token/v3",
-        "client_id": "client",
-        "client_secret": "very secret",
-        "org_id": "ORG@AdobeOrg",
-    }
-
-
-EMPTY = (200, {}, {"items": [], "total_count": 0})
-TOKENS = [(200, {}, {"access_token": f"token-{number}", "expires_in": 86_399}) for number in (1, 2, 3)]
-
-
-def test_request_when_the_edition_is_saas(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
-    scripted.answers = {"/ims/token/v3": [*TOKENS], "/tenant/V1/products": [EMPTY]}
-    client = connect(saas(scripted), host=f"{scripted.url}/tenant", edition="saas")
-    for _ in range(2):
-        assert client.products("german", ["x"]) == {}
-    assert scripted.paths() == ["/ims/token/v3", "/tenant/V1/products", "/tenant/V1/products"]
-    form = dict(parse_qsl(scripted.requests[0][3].decode()))
-    assert (form["grant_type"], form["client_id"], form["client_secret"]) == (
-        "client_credentials",
-        "client",
-        "very secret",
-    )
-    assert "commerce.accs" in form["scope"].split(",")
-    headers = {name.lower(): value for name, value in scripted.requests[1][2].items()}
-    assert headers["authorization"] == "Bearer token-1"
-    assert headers["store"] == "german"
-    assert (headers["x-api-key"], headers["x-gw-ims-org-id"]) == ("client", "ORG@AdobeOrg")
-
-
-def test_request_when_an_ims_token_is_refused(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
-    refused = (401, {}, {"message": "Oauth token is not valid"})
-    scripted.answers = {"/ims/token/v3": [*TOKENS], "/V1/products": [refused, EMPTY, refused]}
-    client = connect(saas(scripted), host=scripted.url, edition="saas")
-    assert client.products("german", ["x"]) == {}
-    with pytest.raises(MisconfiguredError, match="Oauth token is not valid"):
-        client.products("german", ["x"])
-    assert scripted.paths().count("/ims/token/v3") == 3
-    assert scripted.paths().count("/V1/products") == 4
-
-
-def test_request_when_an_ims_token_is_about_to_end(scripted: Scripted) -> None:
-    scripted.answers = {"/ims/token/v3": [(200, {}, {"access_token": "a", "expires_in": 0}), TOKENS[0]]}
-    auth = build_auth(saas(scripted), "commerce_api")
-    assert isinstance(auth, ImsClientCredentials)
-    seen = []
-    for _ in range(3):
-        request = httpx.Request("GET", "https://shop.example/")
-        seen.append(next(auth.sync_auth_flow(request)).headers["Authorization"])
-    assert seen == ["Bearer a", "Bearer token-1", "Bearer token-1"]
-
-
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [
-        ((400, {}, {"error": "invalid_client"}), MisconfiguredError),
-        ((401, {}, {"error": "invalid_client"}), MisconfiguredError),
-        ((429, {"Retry-After": "3"}, {}), ThrottledError),
-        ((500, {}, {}), UnavailableError),
-        ((200, {}, {"no": "token"}), UnavailableError),
-        ((200, {}, ["token"]), UnavailableError),
-    ],
-)
-def test_create_order_when_ims_gives_no_token(
-    connect: Callable[..., CommerceClient],
-    scripted: Scripted,
-    answer: tuple[int, dict[str, str], Any],
-    error: type[OrdersError],
-) -> None:
-    scripted.answers = {"/ims/token/v3": [answer]}
-    with pytest.raises(error, match="commerce_api") as caught:
-        create(connect(saas(scripted), host=scripted.url, edition="saas"))
-    # Nothing was sent to the shop: this is no doubt about an order.
-    assert type(caught.value) is error
-    assert "very secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The decision table through the whole road: what is bought on Amazon is created in Commerce as row and settings say."""
+"""The decision table through the whole road: what is bought on Amazon is created in Commerce as the table says."""
 
 from __future__ import annotations
 
@@ -113,6 +113,21 @@ def test_order_when_amazon_cancels_it_between_promise_and_creation(road: Road) -
     assert road.value("select state from ops.order_outbox") == "planned"
     road.sandbox.amazon.apply(ORDER, CANCELLED)
     road.next_run()
+    assert in_shop(road) is None
+    assert road.value("select state from ops.order_outbox") == "cancelled"
+    assert road.shown(ORDER).status == "Canceled"
+
+
+def test_order_when_amazon_cancels_it_between_validation_and_creation(road: Road) -> None:
+    road.buy(ORDER, IN_STOCK)
+    road.pass_time(minutes=10)
+    road.orders_run(create=lambda account_name: None)
+    road.sandbox.amazon.apply(ORDER, CANCELLED)
+    road.pass_time(minutes=10)
+    road.extract_amazon_orders()
+    road.stage_amazon_orders()
+    road.create_commerce_orders()
+    road.publish_recent_orders()
     assert in_shop(road) is None
     assert road.value("select state from ops.order_outbox") == "cancelled"
     assert road.shown(ORDER).status == "Canceled"

@@ -12,7 +12,6 @@ import pytest
 from include.domain.errors import MisconfiguredError, ThrottledError, UnavailableError
 from include.domain.stores import Stores
 from include.sandbox.faults import Fault
-from include.sandbox.scenario_catalog import STORE_VIEWS
 from include.sandbox.seeds import AmazonOrderSeed
 from tests.orders import SELLER_US, US, amazon_order, order_id, seed
 from tests.road import Road
@@ -423,10 +422,3 @@ def test_only_its_own_order_is_held_when_a_document_is_malformed(road: Road) -> 
 
     assert landed(road) == [order_id(1), sound]
     assert road.value("select released_at from ops.quarantined_orders") is not None
-
-
-def test_the_shops_views_are_those_of_the_stores_file(road: Road) -> None:
-    """Guards the tests above: they speak of the marketplaces that stores.yaml binds."""
-    (account,) = road.stores.accounts
-    assert [store.marketplace_id for store in account.stores] == [US, CANADA]
-    assert {store.commerce_store_view for store in account.stores} <= {view.code for view in STORE_VIEWS}

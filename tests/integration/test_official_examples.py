@@ -30,7 +30,7 @@ OWNERS = {
 def official_orders() -> dict[str, dict[str, Any]]:
     """Every order of every example of the two operations, by id; numbers without floats."""
     model = json.loads(MODEL_FILE.read_text(encoding="utf-8"), parse_float=Decimal)
-    documents = []
+    documents: list[dict[str, Any]] = []
     for path in model["paths"].values():
         answer = path["get"]["responses"]["200"]
         responses = [answer["examples"]["application/json"]] if "examples" in answer else []

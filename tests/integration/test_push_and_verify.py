@@ -33,9 +33,9 @@ def create(road: Road, lines: dict[str, int], one: str = ONE, **changes: Any) ->
     return [item["orderItemId"] for item in document["orderItems"]]
 
 
-def ship(road: Road, *tracks: tuple[str, str, str], one: str = ONE, **quantities: int) -> int:
-    units = {item_id: Decimal(quantity) for item_id, quantity in quantities.items()}
-    return road.sandbox.commerce.ship(one, units or None, tracks)
+def ship(road: Road, *tracks: tuple[str, str, str], one: str = ONE, units: dict[str, Decimal] | None = None) -> int:
+    """The warehouse ships these units (item id -> units), or all; the shipment's id."""
+    return road.sandbox.commerce.ship(one, units, tracks)
 
 
 def tell_amazon(road: Road) -> None:
@@ -46,7 +46,9 @@ def tell_amazon(road: Road) -> None:
 
 
 def packages(road: Road, one: str = ONE) -> list[Any]:
-    statement = "select * from ops.shipment_outbox where amazon_order_id = :id order by cast(package_reference_id as int)"
+    statement = (
+        "select * from ops.shipment_outbox where amazon_order_id = :id order by cast(package_reference_id as int)"
+    )
     return road.rows(statement, id=one)
 
 
@@ -177,6 +179,20 @@ def test_the_same_package_is_told_again_when_a_track_is_corrected(road: Road, co
     assert len(told(road)) == 2
 
 
+def test_a_correction_is_not_accepted_when_amazon_still_shows_the_old_number(road: Road) -> None:
+    create(road, {"TRAY-WALNUT": 2})
+    shipment = ship(road, UPS)
+    tell_amazon(road)
+    correct_in_place(road, shipment)
+    road.shipments_run()
+    road.pass_time(seconds=5)  # Amazon's reads lag two minutes
+    road.verify_amazon_shipments()
+    assert [package.state for package in packages(road)] == ["sent"]
+    road.pass_time(minutes=3)
+    road.verify_amazon_shipments()
+    assert [package.state for package in packages(road)] == ["accepted"]
+
+
 def test_only_the_corrected_package_is_told_again_when_there_are_two(road: Road) -> None:
     first, second = create(road, {"TRAY-WALNUT": 1, "DOORMAT-COIR": 1})
     shipment = ship(road, UPS, FEDEX)
@@ -191,7 +207,7 @@ def test_only_the_corrected_package_is_told_again_when_there_are_two(road: Road)
 
 def test_packages_are_numbered_on_when_an_order_is_shipped_in_parts(road: Road) -> None:
     first, second = create(road, {"TRAY-WALNUT": 1, "DOORMAT-COIR": 2})
-    ship(road, UPS, **{second: 1})
+    ship(road, UPS, units={second: Decimal(1)})
     tell_amazon(road)
 
     assert at_amazon(road) == {"1": ("UPS", "1Z1", {second: 1})}
@@ -248,9 +264,13 @@ def test_amazon_is_not_told_when_the_order_is_ship_plus(road: Road) -> None:
 
 
 def ship_elsewhere(road: Road, item: str) -> None:
-    """The merchant confirms in Seller Central before this pipeline does."""
+    """The merchant confirms in Seller Central, without a tracking number, before this pipeline does."""
     fulfilled = {"orderItemId": item, "fulfillment": {"quantityFulfilled": 1, "quantityUnfulfilled": 0}}
-    road.sandbox.amazon.apply(ONE, {"fulfillment": {"fulfillmentStatus": "SHIPPED"}, "orderItems": [fulfilled]})
+    package = {"packageReferenceId": "77", "carrier": "UPS", "packageItems": [{"orderItemId": item, "quantity": 1}]}
+    road.sandbox.amazon.apply(
+        ONE,
+        {"fulfillment": {"fulfillmentStatus": "SHIPPED"}, "orderItems": [fulfilled], "packages": [package]},
+    )
 
 
 def test_a_person_is_asked_when_the_order_was_shipped_elsewhere_already(road: Road) -> None:

@@ -50,6 +50,15 @@ def test_stores_when_staged_twice_are_the_same(road: Road) -> None:
     assert stores_by_name(road) == before
 
 
+def test_import_since_when_its_key_leaves_the_file_is_the_moment_of_connection(road: Road) -> None:
+    road.stage_stores()
+    road.pass_time(hours=1)
+    road.change_store("Acme US", import_since=None)
+    road.stage_stores()
+    us = stores_by_name(road)["Acme US"]
+    assert us.import_since == us.connected_at > datetime(2026, 1, 1, tzinfo=UTC)
+
+
 def test_store_when_it_is_renamed_keeps_its_moment_and_its_orders(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.next_run()

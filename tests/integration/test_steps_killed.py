@@ -110,7 +110,13 @@ HELD = [
         lambda road: road.sandbox.commerce.snapshot()["last_ids"].get("invoice") == 2,
     ),
     Held("extract_commerce_shipments", "commerce", "searchShipments", 0, lambda road: True),
-    Held("push_amazon_shipments", "amazon", "confirmShipment", 1, lambda road: len(road.sandbox.amazon.confirmations) == 2),
+    Held(
+        "push_amazon_shipments",
+        "amazon",
+        "confirmShipment",
+        1,
+        lambda road: len(road.sandbox.amazon.confirmations) == 2,
+    ),
 ]
 
 

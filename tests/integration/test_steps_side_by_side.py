@@ -79,7 +79,9 @@ def assert_all_arrived_once(road: Road, ids: list[str]) -> None:
     assert commerce.snapshot()["last_ids"]["invoice"] == len(ids)
     for order in commerce.orders():
         assert Decimal(order["total_invoiced"]) == Decimal(order["grand_total"])
-    confirmed = [(one["orderId"], one["packageDetail"]["packageReferenceId"]) for one in road.sandbox.amazon.confirmations]
+    confirmed = [
+        (one["orderId"], one["packageDetail"]["packageReferenceId"]) for one in road.sandbox.amazon.confirmations
+    ]
     assert sorted(confirmed) == sorted((one, number) for one in ids for number in ("1", "2"))
     for one in ids:
         assert [package["trackingNumber"] for package in road.sandbox.amazon.order(one)["packages"]] == [
@@ -104,6 +106,35 @@ def test_all_arrives_once_when_a_step_runs_beside_itself(road: Road, step: Calla
                 road.pass_time(minutes=3)
             side_by_side(road, *[each] * (COPIES if each is step else 1))
     road.settle()
+
+    assert_all_arrived_once(road, ids)
+
+
+FIRST_WRITES = [
+    (Road.stage_stores, "core.stores"),
+    (Road.stage_amazon_orders, "core.orders"),
+    (Road.extract_commerce_shipments, "raw.commerce_shipments"),
+    (Road.stage_commerce_shipments, "core.shipments"),
+    (Road.publish_recent_orders, "reporting.recent_orders"),
+]
+
+
+@pytest.mark.parametrize(("step", "table"), FIRST_WRITES, ids=lambda value: getattr(value, "__name__", ""))
+def test_all_arrives_once_when_both_copies_have_begun_before_either_writes(
+    road: Road, admin_engine: Engine, step: Callable[[Road], Any], table: str
+) -> None:
+    ids = buy_round(road, 0)
+    path = [*ORDERS_PATH, warehouse_ships, *SHIPMENTS_PATH]
+    for each in path[: path.index(step)]:
+        each(road)
+    with ThreadPoolExecutor(COPIES) as pool, replace(road) as first, replace(road) as second:
+        with admin_engine.begin() as connection:
+            connection.execute(text(f"lock table {table} in share mode"))
+            works = [pool.submit(step, copy) for copy in (first, second)]
+            wait_for_locked_sessions(admin_engine, COPIES)
+        for work in works:
+            work.result()
+    road.settle(lambda: warehouse_ships(road))
 
     assert_all_arrived_once(road, ids)
 

@@ -1,4 +1,4 @@
-"""Every step run twice in a row: the tables and the outside world are as after the first time (design: safe to repeat)."""
+"""Every step run twice in a row: the tables and the outside world are as after the first time."""
 
 from __future__ import annotations
 

@@ -1,0 +1,136 @@
+"""The people of an Amazon order in Commerce's documents: names, addresses, and what a refusal may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from include.adapters.commerce_mapping import scrub
+from include.domain.orders import Contact
+from tests.unit.commerce_entities import AMAZON_ORDER_ID, CONTACT, DE, comment, entity, leaves, line, order, shipping
+
+# People
+
+
+def test_address_when_amazon_gives_all() -> None:
+    document = entity(order(line(), total="10.00"))
+    delivery = shipping(document)["address"]
+    assert (delivery["firstname"], delivery["lastname"]) == ("Grace", "Brewster Hopper")
+    assert delivery["street"] == ["1 Compiler Way", "Apt 9"]
+    assert (delivery["region"], delivery["region_code"], delivery["country_id"]) == ("VA", "VA", "US")
+    assert shipping(document)["method"] == "flatrate_flatrate"
+    billing = document["billing_address"]
+    assert billing == {**delivery, "address_type": "billing", "firstname": "Ada", "lastname": "Lovelace"}
+    assert document["customer_email"] == "abc123@marketplace.amazon.com"
+    assert (document["customer_firstname"], document["customer_lastname"]) == ("Ada", "Lovelace")
+    assert (document["customer_is_guest"], document["customer_group_id"]) == (1, 0)
+
+
+@pytest.mark.parametrize("given", [{}, {"buyer": {}, "recipient": {"deliveryAddress": {"name": None}}}, {"buyer": []}])
+def test_address_when_amazon_withholds_the_buyer(given: dict[str, Any]) -> None:
+    document = entity(order(line(), total="10.00", currency="EUR"), Contact(given), DE)
+    delivery = shipping(document)["address"]
+    assert (delivery["firstname"], delivery["lastname"]) == ("Amazon", "Customer")
+    assert (delivery["street"], delivery["city"]) == (["Withheld by Amazon"], "Withheld")
+    assert (delivery["postcode"], delivery["telephone"], delivery["country_id"]) == ("00000", "0000000000", "DE")
+    assert document["customer_email"] == delivery["email"] == f"{AMAZON_ORDER_ID}@amazon.invalid"
+    assert document["billing_address"]["lastname"] == "Customer"
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("Madonna", "Madonna", "Customer"),
+        ("  Jean   Luc  Picard ", "Jean", "Luc Picard"),
+        ("Zoë O’Neil-Müller (2nd floor)", "Zoë", "O'Neil-Müller 2nd floor"),
+        ('<b>Bobby</b> "Tables";', "b", "Bobby b Tables"),
+        ("山田 太郎", "山田", "太郎"),
+        ("अमिताभ बच्चन", "अमिताभ", "बच्चन"),
+        ("🎉🎉", "Amazon", "Customer"),
+        ("...", "Amazon", "Customer"),
+    ],
+)
+def test_name_when_it_is_unusual(name: str, first: str, last: str) -> None:
+    contact = Contact({"buyer": {"buyerName": name}, "recipient": {"deliveryAddress": {"name": name}}})
+    document = entity(order(line(), total="10.00"), contact)
+    delivery = shipping(document)["address"]
+    assert (delivery["firstname"], delivery["lastname"]) == (first, last)
+    assert (document["customer_firstname"], document["customer_lastname"]) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"countryCode": "US", "stateOrRegion": "Puerto Rico"}, {"country_id": "PR", "region": None}),
+        ({"countryCode": "US", "stateOrRegion": "pr"}, {"country_id": "PR", "region_code": None}),
+        ({"countryCode": "uk"}, {"country_id": "GB"}),
+        ({"countryCode": "Deutschland"}, {"country_id": "US"}),
+        ({"stateOrRegion": "New South Wales"}, {"region": "New South Wales", "region_code": None}),
+        ({"stateOrRegion": "ny"}, {"region": "ny", "region_code": "NY"}),
+        ({"city": "", "municipality": "Lyngby"}, {"city": "Lyngby"}),
+        (
+            {"addressLine1": "A", "addressLine2": "A", "addressLine3": "C", "districtOrCounty": "D", "city": "E"},
+            {"street": ["A", "C", "D"]},
+        ),
+        (
+            {
+                "addressLine1": "A",
+                "addressLine2": "B",
+                "addressLine3": "C",
+                "districtOrCounty": "D",
+                "municipality": "M",
+            },
+            {"street": ["A", "B", "C", "D"], "city": "M"},
+        ),
+        (
+            {"extendedFields": {"streetName": "Rua X", "streetNumber": "9", "neighborhood": "Centro"}},
+            {"street": ["Rua X 9", "Centro"]},
+        ),
+        ({"addressLine1": "x" * 300}, {"street": ["x" * 255]}),
+        ({"addressLine1": "x" * 200, "addressLine2": "y" * 100}, {"street": ["x" * 200, "y" * 54]}),
+        ({"addressLine1": "Line\r\none\t🎉"}, {"street": ["Line one"]}),
+        ({"companyName": "ACME"}, {"company": "ACME"}),
+    ],
+)
+def test_address_when_it_is_unusual(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    delivery = shipping(entity(order(line(), total="10.00"), Contact({"recipient": {"deliveryAddress": given}})))[
+        "address"
+    ]
+    assert {key: delivery.get(key) for key in expected} == expected
+
+
+def test_customer_when_the_store_has_a_fixed_one() -> None:
+    document = entity(order(line(), total="10.00"), customer_id=42, fixed_customer_email="amazon@shop.example")
+    assert (document["customer_id"], document["customer_is_guest"]) == (42, 0)
+    assert document["customer_email"] == "amazon@shop.example"
+
+
+def test_comment_when_there_is_a_gift_message() -> None:
+    message = {"fulfillment": {"packing": {"giftOption": {"giftMessage": "Love <a href='x'>you</a>"}}}}
+    document = entity(order(line(), total="10.00"), Contact({"orderItems": {"item-1": message}}))
+    assert "Gift message (SKU-1): Love (a href='x')you(/a)" in comment(document)
+
+
+# What a refusal may say
+
+
+def test_scrub_when_a_refusal_quotes_the_order() -> None:
+    said = 'Address of GRACE BREWSTER HOPPER, "1 Compiler Way": hopper is not "VA"; abc123@marketplace.amazon.com'
+    clean = scrub(said, CONTACT)
+    for _, value in leaves(CONTACT.document):
+        for word in [value, *value.split()]:
+            assert len(word) < 3 or word.casefold() not in clean.casefold()
+    assert "Address of [removed]" in clean
+    assert "VA" not in clean
+
+
+def test_scrub_when_a_short_value_is_inside_a_word() -> None:
+    contact = Contact({"buyer": {"buyerName": "Li", "age": 7, "nothing": None, "yes": True}})
+    assert scrub("Li did not validate the quality of 7 items in 77, yes", contact) == (
+        "[removed] did not validate the quality of [removed] items in 77, yes"
+    )
+
+
+def test_scrub_when_the_text_is_long_or_there_is_no_contact() -> None:
+    assert scrub("x" * 1000, Contact()) == "x" * 300
