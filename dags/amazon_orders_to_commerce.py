@@ -74,9 +74,7 @@ def amazon_orders_to_commerce() -> None:
         from include.steps import validate_orders as step
 
         with Wiring() as wiring:
-            return step.run(
-                wiring.engine, wiring.commerce, wiring.stores, wiring.settings, now=utc_now(), dag_run_id=wiring.run_id
-            )
+            return step.run(wiring.engine, wiring.commerce, wiring.stores, now=utc_now(), dag_run_id=wiring.run_id)
 
     @task(pool="commerce_writes", map_index_template=ACCOUNT, outlets=[COMMERCE_ORDERS])
     def create_commerce_orders(account_name: str) -> dict[str, int]:

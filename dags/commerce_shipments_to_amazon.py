@@ -46,7 +46,7 @@ def commerce_shipments_to_amazon() -> None:
         from include.steps import extract_commerce_shipments as step
 
         with Wiring() as wiring:
-            return step.run(wiring.engine, wiring.commerce, now=utc_now(), dag_run_id=wiring.run_id)
+            return step.run(wiring.engine, wiring.commerce, wiring.settings, now=utc_now(), dag_run_id=wiring.run_id)
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def stage_commerce_shipments() -> list[str]:

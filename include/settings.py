@@ -56,6 +56,9 @@ class Settings:
         180, "Wait before Amazon is asked whether it has a package; its reads lag two minutes."
     )
     shipment_verify_attempts: int = _knob(10, "Looks for a package after which it is sent again under the same number.")
+    shipment_watch_days: int = _knob(
+        14, "Days after Amazon's last change in which a finished order's tracks are still looked at."
+    )
     task_retries: int = _knob(3, "Retries of a task whose cause may pass.")
     retry_delay_seconds: int = _knob(
         30, "Wait before the first retry of a task; doubles each time. Throttling brings its own wait."

@@ -197,9 +197,7 @@ class Road:
         return stage_amazon_orders.run(self.engine, now=self.now(), dag_run_id=self.run_id)
 
     def validate_orders(self) -> list[str]:
-        return validate_orders.run(
-            self.engine, self.commerce, self.stores, self.settings, now=self.now(), dag_run_id=self.run_id
-        )
+        return validate_orders.run(self.engine, self.commerce, self.stores, now=self.now(), dag_run_id=self.run_id)
 
     def create_commerce_orders(self, account_name: str = "acme-na") -> dict[str, int]:
         return create_commerce_orders.run(
@@ -213,7 +211,9 @@ class Road:
         )
 
     def extract_commerce_shipments(self) -> dict[str, int]:
-        return extract_commerce_shipments.run(self.engine, self.commerce, now=self.now(), dag_run_id=self.run_id)
+        return extract_commerce_shipments.run(
+            self.engine, self.commerce, self.settings, now=self.now(), dag_run_id=self.run_id
+        )
 
     def stage_commerce_shipments(self) -> list[str]:
         return stage_commerce_shipments.run(self.engine, now=self.now(), dag_run_id=self.run_id)

@@ -16,8 +16,9 @@ def load_orders(connection: Connection, amazon_order_ids: Collection[str]) -> di
     """The orders of these ids with their lines in Amazon's sequence, by id; ids that are not there are left out."""
     ids = list(amazon_order_ids)
     lines: dict[str, list[OrderLine]] = defaultdict(list)
-    items = select(order_items).where(order_items.c.amazon_order_id.in_(ids)).order_by(order_items.c.line_number)
-    for row in connection.execute(items):
+    # A line that was emptied on Amazon (quantity 0) is nobody's business any more: it can hold nothing.
+    wanted = order_items.c.amazon_order_id.in_(ids) & (order_items.c.ordered_qty > 0)
+    for row in connection.execute(select(order_items).where(wanted).order_by(order_items.c.line_number)):
         lines[row.amazon_order_id].append(_line(row))
     found = connection.execute(select(orders).where(orders.c.amazon_order_id.in_(ids)))
     return {row.amazon_order_id: _order(row, tuple(lines[row.amazon_order_id])) for row in found}

@@ -40,6 +40,13 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Enable the product in Commerce for this store view.",
         ),
         BlockerCode(
+            "unsupported_product_type",
+            "critical",
+            "Product type cannot be ordered",
+            "Product {catalog_sku} (Amazon SKU {seller_sku}) is a bundle, group or parent; no order can name it.",
+            "Map the Amazon SKU to a simple product under sku_map in stores.yaml.",
+        ),
+        BlockerCode(
             "out_of_stock",
             "critical",
             "Not enough stock",

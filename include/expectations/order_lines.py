@@ -47,6 +47,7 @@ class CheckedLine:
     is_stock_required: bool
     currency_code: str | None
     store_currency: str | None
+    is_orderable_type: bool = True
 
 
 @dataclass(frozen=True)

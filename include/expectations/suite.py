@@ -73,6 +73,12 @@ RULES: tuple[Rule, ...] = (
         ("is_in_catalog",),
     ),
     _blocker(
+        "unsupported_product_type",
+        "expect_column_values_to_be_in_set",
+        {"column": "is_orderable_type", "value_set": [True]},
+        ("is_in_catalog",),
+    ),
+    _blocker(
         "out_of_stock",
         "expect_column_pair_values_a_to_be_greater_than_b",
         {"column_A": "available_qty", "column_B": "requested_qty", "or_equal": True, "ignore_row_if": "neither"},

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from include.adapters.commerce_client import CommerceClient
 from include.adapters.commerce_documents import CatalogProduct, StoreView
-from include.domain.errors import MisconfiguredError, RefusedError, UnavailableError
+from include.adapters.http import NotAuthorizedError
+from include.domain.errors import MisconfiguredError, OrdersError, RefusedError
 from include.domain.orders import Decision, Order, OrderLine
 from include.domain.stock import LineDemand, allocate
 from include.domain.stores import Store
 
 log = logging.getLogger(__name__)
+
+# Commerce's types whose stock cannot be asked for by SKU (commerce inventory: "composite types are refused").
+_COMPOSITE_TYPES = frozenset({"bundle", "configurable", "grouped", "giftcard"})
 
 Commerce = Callable[[str], CommerceClient]
 StockKey = tuple[str, int]  # Airflow connection of the shop, stock id
@@ -42,10 +46,10 @@ class Promise:
 
 @dataclass
 class CatalogFacts:
-    """The shops' answers. A shop that did not answer is in `failures`; its candidates are not among `checked`."""
+    """The shops' answers. A store whose shop did not answer is in `failures`; its candidates are not in `checked`."""
 
     checked: list[Candidate] = field(default_factory=list)
-    failures: dict[str, Exception] = field(default_factory=dict)  # by Airflow connection
+    failures: dict[str, OrdersError] = field(default_factory=dict)  # by store name
     views: dict[str, StoreView] = field(default_factory=dict)  # by store name
     products: dict[tuple[str, str], dict[str, CatalogProduct]] = field(default_factory=dict)  # by connection and view
     free: dict[tuple[StockKey, str], Decimal | None] = field(default_factory=dict)  # by stock and SKU, casefolded
@@ -59,6 +63,11 @@ class CatalogFacts:
     def stock_key(self, store: Store) -> StockKey:
         """The stock that `store` sells from; id 0 where the shop has no inventory management by stocks."""
         return store.commerce_connection, self.views[store.name].stock_id or 0
+
+
+def is_orderable(product: CatalogProduct) -> bool:
+    """Whether an order line can name the product: composites are ordered by their parts, which Amazon does not name."""
+    return product.type_id not in _COMPOSITE_TYPES
 
 
 def store_view(client: CommerceClient, store: Store) -> StoreView:
@@ -82,19 +91,25 @@ def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, promised: Seq
     for candidate in candidates:
         by_shop[candidate.store.commerce_connection][candidate.store].append(candidate)
     for connection, stores in by_shop.items():
+        checked: list[Candidate] = []
         try:
             client = commerce(connection)
             for store, entries in stores.items():
-                facts.views[store.name] = store_view(client, store)
+                try:
+                    facts.views[store.name] = store_view(client, store)
+                except MisconfiguredError as error:
+                    if isinstance(error, NotAuthorizedError):
+                        raise
+                    _fail(facts, (store,), error)
+                    continue
                 skus = {store.catalog_sku(line.seller_sku) for entry in entries for line in entry.order.lines}
                 found = facts.products.setdefault((connection, store.commerce_store_view), {})
                 found.update(client.products(store.commerce_store_view, skus))
-            checked = [entry for entries in stores.values() for entry in entries]
+                checked += entries
             own = [promise for promise in promised if promise.commerce_connection == connection]
             _ask_for_stock(client, checked, facts, own)
-        except (UnavailableError, MisconfiguredError) as error:
-            log.warning("validate_orders: %s: %s", connection, error)
-            facts.failures[connection] = error
+        except OrdersError as error:
+            _fail(facts, stores, error)
         else:
             facts.checked += checked
     facts.available = allocate(
@@ -103,8 +118,15 @@ def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, promised: Seq
     return facts
 
 
-def _is_stock_asked(candidate: Candidate, facts: CatalogFacts) -> bool:
-    return candidate.decision.is_stock_required and facts.views[candidate.store.name].stock_id is not None
+def _fail(facts: CatalogFacts, stores: Iterable[Store], error: OrdersError) -> None:
+    for store in stores:
+        log.warning("validate_orders: store=%s: %s", store.name, error)
+        facts.failures[store.name] = error
+
+
+def _is_stock_asked(candidate: Candidate, product: CatalogProduct, facts: CatalogFacts) -> bool:
+    has_stock = facts.views[candidate.store.name].stock_id is not None
+    return candidate.decision.is_stock_required and has_stock and is_orderable(product)
 
 
 def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> LineDemand:
@@ -116,8 +138,8 @@ def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> LineD
         catalog_sku=product.sku if product else candidate.store.catalog_sku(line.seller_sku),
         stock_key=facts.stock_key(candidate.store),
         qty=line.ordered_qty,
-        is_stock_required=product is not None and _is_stock_asked(candidate, facts),
-        is_held=product is None or not product.is_enabled,
+        is_stock_required=product is not None and _is_stock_asked(candidate, product, facts),
+        is_held=product is None or not product.is_enabled or not is_orderable(product),
     )
 
 
@@ -135,7 +157,7 @@ def _ask_for_stock(
     for candidate in candidates:
         for line in candidate.order.lines:
             product = facts.product(candidate.store, line.seller_sku)
-            if product is not None and _is_stock_asked(candidate, facts):
+            if product is not None and _is_stock_asked(candidate, product, facts):
                 wanted[facts.stock_key(candidate.store)][product.sku] += line.ordered_qty
     taken: dict[tuple[StockKey, str], Decimal] = defaultdict(Decimal)
     views = client.store_views() if promised else {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +23,6 @@ from include.adapters.personal_data import PersonalDataCipher
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
 from include.database.statements import load_statements
-from include.database.states import move_orders
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import (
     MalformedOrderError,
@@ -35,46 +33,13 @@ from include.domain.errors import (
     ThrottledError,
     UnavailableError,
 )
-from include.domain.orders import AMAZON, CANCELED_STATUSES, Contact, Order
-from include.domain.stores import Account, Store
+from include.domain.orders import AMAZON, CANCELED_STATUSES, Contact
+from include.domain.stores import Account
 from include.settings import Settings
 from include.steps.catalog_facts import store_view
+from include.steps.order_work import OrderWork
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What every part of the creation of one order needs."""
-
-    engine: Engine
-    lock_connection: Connection  # in autocommit; holds the order's lock
-    client: CommerceClient
-    store: Store
-    order: Order
-    contact: Contact
-    settings: Settings
-    clock: Callable[[], datetime]
-    dag_run_id: str
-
-    def execute(self, connection: Connection, name: str, **values: Any) -> Any:
-        keys = {"amazon_order_id": self.order.amazon_order_id, "dag_run_id": self.dag_run_id, "now": self.clock()}
-        return connection.execute(load_statements(__file__)[name], keys | values)
-
-    def write(self, name: str, state: str | None = None, reason: str = "", **values: Any) -> None:
-        """Run one statement and, in the same transaction, move the order to `state` if one is given."""
-        with self.engine.begin() as connection:
-            self.execute(connection, name, **values)
-            if state is not None:
-                self.move(connection, state, reason)
-
-    def move(self, connection: Connection, state: str, reason: str) -> None:
-        moves = [(self.order.amazon_order_id, state, reason[:500])]
-        move_orders(connection, moves, at=self.clock(), dag_run_id=self.dag_run_id)
-
-    def row(self) -> Row[Any]:
-        row: Row[Any] = self.execute(self.lock_connection, "outbox_row").one()
-        return row
 
 
 def run(
@@ -98,24 +63,23 @@ def run(
     stores = {store.name: store for store in account.stores}
     counts = {"created": 0, "adopted": 0, "finished": 0, "in_doubt": 0, "refused": 0, "passed_over": 0}
     failures = 0
+    misconfigured: dict[str, MisconfiguredError] = {}  # by store name
     with autocommit(engine) as connection:
-        order_ids = list(
-            connection.execute(
-                statements["open_orders"],
-                {"account_name": account.name, "now": clock(), "create_limit": settings.create_limit},
-            ).scalars()
-        )
-        for order_id in order_ids:
+        open_orders = connection.execute(
+            statements["open_orders"],
+            {"account_name": account.name, "now": clock(), "create_limit": settings.create_limit},
+        ).all()
+        for order_id, store_name in open_orders:
             with try_lock(connection, "order", order_id) as got:
                 if not got:
                     counts["passed_over"] += 1
                     continue
                 row = connection.execute(statements["outbox_row"], {"amazon_order_id": order_id}).one()
-                store = stores.get(row.store_name)
-                if store is None:  # it left stores.yaml since; validation takes the promise back
+                store = stores.get(store_name)
+                if store is None or store_name in misconfigured:  # it left stores.yaml, or a person must act first
                     counts["passed_over"] += 1
                     continue
-                work = _Work(
+                work = OrderWork(
                     engine=engine,
                     lock_connection=connection,
                     client=commerce(row.commerce_connection),
@@ -132,17 +96,22 @@ def run(
                 except ThrottledError:
                     raise
                 except RefusedError as error:  # of a look-up
-                    _reject(work, error, counts)
+                    _look_up_refused(work, error, counts)
+                except MisconfiguredError as error:
+                    log.error("create_commerce_orders: store=%s order=%s: %s", store_name, order_id, error)
+                    misconfigured[store_name] = error
                 except UnavailableError as error:
                     failures += 1
                     log.warning("create_commerce_orders: order=%s: %s", order_id, error)
                     if failures >= settings.create_failure_limit:
                         raise RunIncompleteError(
                             f"Commerce failed {failures} times in a row; account {account.name} has "
-                            f"{len(order_ids)} open orders in this run, the last was {order_id}. "
+                            f"{len(open_orders)} open orders in this run, the last was {order_id}. "
                             "Resolution: none needed if the shop comes back; otherwise see docs/runbook.md."
                         ) from error
     log.info("create_commerce_orders: account=%s %s", account.name, " ".join(f"{k}={v}" for k, v in counts.items()))
+    if misconfigured:
+        raise next(iter(misconfigured.values()))
     if failures:
         raise RunIncompleteError(
             f"Commerce failed for {failures} orders of account {account.name} at the end of the run."
@@ -155,7 +124,7 @@ def _contact(connection: Connection, cipher: PersonalDataCipher, order_id: str) 
     return Contact(cipher.decrypt(bytes(token)) if token is not None else {})
 
 
-def _advance(work: _Work, counts: dict[str, int]) -> None:
+def _advance(work: OrderWork, counts: dict[str, int]) -> None:
     """Take one order as far as it goes now."""
     row = work.row()
     if row.state == "sent":
@@ -165,7 +134,10 @@ def _advance(work: _Work, counts: dict[str, int]) -> None:
         return
     if row.state in ("planned", "in_doubt"):
         if work.order.amazon_status in CANCELED_STATUSES and row.state != "in_doubt":
-            work.write("withdraw", "canceled", "Amazon canceled the order before a Commerce order existed.")
+            with work.engine.begin() as connection:
+                work.execute(connection, "withdraw")
+                work.execute(connection, "close_episodes", closed_by_code="cancelled")
+                work.move(connection, "canceled", "Amazon canceled the order before a Commerce order existed.")
             return
         found = _look_up(work)
         if found is not None:
@@ -182,7 +154,7 @@ def _advance(work: _Work, counts: dict[str, int]) -> None:
         counts["finished"] += 1
 
 
-def _look_up(work: _Work) -> CommerceOrder | None:
+def _look_up(work: OrderWork) -> CommerceOrder | None:
     """The Commerce order that exists for this Amazon order already, if any. Looks, never writes."""
     found = work.client.find_orders(ext_order_id=work.order.amazon_order_id)
     if len(found) > 1:
@@ -196,7 +168,7 @@ def _look_up(work: _Work) -> CommerceOrder | None:
     return found[0] if found else None
 
 
-def _create(work: _Work, counts: dict[str, int]) -> bool:
+def _create(work: OrderWork, counts: dict[str, int]) -> bool:
     """Post the order once. True when it exists afterwards for sure; otherwise the row says what is known."""
     try:
         entity = _entity(work)
@@ -232,7 +204,7 @@ def _create(work: _Work, counts: dict[str, int]) -> bool:
     return True
 
 
-def _entity(work: _Work) -> dict[str, Any]:
+def _entity(work: OrderWork) -> dict[str, Any]:
     settings, store = work.settings, work.store
     view = store_view(work.client, store)
     skus = {store.catalog_sku(line.seller_sku) for line in work.order.lines}
@@ -269,7 +241,7 @@ def _entity(work: _Work) -> dict[str, Any]:
     )
 
 
-def _link(work: _Work, found: CommerceOrder, state: str) -> None:
+def _link(work: OrderWork, found: CommerceOrder, state: str) -> None:
     """Commit the Commerce order's id: from here on the order can never be posted again."""
     code = error = None
     total = work.order.grand_total_amount
@@ -287,14 +259,14 @@ def _link(work: _Work, found: CommerceOrder, state: str) -> None:
             code=code,
             error=error,
         )
-        work.execute(connection, "close_episodes")
+        work.execute(connection, "close_episodes", closed_by_code="solved")
         work.move(connection, "created", error or f"Created in Commerce as {found.number}.")
         # Last: stage_amazon_orders locks orders before lines, too; the other way round the two would deadlock.
         for amazon_item_id, commerce_item_id in found.item_ids.items():
             work.execute(connection, "link_item", amazon_item_id=amazon_item_id, commerce_item_id=commerce_item_id)
 
 
-def _doubt(work: _Work, code: str, error: str) -> None:
+def _doubt(work: OrderWork, code: str, error: str) -> None:
     work.write(
         "mark_in_doubt",
         "in_doubt",
@@ -306,7 +278,7 @@ def _doubt(work: _Work, code: str, error: str) -> None:
     )
 
 
-def _not_found(work: _Work, row: Row[Any]) -> None:
+def _not_found(work: OrderWork, row: Row[Any]) -> None:
     """Looked for and not there. Only the second time in a row allows another post."""
     if row.not_found_count + 1 >= 2:
         reason = "Commerce does not have the order, looked up twice; it is sent again."
@@ -321,34 +293,43 @@ def _not_found(work: _Work, row: Row[Any]) -> None:
     )
 
 
-def _reject(work: _Work, error: RefusedError, counts: dict[str, int]) -> None:
-    """Commerce refused: hold this order with Commerce's reason, and try again later, at growing distances."""
-    row = work.row()
-    attempts = row.attempts if row.state == "sent" else row.attempts + 1
-    wait = work.settings.seconds("refused_retry_seconds") * 2 ** (attempts - 1)
+def _reject(work: OrderWork, error: RefusedError, counts: dict[str, int]) -> None:
+    """Commerce refused: hold this order with Commerce's reason; try again some times, at growing distances."""
+    refusals = work.row().refusals + 1
+    wait = work.settings.seconds("refused_retry_seconds") * 2 ** min(refusals - 1, 6)
+    is_last = refusals >= work.settings.refused_attempts
     blocker = BLOCKER_CODES["rejected_by_commerce"]
-    message = blocker.sentence.format(reason=error.reason or error.code)[:500]
+    message = blocker.sentence.format(reason=error.reason or error.code)[:400]
+    remedy = blocker.remedy
+    if is_last:
+        remedy = f"Refused {refusals} times; it is tried again when it changes on Amazon, see docs/runbook.md."
     with work.engine.begin() as connection:
         work.execute(
             connection,
             "mark_rejected",
-            next_attempt_at=work.clock() + wait,
+            next_attempt_at=None if is_last else work.clock() + wait,
             code=error.code,
             error=message,
-            attempts=attempts,
+            refusals=refusals,
         )
-        work.execute(connection, "open_rejection", message=message, remedy=blocker.remedy)
+        work.execute(connection, "open_rejection", message=message, remedy=remedy)
         work.move(connection, "rejected", message)
     counts["refused"] += 1
     order_id = work.order.amazon_order_id
-    log.warning("create_commerce_orders: order=%s refused (%s), attempt %d", order_id, error.code, attempts)
+    log.warning("create_commerce_orders: order=%s refused (%s), time %d", order_id, error.code, refusals)
 
 
-def _finish(work: _Work, row: Row[Any]) -> bool:
-    """Invoice the linked order and give it its final status; each part is looked at before it is done."""
-    found = work.client.order(row.commerce_order_id)
+def _finish(work: OrderWork, row: Row[Any]) -> bool:
+    """Invoice the linked order and give it its final status; each part is looked at before it is done.
+
+    An order that Amazon canceled meanwhile stays without invoice: a plain cancellation in Commerce ends it.
+    """
     status = work.store.orders.processing_status
     try:
+        if work.order.amazon_status in CANCELED_STATUSES:
+            work.write("mark_finished")
+            return True
+        found = work.client.order(row.commerce_order_id)
         if row.invoiced_at is None:
             if not _is_invoiced(found):
                 found = _invoice(work, found)
@@ -360,23 +341,46 @@ def _finish(work: _Work, row: Row[Any]) -> bool:
             work.client.set_status(found, state="processing", status=status)
     except RefusedError as error:
         reason = scrub(error.reason, work.contact)
-        message = f"The Commerce order {row.commerce_order_number} exists, but its invoice was refused: {reason}"
-        wait = work.settings.seconds("refused_retry_seconds")
-        work.write(
-            "mark_unfinished",
-            "created",
-            message,
-            next_attempt_at=work.clock() + wait,
-            code=error.code,
-            error=message[:500],
-        )
-        log.warning("create_commerce_orders: order=%s: invoice refused (%s)", work.order.amazon_order_id, error.code)
+        _postpone(work, row, error.code, f"its invoice was refused: {reason}")
         return False
-    work.write("mark_finished")
+    except UnavailableError:
+        _postpone(work, row, "unavailable", "Commerce failed when it was to be invoiced.")
+        raise
+    is_total_wrong = row.last_error_code == "total_differs"
+    work.write("mark_finished", *(() if is_total_wrong else ("created", f"Created in Commerce as {found.number}.")))
     return True
 
 
-def _invoice(work: _Work, found: CommerceOrder) -> CommerceOrder:
+def _postpone(work: OrderWork, row: Row[Any], code: str, cause: str) -> None:
+    """The order exists and is not finished: say so, and let other orders go first for a while."""
+    message = f"The Commerce order {row.commerce_order_number} exists, but {cause}"
+    if row.last_error_code == "total_differs":  # said until a person has looked
+        code, message = row.last_error_code, f"{row.last_error} {message}"
+    wait = work.settings.seconds("refused_retry_seconds")
+    work.write(
+        "mark_unfinished", "created", message, next_attempt_at=work.clock() + wait, code=code, error=message[:500]
+    )
+    log.warning("create_commerce_orders: order=%s not finished (%s)", work.order.amazon_order_id, code)
+
+
+def _look_up_refused(work: OrderWork, error: RefusedError, counts: dict[str, int]) -> None:
+    """Commerce refused to look: an order that was not sent is held; a doubt stays a doubt, for later."""
+    row = work.row()
+    if row.state == "planned":
+        _reject(work, error, counts)
+    elif row.state == "in_doubt":
+        next_attempt_at = work.clock() + work.settings.seconds("in_doubt_gap_seconds")
+        work.write(
+            "mark_in_doubt",
+            next_attempt_at=next_attempt_at,
+            not_found_count=row.not_found_count,
+            code=error.code,
+            error=str(error)[:500],
+        )
+        counts["in_doubt"] += 1
+
+
+def _invoice(work: OrderWork, found: CommerceOrder) -> CommerceOrder:
     """Invoice once; a refusal of an order that turns out to be invoiced is success."""
     try:
         work.client.invoice(found.order_id)

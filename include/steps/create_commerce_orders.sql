@@ -1,5 +1,7 @@
 -- name: open_orders
-select outbox.amazon_order_id
+select
+    outbox.amazon_order_id,
+    orders.store_name
 from ops.order_outbox as outbox
 inner join core.orders as orders on outbox.amazon_order_id = orders.amazon_order_id
 where
@@ -13,7 +15,8 @@ where
             and coalesce(outbox.next_attempt_at, :now) <= :now
         )
     )
-order by orders.purchased_at, orders.amazon_order_id
+-- New orders first: one that cannot be finished must not stand before those that wait to be created.
+order by outbox.commerce_order_id is not null, orders.purchased_at, orders.amazon_order_id
 limit :create_limit;
 
 -- name: outbox_row
@@ -72,7 +75,7 @@ set
     next_attempt_at = :next_attempt_at,
     last_error_code = :code,
     last_error = :error,
-    attempts = :attempts,
+    refusals = :refusals,
     dag_run_id = :dag_run_id,
     updated_at = :now
 where amazon_order_id = :amazon_order_id and state in ('planned', 'sent');
@@ -122,7 +125,6 @@ where amazon_order_id = :amazon_order_id and finished_at is null;
 update ops.order_outbox
 set
     next_attempt_at = :next_attempt_at,
-    attempts = attempts + 1,
     last_error_code = :code,
     last_error = :error,
     dag_run_id = :dag_run_id,
@@ -142,11 +144,12 @@ where orders.amazon_order_id = :amazon_order_id
 on conflict (amazon_order_id, amazon_item_id, blocker_code) where closed_at is null do update
     set
         message = excluded.message,
+        remedy = excluded.remedy,
         last_seen_at = excluded.last_seen_at,
         check_count = episodes.check_count + 1,
         dag_run_id = excluded.dag_run_id;
 
 -- name: close_episodes
 update ops.blocker_episodes
-set closed_at = :now, closed_by_code = 'solved', dag_run_id = :dag_run_id
+set closed_at = :now, closed_by_code = :closed_by_code, dag_run_id = :dag_run_id
 where amazon_order_id = :amazon_order_id and closed_at is null and severity = 'critical';

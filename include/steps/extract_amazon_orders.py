@@ -148,14 +148,18 @@ def _lower_bound(connection: Connection, account: Account, settings: Settings) -
         load_statements(__file__)["watermarks"],
         {"account_name": account.name, "marketplace_ids": [store.marketplace_id for store in account.stores]},
     ).all()
-    starts, marks = [], []
+    starts: list[datetime] = []
+    marks: list[datetime | None] = []
     for row in rows:
-        marks.append(row.watermark)
-        if row.watermark is not None:
+        # An import_since that was set earlier than anything asked for yet asks for the orders since then.
+        is_covered = row.watermark is not None and row.import_since >= row.covered_from
+        marks.append(row.watermark if is_covered else None)
+        if is_covered:
             starts.append(row.watermark - settings.seconds("window_overlap_seconds"))
         else:
             starts.append(min(row.import_since, row.connected_at - timedelta(days=settings.initial_lookback_days)))
-    return min(starts), None if None in marks else min(marks)
+    known = [mark for mark in marks if mark is not None]
+    return min(starts), min(known) if len(known) == len(marks) else None
 
 
 def _page_sha256(page: OrdersPage) -> str:

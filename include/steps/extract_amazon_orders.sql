@@ -26,7 +26,15 @@ select
             windows.account_name = stores.account_name
             and windows.state = 'landed'
             and stores.marketplace_id = any(string_to_array(windows.query ->> 'marketplaceIds', ','))
-    ) as watermark
+    ) as watermark,
+    (
+        select min(windows.updated_from)
+        from ops.ingest_windows as windows
+        where
+            windows.account_name = stores.account_name
+            and windows.state = 'landed'
+            and stores.marketplace_id = any(string_to_array(windows.query ->> 'marketplaceIds', ','))
+    ) as covered_from
 from core.stores as stores
 where stores.account_name = :account_name and stores.marketplace_id = any(cast(:marketplace_ids as text[]));
 

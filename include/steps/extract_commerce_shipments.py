@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import simplejson
 from sqlalchemy import Engine
@@ -13,12 +13,15 @@ from sqlalchemy import Engine
 from include.adapters.amazon_mapping import sha256_of
 from include.adapters.commerce_client import CommerceClient
 from include.database.statements import load_statements
-from include.domain.errors import UnavailableError
+from include.domain.errors import OrdersError
+from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-def run(engine: Engine, commerce: Callable[[str], CommerceClient], *, now: datetime, dag_run_id: str) -> dict[str, int]:
+def run(
+    engine: Engine, commerce: Callable[[str], CommerceClient], settings: Settings, *, now: datetime, dag_run_id: str
+) -> dict[str, int]:
     """Land every shipment version of the open orders. Returns counts: orders, shipments, new_versions.
 
     Asked by order id, not by time: a track that is added later moves no time stamp in Commerce. `commerce` gives the
@@ -29,13 +32,14 @@ def run(engine: Engine, commerce: Callable[[str], CommerceClient], *, now: datet
     counts = {"orders": 0, "shipments": 0, "new_versions": 0}
     by_shop: dict[str, dict[str, str]] = defaultdict(dict)
     with engine.connect() as connection:
-        for row in connection.execute(statements["open_orders"]):
+        completed_after = now - timedelta(days=settings.shipment_watch_days)
+        for row in connection.execute(statements["open_orders"], {"completed_after": completed_after}):
             by_shop[row.commerce_connection][row.commerce_order_id] = row.amazon_order_id
-    failure: UnavailableError | None = None
+    failure: OrdersError | None = None
     for shop, orders in by_shop.items():
         try:
             shipments = commerce(shop).shipments(list(orders))
-        except UnavailableError as error:
+        except OrdersError as error:
             log.warning("extract_commerce_shipments: %s: %s", shop, error)
             failure = error
             continue

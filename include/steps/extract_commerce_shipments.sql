@@ -1,5 +1,6 @@
 -- name: open_orders
--- Linked orders that the merchant ships, until Amazon has every unit of every package.
+-- Linked orders that the merchant ships; finished ones for some days more, for tracks that are corrected late and for
+-- goods that Amazon knew as shipped before Commerce did.
 select
     outbox.commerce_connection,
     outbox.commerce_order_id,
@@ -10,7 +11,7 @@ where
     outbox.state in ('created', 'adopted')
     and orders.fulfilled_by = 'MERCHANT'
     and orders.amazon_status not in ('CANCELLED', 'UNFULFILLABLE')
-    and orders.pipeline_state <> 'completed'
+    and (orders.pipeline_state <> 'completed' or orders.amazon_last_updated_at > :completed_after)
 order by outbox.commerce_connection, outbox.amazon_order_id;
 
 -- name: insert_shipment

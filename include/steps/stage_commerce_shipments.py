@@ -112,8 +112,15 @@ def _follow_replaced_tracks(
     the package's own number, because its units are told already.
     """
     left = [p for track_id, p in known.items() if track_id not in track_ids and p.state != "skipped"]
-    came = [track_id for track_id in track_ids if track_id not in known]
+    # A track that was added before the other left had found no unit; its empty package gives way.
+    spare = {
+        track_id for track_id, p in known.items() if track_id in track_ids and p.last_error_code == "no_units_left"
+    }
+    came = [track_id for track_id in track_ids if track_id not in known or track_id in spare]
     for package, track_id in zip(sorted(left, key=lambda p: int(p.package_reference_id)), came, strict=False):
+        if track_id in spare:
+            empty = keys | {"package_reference_id": known.pop(track_id).package_reference_id}
+            connection.execute(load_statements(__file__)["drop_package"], empty)
         changed = keys | {"package_reference_id": package.package_reference_id, "commerce_track_id": track_id}
         connection.execute(load_statements(__file__)["follow_track"], changed)
         known[track_id] = known.pop(package.commerce_track_id)

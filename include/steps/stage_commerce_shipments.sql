@@ -62,10 +62,10 @@ select
     entry ->> 'entity_id',
     entry ->> 'carrier_code',
     entry ->> 'title',
-    entry ->> 'track_number'
+    btrim(entry ->> 'track_number')
 from newest
 cross join lateral jsonb_array_elements(newest.payload -> 'tracks') as entry
-where entry ->> 'track_number' <> '';
+where btrim(entry ->> 'track_number') <> '';
 
 -- name: shipments_to_plan
 select
@@ -104,7 +104,14 @@ where commerce_connection = :commerce_connection and commerce_shipment_id = :com
 order by cast(commerce_track_id as bigint);
 
 -- name: known_packages
-select package_reference_id, commerce_shipment_id, commerce_track_id, items, request_sha256, state
+select
+    package_reference_id,
+    commerce_shipment_id,
+    commerce_track_id,
+    items,
+    request_sha256,
+    state,
+    last_error_code
 from ops.shipment_outbox
 where amazon_order_id = :amazon_order_id
 for update;
@@ -120,6 +127,10 @@ values (
     :commerce_shipment_id, :commerce_track_id, :carrier_code, :carrier_name, :shipping_method, :tracking_number,
     :shipped_at, cast(:items as jsonb), :request_sha256, :state, :code, :error, :now, :dag_run_id, :now
 );
+
+-- name: drop_package
+delete from ops.shipment_outbox
+where amazon_order_id = :amazon_order_id and package_reference_id = :package_reference_id and state = 'skipped';
 
 -- name: follow_track
 update ops.shipment_outbox

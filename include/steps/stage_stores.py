@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from include.database.statements import load_statements
+from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES
 from include.domain.stores import Stores
 
@@ -49,6 +50,7 @@ def run(engine: Engine, stores: Stores, admin_urls: Mapping[str, str | None], *,
             )
     with engine.begin() as connection:
         connection.execute(statements["lock"])
+        _refuse_renamed_accounts(connection, stores)
         connection.execute(statements["judge_left_out_orders_anew"], rows)
         connection.execute(statements["free_names"], rows)
         connection.execute(statements["upsert_stores"], rows)
@@ -56,3 +58,16 @@ def run(engine: Engine, stores: Stores, admin_urls: Mapping[str, str | None], *,
         connection.execute(statements["disconnect_others"], {"store_names": [row["store_name"] for row in rows]})
     log.info("stage_stores: accounts=%d stores=%d", len(stores.accounts), len(rows))
     return [account.name for account in stores.accounts]
+
+
+def _refuse_renamed_accounts(connection: Connection, stores: Stores) -> None:
+    """Windows, orders and promises are kept under the account's name: it stays."""
+    for known in connection.execute(load_statements(__file__)["accounts"]):
+        for account in stores.accounts:
+            is_same_seller = (account.seller_id, account.region) == (known.seller_id, known.region)
+            if is_same_seller and account.name != known.account_name:
+                raise MisconfiguredError(
+                    f"Account {account.name} (seller {account.seller_id}, region {account.region}) was called "
+                    f"{known.account_name} before, and its orders are kept under that name. "
+                    f"Resolution: name it {known.account_name} again in the stores file."
+                )

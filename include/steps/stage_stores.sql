@@ -1,6 +1,13 @@
 -- name: lock
 select pg_advisory_xact_lock(hashtext('stage_stores'));
 
+-- name: accounts
+select distinct
+    account_name,
+    seller_id,
+    region
+from core.stores;
+
 -- name: judge_left_out_orders_anew
 -- Of a store that is back in the file, too: its orders were left out because it was gone.
 update core.orders as orders

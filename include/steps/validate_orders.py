@@ -21,12 +21,11 @@ from include.database.orders import load_orders
 from include.database.statements import load_statements
 from include.database.states import move_orders
 from include.domain.blockers import BLOCKER_CODES
-from include.domain.errors import MisconfiguredError
+from include.domain.errors import MisconfiguredError, OrdersError
 from include.domain.orders import OrderLine, decide
 from include.domain.stores import Store, Stores
 from include.expectations.order_lines import CheckedLine, ValidationReport, validate_lines
-from include.settings import Settings
-from include.steps.catalog_facts import Candidate, CatalogFacts, Commerce, Promise, ask_shops
+from include.steps.catalog_facts import Candidate, CatalogFacts, Commerce, Promise, ask_shops, is_orderable
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +37,8 @@ _CLOSED_BY = {"canceled": "cancelled", "not_imported": "settings_changed", "wait
 class _Judged:
     """What this run found out; written in one transaction at the end."""
 
+    read: dict[str, str] = field(default_factory=dict)  # order id -> payload_sha256 of the version that was judged
+    refused: set[str] = field(default_factory=set)  # refused before, unchanged, and due again
     moves: dict[str, tuple[str, str]] = field(default_factory=dict)  # order id -> (state, reason)
     closed_by: dict[str, str] = field(default_factory=dict)
     episodes: list[dict[str, Any]] = field(default_factory=list)
@@ -49,42 +50,45 @@ def run(
     engine: Engine,
     commerce: Commerce,
     stores: Stores,
-    settings: Settings,
     *,
     now: datetime,
     dag_run_id: str,
 ) -> list[str]:
     """Judge the open orders and return the accounts that have orders to create, look up or finish.
 
-    `commerce` gives the client of a Commerce connection. A shop that does not answer holds its own orders only; the
-    step fails when no shop answers. Beside a second copy, one works and the other returns the same accounts.
+    `commerce` gives the client of a Commerce connection. A shop that does not answer holds its own orders only, which
+    say so; the step fails with its error when nothing else is left to do, so that doubts are always looked up. Beside
+    a second copy, one works and the other returns the same accounts.
     """
     statements = load_statements(__file__)
+    failure: OrdersError | None = None
     with autocommit(engine) as session, try_lock(session, "validate_orders") as got:
         if got:
-            _judge_all(engine, commerce, stores, settings, now, dag_run_id)
+            failure = _judge_all(engine, commerce, stores, now, dag_run_id)
         else:
             log.info("validate_orders: another run is validating")
     with engine.connect() as connection:
-        return list(connection.execute(statements["accounts_with_work"], {"now": now}).scalars())
+        with_work = set(connection.execute(statements["accounts_with_work"], {"now": now}).scalars())
+    accounts = [account.name for account in stores.accounts if account.name in with_work]
+    if failure is not None and not accounts:
+        raise failure
+    return accounts
 
 
 def _judge_all(
     engine: Engine,
     commerce: Commerce,
     stores: Stores,
-    settings: Settings,
     now: datetime,
     dag_run_id: str,
-) -> None:
+) -> OrdersError | None:
+    """Judge and write. Returns the failure of a store that could not be asked about, if there was one."""
     statements = load_statements(__file__)
     with engine.begin() as connection:
         done = connection.execute(statements["complete_orders"], {"dag_run_id": dag_run_id}).scalars().all()
         moves = [(order_id, "completed", "Shipped on Amazon; the Commerce order is linked.") for order_id in done]
         move_orders(connection, moves, at=now, dag_run_id=dag_run_id)
-        rows = connection.execute(
-            statements["candidates"], {"now": now, "refused_attempts": settings.refused_attempts}
-        ).all()
+        rows = connection.execute(statements["candidates"], {"now": now}).all()
         orders = load_orders(connection, [row.amazon_order_id for row in rows])
         promised = connection.execute(statements["promised"]).all()
     by_name = {store.name: store for store in stores.all()}
@@ -98,6 +102,8 @@ def _judge_all(
         else:
             judged.moves[order.amazon_order_id] = (decision.state, decision.reason)
             judged.closed_by[order.amazon_order_id] = _CLOSED_BY[decision.state]
+    judged.refused = {row.amazon_order_id for row in rows if row.pipeline_state == "rejected"}
+    judged.read = {row.amazon_order_id: row.payload_sha256 for row in rows}
     facts = ask_shops(candidates, commerce, [_promise(row, by_name.get(row.store_name)) for row in promised])
     held = {row.amazon_order_id for row in rows if row.pipeline_state in ("blocked", "rejected")}
     _hold(judged, [entry for entry in candidates if entry.order.amazon_order_id not in held], facts.failures)
@@ -113,8 +119,7 @@ def _judge_all(
         len(done),
         " ".join(f"{state}={count}" for state, count in sorted(counts.items())),
     )
-    if facts.failures and not facts.checked:
-        raise next(iter(facts.failures.values()))
+    return next(iter(facts.failures.values()), None)
 
 
 def _promise(row: Row[Any], store: Store | None) -> Promise:
@@ -123,10 +128,10 @@ def _promise(row: Row[Any], store: Store | None) -> Promise:
     return Promise(row.commerce_connection, row.commerce_store_view, sku, row.qty)
 
 
-def _hold(judged: _Judged, candidates: Sequence[Candidate], failures: Mapping[str, Exception]) -> None:
+def _hold(judged: _Judged, candidates: Sequence[Candidate], failures: Mapping[str, OrdersError]) -> None:
     """The shop could not be asked: its new orders wait and say why. What was held already stays so, with its reason."""
     for candidate in candidates:
-        error = failures.get(candidate.store.commerce_connection)
+        error = failures.get(candidate.store.name)
         if error is not None:
             cause = str(error) if isinstance(error, MisconfiguredError) else "the next run asks again."
             reason = f"Commerce could not be asked about the products: {cause}"
@@ -147,6 +152,7 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> Checked
         is_stock_required=candidate.decision.is_stock_required,
         currency_code=candidate.order.currency_code,
         store_currency=facts.views[candidate.store.name].base_currency,
+        is_orderable_type=product is None or is_orderable(product),
     )
 
 
@@ -188,6 +194,7 @@ def _fold(
                 "commerce_connection": store.commerce_connection,
                 "commerce_store_view": store.commerce_store_view,
                 "increment_id": store.orders.order_number_prefix + order_id if is_amazon_number else None,
+                "is_changed": order_id not in judged.refused,
                 "now": now,
                 "dag_run_id": dag_run_id,
             }
@@ -243,10 +250,14 @@ def _product_rows(facts: CatalogFacts) -> list[dict[str, Any]]:
 
 
 def _write(connection: Connection, judged: _Judged, report: ValidationReport, now: datetime, dag_run_id: str) -> None:
-    """One transaction. An order that a creator took up meanwhile keeps the state that the creator gave it."""
+    """One transaction. Orders that changed on Amazon or that a creator took up meanwhile are left to the next run."""
     statements = load_statements(__file__)
     keys = {"now": now, "dag_run_id": dag_run_id}
-    taken = set(connection.execute(statements["sent_meanwhile"], {"order_ids": sorted(judged.moves)}).scalars())
+    order_ids = {"order_ids": sorted(judged.moves)}
+    taken = set(connection.execute(statements["sent_meanwhile"], order_ids).scalars())
+    for row in connection.execute(statements["versions_now"], order_ids):
+        if row.payload_sha256 != judged.read[row.amazon_order_id]:
+            taken.add(row.amazon_order_id)
     for name, rows in (
         ("upsert_product", judged.products),
         ("open_episode", [row for row in judged.episodes if row["amazon_order_id"] not in taken]),

@@ -16,6 +16,7 @@ select
     orders.amazon_order_id,
     orders.store_name,
     orders.pipeline_state,
+    orders.payload_sha256,
     stores.import_since
 from core.orders as orders
 left join core.stores as stores on orders.store_name = stores.store_name and stores.is_connected
@@ -26,7 +27,6 @@ where
     or (
         orders.pipeline_state = 'rejected'
         and outbox.state = 'rejected'
-        and outbox.attempts < :refused_attempts
         and outbox.next_attempt_at <= :now
     )
 order by orders.purchased_at, orders.amazon_order_id;
@@ -112,7 +112,8 @@ from unnest(cast(:order_ids as text[]), cast(:closed_by_codes as text[])) as jud
 where
     episodes.amazon_order_id = judged.amazon_order_id
     and episodes.closed_at is null
-    and episodes.blocker_code <> 'rejected_by_commerce'
+    -- A refusal ends with the creation; only what makes the order nobody's business ends it here.
+    and (episodes.blocker_code <> 'rejected_by_commerce' or judged.closed_by_code <> 'solved')
     and episodes.last_seen_at < :now;
 
 -- name: insert_result
@@ -150,6 +151,7 @@ on conflict (amazon_order_id) do update
         increment_id = excluded.increment_id,
         state = 'planned',
         next_attempt_at = null,
+        refusals = case when :is_changed then 0 else outbox.refusals end,
         dag_run_id = excluded.dag_run_id,
         updated_at = excluded.updated_at
     where outbox.state in ('planned', 'rejected', 'cancelled')
@@ -167,6 +169,13 @@ from ops.order_outbox
 where
     amazon_order_id = any(cast(:order_ids as text[]))
     and state in ('sent', 'in_doubt', 'created', 'adopted')
+for update;
+
+-- name: versions_now
+select amazon_order_id, payload_sha256
+from core.orders
+where amazon_order_id = any(cast(:order_ids as text[]))
+order by amazon_order_id
 for update;
 
 -- name: accounts_with_work

@@ -17,6 +17,9 @@ from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
+# A package that Amazon was told of this often and still does not show is a person's matter.
+_SENDS = 3
+
 INCLUDED_DATA = ("FULFILLMENT", "PACKAGES")
 
 
@@ -78,6 +81,11 @@ def _judge(row: Row[Any], order: dict[str, Any], settings: Settings) -> dict[str
     if is_shipped and row.last_error_code == "PackageToUpdateNotFound":
         error = "Amazon had the whole order as shipped before it was told of this package; check it in Seller Central."
         return {"outcome": "rejected", "state": "rejected", "code": row.last_error_code, "error": error, "wait": None}
+    if row.attempts >= _SENDS and looks >= settings.shipment_verify_attempts:
+        error = (
+            f"Amazon does not show the package, though it was told {row.attempts} times; check it in Seller Central."
+        )
+        return {"outcome": "rejected", "state": "rejected", "code": "not_found", "error": error, "wait": None}
     if looks >= (2 if row.state == "in_doubt" else settings.shipment_verify_attempts):
         error = f"Amazon does not show the package after {looks} looks; it is sent again under the same number."
         return {"outcome": "sent_again", "state": "planned", "code": "not_found", "error": error, "wait": None}

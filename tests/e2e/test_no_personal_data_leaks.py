@@ -91,8 +91,9 @@ def aftermath(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Ite
             shop.ship_order(
                 created["entity_id"], None, [("custom", "By hand", "1Z1")], comment=f"For {MARKERS['recipient']}"
             )
-            api.run(SHIPMENTS, RUN_SECONDS)
-            api.wait_for_triggered(ORDERS, first, REPORTING, RUN_SECONDS)
+            second = api.run(SHIPMENTS, RUN_SECONDS)
+            for dag_id, run_id in ((ORDERS, first), (SHIPMENTS, second)):
+                api.wait_for_triggered(dag_id, run_id, REPORTING, RUN_SECONDS)
         orders = tables(installation, "orders")
         yield Aftermath(
             installation,

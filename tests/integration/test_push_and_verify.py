@@ -211,6 +211,7 @@ def test_packages_are_numbered_on_when_an_order_is_shipped_in_parts(road: Road) 
     tell_amazon(road)
 
     assert at_amazon(road) == {"1": ("UPS", "1Z1", {second: 1})}
+    road.pass_time(minutes=10)
     road.orders_run()
     assert road.shown(ONE).status == "Partially Shipped"
 

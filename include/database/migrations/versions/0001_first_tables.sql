@@ -501,6 +501,7 @@ CREATE TABLE ops.order_outbox (
     state TEXT NOT NULL,
     request_sha256 TEXT,
     attempts INTEGER DEFAULT '0' NOT NULL,
+    refusals INTEGER DEFAULT '0' NOT NULL,
     not_found_count INTEGER DEFAULT '0' NOT NULL,
     planned_at TIMESTAMP WITH TIME ZONE NOT NULL,
     sent_at TIMESTAMP WITH TIME ZONE,
@@ -532,7 +533,8 @@ COMMENT ON COLUMN ops.order_outbox.commerce_store_view IS 'Store view code that 
 COMMENT ON COLUMN ops.order_outbox.increment_id IS 'Order number that we ask for; null: Commerce draws one.';
 COMMENT ON COLUMN ops.order_outbox.state IS 'One of planned, sent, in_doubt, created, adopted, rejected, cancelled.';
 COMMENT ON COLUMN ops.order_outbox.request_sha256 IS 'SHA-256 of the order document that was sent.';
-COMMENT ON COLUMN ops.order_outbox.attempts IS 'Times the order was posted or refused.';
+COMMENT ON COLUMN ops.order_outbox.attempts IS 'Times the order was posted.';
+COMMENT ON COLUMN ops.order_outbox.refusals IS 'Refusals since Amazon changed the order last; too many end the tries.';
 COMMENT ON COLUMN ops.order_outbox.not_found_count IS 'Times an in-doubt order was looked for and not found.';
 COMMENT ON COLUMN ops.order_outbox.planned_at IS 'When validation promised the order.';
 COMMENT ON COLUMN ops.order_outbox.sent_at IS 'When it was posted last.';
