@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from include.local import postgres
-from include.local.processes import LocalProcesses, answers
+from include.local.processes import LocalProcesses
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BASE_PATH = "/company/airflow"
@@ -84,7 +84,7 @@ def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]
             processes.start("migrate", airflow, "db", "migrate")
             processes.finish("migrate")
             processes.start("api-server", airflow, "api-server")
-            processes.wait_until("api-server", lambda: answers(f"{base_url}/api/v2/monitor/health"))
+            processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health")
             yield AirflowServer(base_url, processes.log_of("api-server"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

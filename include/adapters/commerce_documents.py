@@ -72,6 +72,11 @@ class CommerceOrder:
     total_invoiced: Decimal
     item_ids: dict[str, str]
 
+    @property
+    def is_invoiced(self) -> bool:
+        """Whether it was invoiced. Zero-value orders have no invoiced total; their state tells."""
+        return self.total_invoiced > 0 or self.state in ("processing", "complete", "closed")
+
 
 def read_order(document: Any) -> CommerceOrder:
     """An order document, whole or trimmed to ORDER_FIELDS."""

@@ -100,6 +100,7 @@ def run(
                 except MisconfiguredError as error:
                     log.error("create_commerce_orders: store=%s order=%s: %s", store_name, order_id, error)
                     misconfigured[store_name] = error
+                    _say_why_not(work, error)
                 except UnavailableError as error:
                     failures += 1
                     log.warning("create_commerce_orders: order=%s: %s", order_id, error)
@@ -331,7 +332,7 @@ def _finish(work: OrderWork, row: Row[Any]) -> bool:
             return True
         found = work.client.order(row.commerce_order_id)
         if row.invoiced_at is None:
-            if not _is_invoiced(found):
+            if not found.is_invoiced:
                 found = _invoice(work, found)
             work.write("mark_invoiced")
         if work.order.fulfilled_by == AMAZON:
@@ -363,6 +364,12 @@ def _postpone(work: OrderWork, row: Row[Any], code: str, cause: str) -> None:
     log.warning("create_commerce_orders: order=%s not finished (%s)", work.order.amazon_order_id, code)
 
 
+def _say_why_not(work: OrderWork, error: MisconfiguredError) -> None:
+    if work.row().state == "planned":
+        with work.engine.begin() as connection:
+            work.move(connection, "ready", f"Not created yet: {error}")
+
+
 def _look_up_refused(work: OrderWork, error: RefusedError, counts: dict[str, int]) -> None:
     """Commerce refused to look: an order that was not sent is held; a doubt stays a doubt, for later."""
     row = work.row()
@@ -386,14 +393,7 @@ def _invoice(work: OrderWork, found: CommerceOrder) -> CommerceOrder:
         work.client.invoice(found.order_id)
     except RefusedError:
         after = work.client.order(found.order_id)
-        if not _is_invoiced(after):
+        if not after.is_invoiced:
             raise
         return after
     return work.client.order(found.order_id)
-
-
-def _is_invoiced(order: CommerceOrder) -> bool:
-    """The state tells of zero-value orders only: shipping alone makes an order `processing`, too."""
-    if order.grand_total > 0:
-        return order.total_invoiced > 0
-    return order.state in ("processing", "complete", "closed")

@@ -255,7 +255,8 @@ def hold_unfinished(road: Road) -> Any:
     (created,) = road.sandbox.commerce.orders()
     order = road.sandbox.commerce.order(created["entity_id"])
     order["state"] = order["status"] = "holded"
-    road.next_run()
+    road.pass_time(minutes=30)
+    road.orders_run()
     return order
 
 
@@ -274,5 +275,7 @@ def test_notes_when_the_invoice_is_refused_say_that_the_commerce_order_exists(ro
 def test_status_when_amazon_cancels_though_the_invoice_is_refused(road: Road) -> None:
     hold_unfinished(road)
     road.sandbox.amazon.apply(ORDER, CANCELLED)
-    road.next_run()
+    road.pass_time(minutes=10)
+    road.orders_run(create=lambda account_name: None)
+    assert road.value("select last_error from ops.order_outbox") is not None
     assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Canceled", False)
