@@ -74,8 +74,10 @@ class CommerceOrder:
 
     @property
     def is_invoiced(self) -> bool:
-        """Whether it was invoiced. Zero-value orders have no invoiced total; their state tells."""
-        return self.total_invoiced > 0 or self.state in ("processing", "complete", "closed")
+        """Whether it was invoiced. The state tells of zero-value orders only: shipping alone makes one `processing`."""
+        if self.grand_total > 0:
+            return self.total_invoiced > 0
+        return self.state in ("processing", "complete", "closed")
 
 
 def read_order(document: Any) -> CommerceOrder:
