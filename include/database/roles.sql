@@ -24,3 +24,6 @@ grant select on pii.order_contacts to orders_ui;
 -- analyst: reads reporting, nothing else.
 grant usage on schema reporting to analyst;
 grant select on all tables in schema reporting to analyst;
+
+-- The version of the tables is the administrator's.
+revoke insert, update, delete on ops.schema_version from orders_rw;
