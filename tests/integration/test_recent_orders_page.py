@@ -240,7 +240,7 @@ def test_page_says_how_many_orders_cannot_be_read_when_some_are_set_aside(
             text(
                 "insert into ops.quarantined_orders (payload_sha256, account_name, findings, remedy, seen_count,"
                 " first_seen_at, last_seen_at, dag_run_id)"
-                " select number, 'acme-na', '{}', 'Look.', 1, now(), now(), 'test' from unnest(array['a', 'b']) as number"
+                " select key, 'acme-na', '{}', 'Look.', 1, now(), now(), 'test' from unnest(array['a', 'b']) as key"
             )
         )
 
