@@ -134,3 +134,11 @@ def test_scrub_when_a_short_value_is_inside_a_word() -> None:
 
 def test_scrub_when_the_text_is_long_or_there_is_no_contact() -> None:
     assert scrub("x" * 1000, Contact()) == "x" * 300
+
+
+def test_scrub_when_the_text_is_escaped() -> None:
+    contact = Contact({"recipient": {"deliveryAddress": {"name": "Björn", "addressLine1": "Große Straße 5"}}})
+    said = '{"name": "Bj\\u00f6rn"} Gro%C3%9Fe%20Stra%C3%9Fe%205 &quot;Bj&ouml;rn&quot;'
+    clean = scrub(said, contact)
+    assert "rn" not in clean.replace("[removed]", "")
+    assert "tra" not in clean.replace("[removed]", "")
