@@ -213,13 +213,13 @@ def test_refused_order_when_the_runbook_is_followed(road: Road) -> None:
     road.orders_run(create=lambda _: None)
     with road.engine.begin() as connection:
         connection.exec_driver_sql(
-            "update ops.order_outbox set state = 'rejected', attempts = 5, next_attempt_at = now()"
+            "update ops.order_outbox set state = 'rejected', refusals = 5, next_attempt_at = null"
         )
         connection.exec_driver_sql("update core.orders set pipeline_state = 'rejected'")
     road.orders_run()
     assert road.sandbox.commerce.orders() == []
     with road.engine.begin() as connection:
-        connection.exec_driver_sql(_snippet("docs/runbook.md", "attempts = 0", order=("902-1234567-1234567", ORDER)))
+        connection.exec_driver_sql(_snippet("docs/runbook.md", "refusals = 0", order=("902-1234567-1234567", ORDER)))
     road.orders_run()
     assert [order["ext_order_id"] for order in road.sandbox.commerce.orders()] == [ORDER]
 
