@@ -56,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     *(_known(column) for column in KEY_COLUMNS),
     _known("is_in_catalog"),
     _known("is_enabled"),
+    _known("is_orderable_type"),
     _known("is_stock_required"),
     _known("requested_qty"),
     # Decimal("NaN") counts as null here: a limit without a number.

@@ -48,6 +48,8 @@ def expected_findings(lines: list[CheckedLine]) -> list[Finding]:
         else:
             if not line.is_enabled:
                 codes.append("disabled_product")
+            if not line.is_orderable_type:
+                codes.append("unsupported_product_type")
             if line.is_stock_required and line.available_qty is not None:
                 is_short = Fraction(line.available_qty) < line.requested_qty
                 codes += ["out_of_stock"] if is_short else []
@@ -86,6 +88,7 @@ lines_strategy = st.lists(
         is_stock_required=st.booleans(),
         currency_code=currencies,
         store_currency=currencies,
+        is_orderable_type=st.booleans(),
     ),
     unique_by=lambda line: (line.amazon_order_id, line.amazon_item_id),
     min_size=1,
@@ -123,6 +126,7 @@ def random_line(number: int, dice: random.Random) -> CheckedLine:
         is_stock_required=dice.random() < 0.8,
         currency_code=dice.choice(["USD", "EUR", None]),
         store_currency=dice.choice(["USD", "EUR", None]),
+        is_orderable_type=dice.random() < 0.9,
     )
 
 
@@ -219,7 +223,9 @@ def test_validation_is_void_when_the_frame_lost_a_line() -> None:
         judge_frame(frame_of(lines[:1]), len(lines))
 
 
-@pytest.mark.parametrize("column", ["is_in_catalog", "is_enabled", "available_qty", "store_currency"])
+@pytest.mark.parametrize(
+    "column", ["is_in_catalog", "is_enabled", "is_orderable_type", "available_qty", "store_currency"]
+)
 def test_validation_is_void_when_the_frame_lost_a_column(column: str) -> None:
     with pytest.raises(RunIncompleteError, match=column):
         judge_frame(frame_of([LINE]).drop(columns=column), 1)
@@ -228,7 +234,13 @@ def test_validation_is_void_when_the_frame_lost_a_column(column: str) -> None:
 def test_rules_have_the_severity_of_their_blocker_when_they_find_one() -> None:
     blockers = {rule.code: rule.severity for rule in RULES if rule.is_blocker}
     assert blockers == {code: BLOCKER_CODES[code].severity for code in blockers}
-    assert blockers.keys() == {"missing_product", "disabled_product", "out_of_stock", "currency_mismatch"}
+    assert blockers.keys() == {
+        "missing_product",
+        "disabled_product",
+        "unsupported_product_type",
+        "out_of_stock",
+        "currency_mismatch",
+    }
     assert len({rule.code for rule in RULES}) == len(RULES)
 
 
