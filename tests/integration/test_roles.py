@@ -53,7 +53,7 @@ def may(engine: Engine, statement: str) -> bool:
 def wanted(role: str, schema: str, name: str) -> set[str]:
     is_view = name in ("blocked_orders", "quarantined_orders") and schema == "reporting"
     if role == "orders_rw":
-        return {"select"} if is_view else EVERYTHING
+        return {"select"} if is_view or name == "schema_version" else EVERYTHING
     if schema == "reporting" or (role == "orders_ui" and (schema, name) == ("pii", "order_contacts")):
         return {"select"}
     return set()
