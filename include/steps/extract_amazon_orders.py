@@ -18,7 +18,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from include.adapters.amazon_client import AmazonClient, OrdersPage
 from include.adapters.amazon_contract import readable_order_id
-from include.adapters.amazon_mapping import LandedOrder, merge_contact, search_query, sha256_of, split_order
+from include.adapters.amazon_mapping import (
+    IMPORT_DATA,
+    LandedOrder,
+    merge_contact,
+    search_query,
+    sha256_of,
+    split_order,
+)
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
@@ -27,8 +34,6 @@ from include.domain.stores import Account
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
-
-INCLUDED_DATA = ("BUYER", "CANCELLATION", "FULFILLMENT", "PACKAGES", "PROCEEDS", "PROMOTION", "RECIPIENT", "TAX")
 
 # Amazon's pagination tokens live 24 hours; an hour less leaves room for the answer.
 _TOKEN_LIFE = timedelta(hours=23)
@@ -123,7 +128,7 @@ def _open_window(
             [store.marketplace_id for store in account.stores],
             updated_from,
             updated_to,
-            INCLUDED_DATA,
+            IMPORT_DATA,
             settings.orders_per_page,
         )
         opened = connection.execute(

@@ -19,23 +19,19 @@ select
     stores.marketplace_id,
     stores.connected_at,
     stores.import_since,
-    (
-        select max(windows.updated_to)
-        from ops.ingest_windows as windows
-        where
-            windows.account_name = stores.account_name
-            and windows.state = 'landed'
-            and stores.marketplace_id = any(string_to_array(windows.query ->> 'marketplaceIds', ','))
-    ) as watermark,
-    (
-        select min(windows.updated_from)
-        from ops.ingest_windows as windows
-        where
-            windows.account_name = stores.account_name
-            and windows.state = 'landed'
-            and stores.marketplace_id = any(string_to_array(windows.query ->> 'marketplaceIds', ','))
-    ) as covered_from
+    landed.watermark,
+    landed.covered_from
 from core.stores as stores
+left join lateral (
+    select
+        max(windows.updated_to) as watermark,
+        min(windows.updated_from) as covered_from
+    from ops.ingest_windows as windows
+    where
+        windows.account_name = stores.account_name
+        and windows.state = 'landed'
+        and stores.marketplace_id = any(string_to_array(windows.query ->> 'marketplaceIds', ','))
+) as landed on true
 where stores.account_name = :account_name and stores.marketplace_id = any(cast(:marketplace_ids as text[]));
 
 -- name: insert_window

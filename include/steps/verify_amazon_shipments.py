@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, Row
 
 from include.adapters.amazon_client import AmazonClient
+from include.adapters.amazon_mapping import VERIFY_DATA
 from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
 from include.domain.errors import RefusedError
@@ -19,8 +20,6 @@ log = logging.getLogger(__name__)
 
 # A package that Amazon was told of this often and still does not show is a person's matter.
 _SENDS = 3
-
-INCLUDED_DATA = ("FULFILLMENT", "PACKAGES")
 
 
 def run(
@@ -48,7 +47,7 @@ def run(
                     counts["passed_over"] += len(rows)
                     continue
                 try:
-                    order = client.get_order(order_id, INCLUDED_DATA)
+                    order = client.get_order(order_id, VERIFY_DATA)
                 except RefusedError as error:
                     log.warning("verify_amazon_shipments: order=%s cannot be read (%s)", order_id, error.code)
                     order = {}
