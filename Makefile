@@ -48,19 +48,19 @@ lock: | $(BIN)/uv ## Compile the pinned requirements from requirements*.in
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
 
 env: $(RUNTIME) ## Print the shell exports under which .venv/bin/airflow works: eval "$(make -s env)"
-	@$(BIN)/python -m include.local env
+	@$(BIN)/python -m local env
 
 migrate: $(RUNTIME) ## Bring the database behind orders_db to the current version
-	@variables=$$($(BIN)/python -m include.local env) && eval "$$variables" && $(BIN)/python -m include.database migrate
+	@variables=$$($(BIN)/python -m local env) && eval "$$variables" && $(BIN)/python -m include.database migrate
 
 demo: $(RUNTIME) ## Play the story in real Airflow with a local Amazon and a local shop, and print what came of it
-	@$(BIN)/python -m include.local demo
+	@$(BIN)/python -m local demo
 
 up: $(RUNTIME) ## The same, then keep Airflow and its pages running until Ctrl-C
-	@$(BIN)/python -m include.local up
+	@$(BIN)/python -m local up
 
 down: $(RUNTIME) ## End what demo or up still runs, and the embedded database
-	@$(BIN)/python -m include.local down
+	@$(BIN)/python -m local down
 
 test: lint ## Everything that CI runs: checks, then all tests
 	$(call SAY,Tests)
@@ -83,7 +83,7 @@ format: setup ## Put Python and SQL files into the common form
 	@$(BIN)/sqlfluff fix --quiet include include/steps
 
 docs: setup ## Write the generated pages: DAGs, data dictionary
-	@$(BIN)/python -m include.local docs
+	@$(BIN)/python -m local docs
 
 bench: setup ## The measurements in bench/
 	@for file in bench/[a-z]*.py; do \
@@ -91,4 +91,4 @@ bench: setup ## The measurements in bench/
 
 clean: ## End everything and remove all local data (.data, and root's state folder)
 	$(call SAY,Removing local data.)
-	@if [ -x $(BIN)/python ] && [ -e $(RUNTIME) ]; then $(BIN)/python -m include.local clean; else rm -rf .data; fi
+	@if [ -x $(BIN)/python ] && [ -e $(RUNTIME) ]; then $(BIN)/python -m local clean; else rm -rf .data; fi

@@ -22,15 +22,15 @@ import simplejson
 from cryptography.fernet import Fernet
 from sqlalchemy import URL, text
 
-from include.adapters.amazon_client import OrdersPage
+from include.adapters.amazon.client import OrdersPage
 from include.adapters.personal_data import PersonalDataCipher
+from include.adapters.stores_file import load_stores
 from include.database.engine import make_engine
 from include.database.migrate import migrate
-from include.local import postgres
-from include.sandbox.scenario import build
 from include.settings import Settings
 from include.steps import extract_amazon_orders, stage_amazon_orders, stage_stores
-from include.stores import load_stores
+from local import postgres
+from local.sandbox.scenario import build
 
 PAGE = 100
 

@@ -25,7 +25,9 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, TriggerRule, dag, task
 
-from include.wiring import Wiring, task_defaults, utc_now
+from include.resources import Resources, utc_now
+from include.retry_policy import task_defaults
+from include.settings import Settings
 
 AMAZON_ORDERS = Asset("orders://core/orders")
 VALIDATED_ORDERS = Asset("orders://ops/blocker_episodes")
@@ -34,7 +36,7 @@ ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
 
 
 @dag(
-    schedule="*/5 * * * *",
+    schedule=Settings.from_environment().sync_schedule,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
@@ -48,49 +50,49 @@ def amazon_orders_to_commerce() -> None:
         """Keeps core.stores in step with stores.yaml and lists the accounts."""
         from include.steps import stage_stores as step
 
-        with Wiring() as wiring:
-            return step.run(wiring.engine, wiring.stores, wiring.admin_urls(), now=utc_now())
+        with Resources() as use:
+            return step.run(use.engine, use.stores, use.admin_urls(), now=utc_now())
 
     @task(pool="amazon_search_orders", map_index_template=ACCOUNT)
     def extract_amazon_orders(account_name: str) -> dict[str, int]:
         """Lands one account's new and changed orders, personal data split off and encrypted."""
         from include.steps import extract_amazon_orders as step
 
-        with Wiring() as wiring:
-            account, client = wiring.account(account_name), wiring.amazon(account_name)
-            return step.run(wiring.engine, client, wiring.cipher, account, wiring.settings, dag_run_id=wiring.run_id)
+        with Resources() as use:
+            account, client = use.account(account_name), use.amazon(account_name)
+            return step.run(use.engine, client, use.cipher, account, use.settings, dag_run_id=use.run_id)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[AMAZON_ORDERS])
     def stage_amazon_orders() -> dict[str, int]:
         """Turns the landed pages into core.orders, their lines and the history of their status."""
         from include.steps import stage_amazon_orders as step
 
-        with Wiring() as wiring:
-            return step.run(wiring.engine, now=utc_now(), dag_run_id=wiring.run_id)
+        with Resources() as use:
+            return step.run(use.engine, now=utc_now(), dag_run_id=use.run_id)
 
     @task(outlets=[VALIDATED_ORDERS])
     def validate_orders() -> list[str]:
         """Finds blocker products and promises the sound orders; lists the accounts with work left."""
         from include.steps import validate_orders as step
 
-        with Wiring() as wiring:
-            return step.run(wiring.engine, wiring.commerce, wiring.stores, now=utc_now(), dag_run_id=wiring.run_id)
+        with Resources() as use:
+            return step.run(use.engine, use.commerce, use.stores, now=utc_now(), dag_run_id=use.run_id)
 
     @task(pool="commerce_writes", map_index_template=ACCOUNT, outlets=[COMMERCE_ORDERS])
     def create_commerce_orders(account_name: str) -> dict[str, int]:
         """Creates and invoices one account's promised orders in Commerce, each exactly once."""
         from include.steps import create_commerce_orders as step
 
-        with Wiring() as wiring:
-            account = wiring.account(account_name)
+        with Resources() as use:
+            account = use.account(account_name)
             return step.run(
-                wiring.engine,
-                wiring.commerce,
-                wiring.cipher,
+                use.engine,
+                use.commerce,
+                use.cipher,
                 account,
-                wiring.settings,
+                use.settings,
                 clock=utc_now,
-                dag_run_id=wiring.run_id,
+                dag_run_id=use.run_id,
             )
 
     accounts = stage_stores()

@@ -24,14 +24,16 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, TriggerRule, dag, task
 
-from include.wiring import Wiring, task_defaults, utc_now
+from include.resources import Resources, utc_now
+from include.retry_policy import task_defaults
+from include.settings import Settings
 
 AMAZON_SHIPMENTS = Asset("orders://ops/shipment_outbox")
 ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
 
 
 @dag(
-    schedule="*/10 * * * *",
+    schedule=Settings.from_environment().shipment_schedule,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
@@ -45,38 +47,34 @@ def commerce_shipments_to_amazon() -> None:
         """Lands the shipments of every linked order that is not finished on Amazon."""
         from include.steps import extract_commerce_shipments as step
 
-        with Wiring() as wiring:
-            return step.run(wiring.engine, wiring.commerce, wiring.settings, now=utc_now(), dag_run_id=wiring.run_id)
+        with Resources() as use:
+            return step.run(use.engine, use.commerce, use.settings, now=utc_now(), dag_run_id=use.run_id)
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def stage_commerce_shipments() -> list[str]:
         """Plans one package per tracking number; lists the accounts that have packages to tell of or to verify."""
         from include.steps import stage_commerce_shipments as step
 
-        with Wiring() as wiring:
-            return step.run(wiring.engine, now=utc_now(), dag_run_id=wiring.run_id)
+        with Resources() as use:
+            return step.run(use.engine, now=utc_now(), dag_run_id=use.run_id)
 
     @task(pool="amazon_confirm_shipment", map_index_template=ACCOUNT)
     def push_amazon_shipments(account_name: str) -> dict[str, int]:
         """Confirms one account's planned packages on Amazon, one call each."""
         from include.steps import push_amazon_shipments as step
 
-        with Wiring() as wiring:
-            client = wiring.amazon(account_name)
-            return step.run(
-                wiring.engine, client, account_name, wiring.settings, clock=utc_now, dag_run_id=wiring.run_id
-            )
+        with Resources() as use:
+            client = use.amazon(account_name)
+            return step.run(use.engine, client, account_name, use.settings, clock=utc_now, dag_run_id=use.run_id)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, map_index_template=ACCOUNT, outlets=[AMAZON_SHIPMENTS])
     def verify_amazon_shipments(account_name: str) -> dict[str, int]:
         """Reads back from Amazon which packages it has."""
         from include.steps import verify_amazon_shipments as step
 
-        with Wiring() as wiring:
-            client = wiring.amazon(account_name)
-            return step.run(
-                wiring.engine, client, account_name, wiring.settings, now=utc_now(), dag_run_id=wiring.run_id
-            )
+        with Resources() as use:
+            client = use.amazon(account_name)
+            return step.run(use.engine, client, account_name, use.settings, now=utc_now(), dag_run_id=use.run_id)
 
     extracted = extract_commerce_shipments()
     accounts: Any = stage_commerce_shipments()

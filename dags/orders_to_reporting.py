@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 
 from airflow.sdk import Asset, dag, task
 
-from include.wiring import Wiring, task_defaults, utc_now
+from include.resources import Resources, utc_now
+from include.retry_policy import task_defaults
 
 SOURCES = (
     Asset("orders://core/orders")
@@ -44,8 +45,8 @@ def orders_to_reporting() -> None:
         """Writes the rows of reporting.recent_orders that changed."""
         from include.steps import publish_recent_orders as step
 
-        with Wiring() as wiring:
-            return step.run(wiring.engine, now=utc_now(), dag_run_id=wiring.run_id)
+        with Resources() as use:
+            return step.run(use.engine, now=utc_now(), dag_run_id=use.run_id)
 
     publish_recent_orders()
 

@@ -1,4 +1,4 @@
-"""Every knob of the project: name, type, default, unit, meaning. Read once from the environment, `ORDERS_<NAME>` each.
+"""Every setting of the project: name, type, default, unit, meaning. Read once from the environment, `ORDERS_...` each.
 
 Connections to Amazon, Commerce and the databases are Airflow connections, not settings (`docs/configuration.md`).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,95 +17,128 @@ from include.domain.errors import MisconfiguredError
 PREFIX = "ORDERS_"
 
 
-def _knob(default: Any, meaning: str, *, secret: bool = False) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "secret": secret}, repr=not secret)
+def _setting(default: Any, meaning: str, *, secret: bool = False, unit: str = "") -> Any:
+    return field(default=default, metadata={"meaning": meaning, "secret": secret, "unit": unit}, repr=not secret)
+
+
+def _seconds(default: int, meaning: str) -> Any:
+    return _setting(timedelta(seconds=default), meaning, unit="seconds")
+
+
+def _days(default: int, meaning: str) -> Any:
+    return _setting(timedelta(days=default), meaning, unit="days")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings. Names that end in _seconds or _days say their unit."""
+    """All settings. A duration is a timedelta here; its environment variable ends in the unit, _SECONDS or _DAYS."""
 
-    stores_file: str = _knob(str(Path(__file__).parent / "stores.yaml"), "The stores file.")
-    pii_keys: str = _knob(
+    stores_file: str = _setting(str(Path(__file__).parent / "stores.yaml"), "The stores file.")
+    pii_keys: str = _setting(
         "", "Fernet keys for personal data, newest first, separated by commas. Required.", secret=True
     )
-    db_admin_url: str = _knob(
+    db_admin_url: str = _setting(
         "",
         "Address of the orders database as its administrator, for migrations; empty: the connection orders_db.",
         secret=True,
     )
-    window_overlap_seconds: int = _knob(
+    sync_schedule: str = _setting(
+        "*/5 * * * *", "When amazon_orders_to_commerce runs, as a cron expression in UTC; read by the scheduler."
+    )
+    shipment_schedule: str = _setting(
+        "*/10 * * * *", "When commerce_shipments_to_amazon runs, as a cron expression in UTC; read by the scheduler."
+    )
+    window_overlap: timedelta = _seconds(
         1800, "How far a window of Amazon's order listing reaches back into the one before."
     )
-    window_safety_margin_seconds: int = _knob(
+    window_safety_margin: timedelta = _seconds(
         180, "How far a window ends before Amazon's clock; Amazon refuses less than 120 and lists changes late."
     )
-    window_minimum_seconds: int = _knob(60, "A window shorter than this is not asked for; the next run takes it.")
-    initial_lookback_days: int = _knob(
+    window_minimum: timedelta = _seconds(60, "A window shorter than this is not requested; the next run covers it.")
+    initial_lookback: timedelta = _days(
         30, "How far the first window reaches back, unless a store's import_since is earlier."
     )
-    orders_per_page: int = _knob(100, "Orders per page of Amazon's listing, 1 to 100.")
-    create_limit: int = _knob(500, "Commerce orders that one task creates at the most; the next run goes on.")
-    create_failure_limit: int = _knob(3, "Failures of Commerce in a row after which a task stops asking it.")
-    in_doubt_gap_seconds: int = _knob(
+    orders_per_page: int = _setting(100, "Orders per page of Amazon's listing, 1 to 100.")
+    create_limit: int = _setting(500, "Commerce orders that one task creates at the most; the next run goes on.")
+    create_failure_limit: int = _setting(3, "Failures of Commerce in a row after which a task stops calling it.")
+    in_doubt_gap: timedelta = _seconds(
         300, "Wait before an order whose creation has an unknown outcome is looked up again."
     )
-    refused_retry_seconds: int = _knob(900, "Wait before a refused order is tried again; doubles each time.")
-    refused_attempts: int = _knob(5, "Refusals after which an order is not tried again until it changes on Amazon.")
-    shipment_verify_gap_seconds: int = _knob(
-        180, "Wait before Amazon is asked whether it has a package; its reads lag two minutes."
+    refused_retry: timedelta = _seconds(900, "Wait before a refused order is tried again; doubles each time.")
+    refused_attempts: int = _setting(5, "Refusals after which an order is not tried again until it changes on Amazon.")
+    shipment_verify_gap: timedelta = _seconds(
+        180, "Wait before a confirmed package is read back from Amazon, whose reads lag two minutes."
     )
-    shipment_verify_attempts: int = _knob(10, "Looks for a package after which it is sent again under the same number.")
-    shipment_watch_days: int = _knob(
-        14, "Days after Amazon's last change in which a finished order's tracks are still looked at."
+    shipment_verify_attempts: int = _setting(
+        10, "Reads without the package after which it is sent again under the same number."
     )
-    task_retries: int = _knob(3, "Retries of a task whose cause may pass.")
-    retry_delay_seconds: int = _knob(
+    shipment_watch: timedelta = _days(
+        14, "Days after Amazon's last change in which a finished order's tracks are still checked."
+    )
+    task_retries: int = _setting(3, "Retries of a task whose cause may pass.")
+    retry_delay: timedelta = _seconds(
         30, "Wait before the first retry of a task; doubles each time. Throttling brings its own wait."
     )
-    task_timeout_seconds: int = _knob(1800, "A task that runs longer is ended and retried.")
-    http_connect_timeout_seconds: int = _knob(10, "Time-out for reaching a server.")
-    http_read_timeout_seconds: int = _knob(60, "Time-out for an answer.")
-    rate_limit_max_wait_seconds: int = _knob(
+    task_timeout: timedelta = _seconds(1800, "A task that runs longer is ended and retried.")
+    http_connect_timeout: timedelta = _seconds(10, "Time-out for reaching a server.")
+    http_read_timeout: timedelta = _seconds(60, "Time-out for an answer.")
+    rate_limit_max_wait: timedelta = _seconds(
         5, "Longest wait for a request token inside a task; beyond it the task is retried later."
     )
-    commerce_shipping_method: str = _knob("flatrate_flatrate", "Shipping method code of created Commerce orders.")
-    placeholder_name: str = _knob("Amazon Customer", "Name on a Commerce order when Amazon withholds the buyer's.")
-    placeholder_street: str = _knob("Withheld by Amazon", "Street on a Commerce order when Amazon withholds it.")
-    placeholder_city: str = _knob("Withheld", "City on a Commerce order when Amazon withholds it.")
-    placeholder_postcode: str = _knob("00000", "Postal code on a Commerce order when Amazon withholds it.")
-    placeholder_phone: str = _knob("0000000000", "Phone on a Commerce order when Amazon withholds it.")
-    placeholder_email_domain: str = _knob(
+    commerce_shipping_method: str = _setting("flatrate_flatrate", "Shipping method code of created Commerce orders.")
+    placeholder_name: str = _setting("Amazon Customer", "Name on a Commerce order when Amazon withholds the buyer's.")
+    placeholder_street: str = _setting("Withheld by Amazon", "Street on a Commerce order when Amazon withholds it.")
+    placeholder_city: str = _setting("Withheld", "City on a Commerce order when Amazon withholds it.")
+    placeholder_postcode: str = _setting("00000", "Postal code on a Commerce order when Amazon withholds it.")
+    placeholder_phone: str = _setting("0000000000", "Phone on a Commerce order when Amazon withholds it.")
+    placeholder_email_domain: str = _setting(
         "amazon.invalid", "Domain of <order id>@<domain>, the e-mail on a Commerce order when Amazon withholds it."
     )
-    recent_orders_page_size: int = _knob(60, "Rows on a page of Recent Orders.")
-    statement_timeout_seconds: int = _knob(10, "Longest database statement of a page in the UI.")
+    recent_orders_page_size: int = _setting(60, "Rows on a page of Recent Orders.")
+    statement_timeout: timedelta = _seconds(10, "Longest database statement of a page in the UI.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read all settings from `environment` (default: the process's). Raises MisconfiguredError naming a bad one."""
         source = os.environ if environment is None else environment
         values: dict[str, Any] = {}
-        for knob in fields(cls):
-            name = PREFIX + knob.name.upper()
-            raw = source.get(name)
-            if raw is None or raw == "":
-                continue
-            if isinstance(knob.default, int):
-                try:
-                    values[knob.name] = int(raw)
-                except ValueError:
-                    raise MisconfiguredError(f"{name} must be a whole number, not {raw!r}.") from None
-                if values[knob.name] < 0:
-                    raise MisconfiguredError(f"{name} must not be negative.")
-            else:
-                values[knob.name] = raw
+        for setting in fields(cls):
+            raw = source.get(variable(setting))
+            if raw is not None and raw != "":
+                values[setting.name] = _parsed(setting, raw)
         return cls(**values)
-
-    def seconds(self, name: str) -> timedelta:
-        """The setting `name`, which ends in _seconds, as a timedelta."""
-        return timedelta(seconds=getattr(self, name))
 
     def pii_key_list(self) -> list[str]:
         """The Fernet keys, newest first."""
         return [key.strip() for key in self.pii_keys.split(",") if key.strip()]
+
+
+def variable(setting: Field[Any]) -> str:
+    """The environment variable of a setting: its name with prefix and, for a duration, the unit."""
+    unit = setting.metadata["unit"]
+    return f"{PREFIX}{setting.name}{'_' + unit if unit else ''}".upper()
+
+
+def shown_default(setting: Field[Any]) -> str:
+    """The default as it would stand in the environment: a duration as a number of its unit."""
+    if isinstance(setting.default, timedelta):
+        return f"{setting.default / timedelta(**{setting.metadata['unit']: 1}):g}"
+    return str(setting.default)
+
+
+def _parsed(setting: Field[Any], raw: str) -> Any:
+    if isinstance(setting.default, str):
+        return raw
+    name = variable(setting)
+    try:
+        number = int(raw)
+    except ValueError:
+        raise MisconfiguredError(f"{name} must be a whole number, not {raw!r}. Resolution: correct it.") from None
+    if number < 0:
+        raise MisconfiguredError(f"{name} must not be negative. Resolution: correct it.")
+    if not isinstance(setting.default, timedelta):
+        return number
+    try:
+        return timedelta(**{setting.metadata["unit"]: number})
+    except OverflowError:
+        raise MisconfiguredError(f"{name} is too large. Resolution: correct it.") from None

@@ -70,15 +70,15 @@ def _refuse_everybody() -> None:
 
 
 def _open_source() -> PageSource:
+    from include.connections import open_database
     from include.pages.app import PageSource
-    from include.wiring import open_database
 
     settings = Settings.from_environment()
     return PageSource(
         engine=open_database(
             "orders_db_ui",
             application_name="orders_ui",
-            statement_timeout=settings.seconds("statement_timeout_seconds"),
+            statement_timeout=settings.statement_timeout,
         ),
         page_size=settings.recent_orders_page_size,
         pii_keys=settings.pii_key_list(),

@@ -17,11 +17,11 @@ from sqlalchemy.pool import NullPool
 
 from include.database.engine import make_engine
 from include.database.migrate import migrate
-from include.local import postgres
-from include.sandbox.scenario import build
-from include.sandbox.seeds import Scenario
-from include.sandbox.servers import Sandbox
-from tests.road import Road
+from local import postgres
+from local.sandbox.scenario import build
+from local.sandbox.seeds import Scenario
+from local.sandbox.servers import Sandbox
+from tests.support.road import Road
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 def _address() -> URL:
     address = Settings.from_environment().db_admin_url
     if not address:
-        from include.wiring import database_url
+        from include.connections import database_url
 
         return database_url("orders_db")
     try:

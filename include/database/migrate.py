@@ -10,7 +10,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
 from include.database.engine import check_version
-from include.database.metadata import SCHEMAS
+from include.database.tables.metadata import SCHEMAS
 
 log = logging.getLogger(__name__)
 

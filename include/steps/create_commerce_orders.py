@@ -15,10 +15,11 @@ from typing import Any
 import simplejson
 from sqlalchemy import Connection, Engine, Row
 
-from include.adapters.commerce_address import AddressPlaceholders
-from include.adapters.commerce_client import CommerceClient
-from include.adapters.commerce_documents import CommerceOrder
-from include.adapters.commerce_mapping import order_entity, scrub
+from include.adapters.commerce.address import AddressPlaceholders
+from include.adapters.commerce.catalog import store_view
+from include.adapters.commerce.client import CommerceClient
+from include.adapters.commerce.documents import CommerceOrder
+from include.adapters.commerce.mapping import order_entity, scrub
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
@@ -35,9 +36,8 @@ from include.domain.errors import (
 )
 from include.domain.orders import AMAZON, CANCELED_STATUSES, Contact
 from include.domain.stores import Account
+from include.outbox.order_work import OrderWork
 from include.settings import Settings
-from include.steps.catalog_facts import store_view
-from include.steps.order_work import OrderWork
 
 log = logging.getLogger(__name__)
 
@@ -272,7 +272,7 @@ def _doubt(work: OrderWork, code: str, error: str) -> None:
         "mark_in_doubt",
         "in_doubt",
         "Sent to Commerce, but the answer was lost; it will be looked up, not sent again. Nothing to do.",
-        next_attempt_at=work.clock() + work.settings.seconds("in_doubt_gap_seconds"),
+        next_attempt_at=work.clock() + work.settings.in_doubt_gap,
         not_found_count=0,
         code=code,
         error=error[:500],
@@ -287,7 +287,7 @@ def _not_found(work: OrderWork, row: Row[Any]) -> None:
         return
     work.write(
         "mark_in_doubt",
-        next_attempt_at=work.clock() + work.settings.seconds("in_doubt_gap_seconds"),
+        next_attempt_at=work.clock() + work.settings.in_doubt_gap,
         not_found_count=row.not_found_count + 1,
         code=row.last_error_code,
         error=row.last_error,
@@ -297,7 +297,7 @@ def _not_found(work: OrderWork, row: Row[Any]) -> None:
 def _reject(work: OrderWork, error: RefusedError, counts: dict[str, int]) -> None:
     """Commerce refused: hold this order with Commerce's reason; try again some times, at growing distances."""
     refusals = work.row().refusals + 1
-    wait = work.settings.seconds("refused_retry_seconds") * 2 ** min(refusals - 1, 6)
+    wait = work.settings.refused_retry * 2 ** min(refusals - 1, 6)
     is_last = refusals >= work.settings.refused_attempts
     blocker = BLOCKER_CODES["rejected_by_commerce"]
     message = blocker.sentence.format(reason=error.reason or error.code)[:400]
@@ -357,7 +357,7 @@ def _postpone(work: OrderWork, row: Row[Any], code: str, cause: str) -> None:
     message = f"The Commerce order {row.commerce_order_number} exists, but {cause}"
     if row.last_error_code == "total_differs":  # said until a person has looked
         code, message = row.last_error_code, f"{row.last_error} {message}"
-    wait = work.settings.seconds("refused_retry_seconds")
+    wait = work.settings.refused_retry
     work.write(
         "mark_unfinished", "created", message, next_attempt_at=work.clock() + wait, code=code, error=message[:500]
     )
@@ -376,7 +376,7 @@ def _look_up_refused(work: OrderWork, error: RefusedError, counts: dict[str, int
     if row.state == "planned":
         _reject(work, error, counts)
     elif row.state == "in_doubt":
-        next_attempt_at = work.clock() + work.settings.seconds("in_doubt_gap_seconds")
+        next_attempt_at = work.clock() + work.settings.in_doubt_gap
         work.write(
             "mark_in_doubt",
             next_attempt_at=next_attempt_at,

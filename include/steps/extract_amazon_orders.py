@@ -16,9 +16,9 @@ import simplejson
 from sqlalchemy import Connection, Engine, Row, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 
-from include.adapters.amazon_client import AmazonClient, OrdersPage
-from include.adapters.amazon_contract import readable_order_id
-from include.adapters.amazon_mapping import (
+from include.adapters.amazon.client import AmazonClient, OrdersPage
+from include.adapters.amazon.contract import readable_order_id
+from include.adapters.amazon.mapping import (
     IMPORT_DATA,
     LandedOrder,
     merge_contact,
@@ -120,9 +120,9 @@ def _open_window(
             if row.next_token is not None and row.next_token_at > now - _TOKEN_LIFE:
                 return _window(row)
             connection.execute(statements["abandon_window"], {"ingest_window_id": row.ingest_window_id})
-        updated_to = now - settings.seconds("window_safety_margin_seconds")
+        updated_to = now - settings.window_safety_margin
         updated_from, watermark = _lower_bound(connection, account, settings)
-        if watermark is not None and updated_to - watermark < settings.seconds("window_minimum_seconds"):
+        if watermark is not None and updated_to - watermark < settings.window_minimum:
             return None
         query = search_query(
             [store.marketplace_id for store in account.stores],
@@ -160,9 +160,9 @@ def _lower_bound(connection: Connection, account: Account, settings: Settings) -
         is_covered = row.watermark is not None and row.import_since >= row.covered_from
         marks.append(row.watermark if is_covered else None)
         if is_covered:
-            starts.append(row.watermark - settings.seconds("window_overlap_seconds"))
+            starts.append(row.watermark - settings.window_overlap)
         else:
-            starts.append(min(row.import_since, row.connected_at - timedelta(days=settings.initial_lookback_days)))
+            starts.append(min(row.import_since, row.connected_at - settings.initial_lookback))
     known = [mark for mark in marks if mark is not None]
     return min(starts), min(known) if len(known) == len(marks) else None
 

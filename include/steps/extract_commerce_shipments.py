@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import simplejson
 from sqlalchemy import Engine
 
-from include.adapters.amazon_mapping import sha256_of
-from include.adapters.commerce_client import CommerceClient
+from include.adapters.amazon.mapping import sha256_of
+from include.adapters.commerce.client import CommerceClient
 from include.database.statements import load_statements
 from include.domain.errors import OrdersError
 from include.settings import Settings
@@ -32,7 +32,7 @@ def run(
     counts = {"orders": 0, "shipments": 0, "new_versions": 0}
     by_shop: dict[str, dict[str, str]] = defaultdict(dict)
     with engine.connect() as connection:
-        completed_after = now - timedelta(days=settings.shipment_watch_days)
+        completed_after = now - settings.shipment_watch
         for row in connection.execute(statements["open_orders"], {"completed_after": completed_after}):
             by_shop[row.commerce_connection][row.commerce_order_id] = row.amazon_order_id
     failure: OrdersError | None = None

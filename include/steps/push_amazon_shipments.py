@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Engine, Row
 
-from include.adapters.amazon_client import AmazonClient
-from include.adapters.amazon_mapping import shipment_confirmation
+from include.adapters.amazon.client import AmazonClient
+from include.adapters.amazon.mapping import shipment_confirmation
 from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
 from include.domain.errors import (

@@ -12,7 +12,7 @@ from typing import Any
 import simplejson
 from sqlalchemy import Connection, Engine, Row
 
-from include.adapters.amazon_mapping import carrier_for, sha256_of
+from include.adapters.amazon.mapping import carrier_for, sha256_of
 from include.database.statements import load_statements
 from include.domain.packages import share_out
 

@@ -16,16 +16,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
+from include.adapters.commerce.catalog import Candidate, CatalogFacts, Commerce, Promise, ask_shops, is_orderable
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
 from include.database.statements import load_statements
-from include.database.states import move_orders
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import MisconfiguredError, OrdersError
 from include.domain.orders import OrderLine, decide
 from include.domain.stores import Store, Stores
 from include.expectations.order_lines import CheckedLine, ValidationReport, validate_lines
-from include.steps.catalog_facts import Candidate, CatalogFacts, Commerce, Promise, ask_shops, is_orderable
+from include.outbox.pipeline_state import move_orders
 
 log = logging.getLogger(__name__)
 

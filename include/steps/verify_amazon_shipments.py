@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Engine, Row
 
-from include.adapters.amazon_client import AmazonClient
-from include.adapters.amazon_mapping import VERIFY_DATA
+from include.adapters.amazon.client import AmazonClient
+from include.adapters.amazon.mapping import VERIFY_DATA
 from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
 from include.domain.errors import RefusedError
@@ -25,7 +25,7 @@ _SENDS = 3
 def run(
     engine: Engine, client: AmazonClient, account_name: str, settings: Settings, *, now: datetime, dag_run_id: str
 ) -> dict[str, int]:
-    """Read back each order with packages sent at least `shipment_verify_gap_seconds` ago. Returns counts by outcome.
+    """Read back each order with packages sent at least `shipment_verify_gap` ago. Returns counts by outcome.
 
     A package that Amazon shows becomes `accepted`. One that it does not show is looked for again at growing distances;
     a doubtful one is sent again after two looks, a sent one after `shipment_verify_attempts` (same number each time).
@@ -36,7 +36,7 @@ def run(
     keys = {
         "account_name": account_name,
         "now": now,
-        "sent_before": now - settings.seconds("shipment_verify_gap_seconds"),
+        "sent_before": now - settings.shipment_verify_gap,
     }
     with autocommit(engine) as connection:
         for row in connection.execute(statements["sent"], keys):
@@ -75,7 +75,7 @@ def _judge(row: Row[Any], order: dict[str, Any], settings: Settings) -> dict[str
         if is_ours and package.get("trackingNumber") in (None, row.tracking_number):
             return {"outcome": "accepted", "state": "accepted", "code": None, "error": None, "wait": None}
     looks = row.verify_count + 1
-    wait = settings.seconds("shipment_verify_gap_seconds") * 2 ** min(looks, 6)
+    wait = settings.shipment_verify_gap * 2 ** min(looks, 6)
     is_shipped = (order.get("fulfillment") or {}).get("fulfillmentStatus") == "SHIPPED"
     if is_shipped and row.last_error_code == "PackageToUpdateNotFound":
         error = "Amazon had the whole order as shipped before it was told of this package; check it in Seller Central."

@@ -17,10 +17,10 @@ from sqlalchemy import URL, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from include.database.engine import make_engine
-from include.local import postgres
 from include.pages.app import PageSource, create_app
-from tests.airflow_server import BASE_PATH, PASSWORD, AirflowServer, running_airflow
-from tests.recent_orders_rows import NOON, order_row, write_contact, write_orders
+from local import postgres
+from tests.support.airflow_server import BASE_PATH, PASSWORD, AirflowServer, running_airflow
+from tests.support.recent_orders_rows import NOON, order_row, write_contact, write_orders
 
 KEY = Fernet.generate_key().decode()
 PAGE_SIZE = 12

@@ -21,17 +21,24 @@ from include.domain.errors import (
     ThrottledError,
     UnavailableError,
 )
-from include.local.documents import read_dags
-from tests.dags.airflow_dags import CHECKOUT, Bag, Dag, read_bag, wiring
+from local.documents import read_dags
+from tests.support.airflow_dags import CHECKOUT, Bag, Dag, read_bag, retry_policy
 
 FILES = sorted((CHECKOUT / "dags").glob("*.py"))
 DAG_IDS = [path.stem for path in FILES]
 HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "When it fails"]
 TAGS = {"amazon", "commerce", "orders", "shipments", "reporting", "writes-amazon", "writes-commerce", "read-only"}
-SERVING = {"catalog_facts", "order_work"}  # modules of include/steps that serve a step and are none
 WITHOUT_STEP = {"run_complete"}  # tasks that only sum up the others
 # What reading the DAG files may bring in of ours: no client, no table, no engine, no rule for Great Expectations.
-LIGHT = {"include", "include.domain", "include.domain.errors", "include.settings", "include.wiring"}
+LIGHT = {
+    "include",
+    "include.domain",
+    "include.domain.errors",
+    "include.settings",
+    "include.resources",
+    "include.connections",
+    "include.retry_policy",
+}
 HEAVY = {"great_expectations", "pandas", "numpy", "alembic", "psycopg", "httpx", "oauthlib", "fastjsonschema"}
 MOST_LINES = 125
 MOST_SECONDS = 2.0
@@ -85,8 +92,7 @@ def test_dag_id_when_compared_with_file_and_function(dag: Dag) -> None:
 def test_task_ids_when_compared_with_steps(bag: Bag) -> None:
     tasks = {task.task_id for dag in bag.dags.values() for task in dag.tasks}
     steps = {path.stem for path in (CHECKOUT / "include" / "steps").glob("*.py")} - {"__init__"}
-    assert steps > SERVING
-    assert tasks - WITHOUT_STEP == steps - SERVING
+    assert tasks - WITHOUT_STEP == steps
 
 
 def test_documentation_when_shown_in_the_ui(dag: Dag) -> None:
@@ -115,7 +121,7 @@ def test_retries_when_a_task_fails(dag: Dag) -> None:
     for task in dag.tasks:
         assert task.retries > 0, task.task_id
         assert task.execution_timeout_seconds, task.task_id
-        assert task.retry_policy == "include.wiring.OrdersRetryPolicy", task.task_id
+        assert task.retry_policy == "include.retry_policy.OrdersRetryPolicy", task.task_id
         assert task.is_policy_known_to_scheduler, task.task_id
 
 
@@ -149,7 +155,7 @@ THROTTLED = ThrottledError("throttled", timedelta(seconds=77))
 
 
 def test_retry_policy_when_throttled() -> None:
-    decision = wiring.OrdersRetryPolicy(30).evaluate(THROTTLED, 2, 3)
+    decision = retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(THROTTLED, 2, 3)
     assert (decision.action.value, decision.retry_delay) == ("retry", timedelta(seconds=77))
     assert decision.reason == "throttled"
 
@@ -157,7 +163,7 @@ def test_retry_policy_when_throttled() -> None:
 @pytest.mark.parametrize("error", [UnavailableError, OutcomeUnknownError, RunIncompleteError])
 @pytest.mark.parametrize(("try_number", "seconds"), [(1, 30), (2, 60), (3, 120), (4, 240)])
 def test_retry_policy_when_unavailable(error: type[Exception], try_number: int, seconds: int) -> None:
-    decision = wiring.OrdersRetryPolicy(30).evaluate(error("away"), try_number, 3)
+    decision = retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error("away"), try_number, 3)
     assert (decision.action.value, decision.retry_delay) == ("retry", timedelta(seconds=seconds))
 
 
@@ -173,17 +179,17 @@ def test_retry_policy_when_unavailable(error: type[Exception], try_number: int, 
     ids=lambda error: type(error).__name__,
 )
 def test_retry_policy_when_only_a_person_can_mend_it(error: Exception) -> None:
-    assert wiring.OrdersRetryPolicy(30).evaluate(error, 1, 3).action.value == "fail"
+    assert retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error, 1, 3).action.value == "fail"
 
 
 @pytest.mark.parametrize("error", [ValueError("a defect"), KeyboardInterrupt(), MemoryError()], ids=repr)
 def test_retry_policy_when_the_error_is_not_ours(error: BaseException) -> None:
-    decision = wiring.OrdersRetryPolicy(30).evaluate(error, 1, 3)
+    decision = retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error, 1, 3)
     assert (decision.action.value, decision.retry_delay) == ("default", None)
 
 
 def test_retry_policy_when_serialized(bag: Bag) -> None:
     stored = bag.dags["orders_to_reporting"].tasks[0].retry_policy_values
-    policy = wiring.OrdersRetryPolicy.deserialize(json.loads(json.dumps(stored)))
-    assert policy.retry_delay_seconds == 30
+    policy = retry_policy.OrdersRetryPolicy.deserialize(json.loads(json.dumps(stored)))
+    assert policy.retry_delay == timedelta(seconds=30)
     assert policy.evaluate(UnavailableError("away"), 2, 3).retry_delay == timedelta(seconds=60)

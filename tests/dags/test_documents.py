@@ -19,8 +19,8 @@ from sqlalchemy import URL, Engine, text
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.engine import make_engine
 from include.domain.blockers import BLOCKER_CODES
-from include.local.documents import DagEntry, DocumentError, current, read_dags, write
-from tests.road import Road
+from local.documents import DagEntry, DocumentError, current, read_dags, write
+from tests.support.road import Road
 
 CHECKOUT = Path(__file__).parents[2]
 ORDER = "902-0000001-0000001"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from include.local import postgres
-from include.sandbox.commerce_state import CommerceState
-from include.sandbox.scenario import build
-from include.sandbox.servers import Sandbox
-from tests.e2e.installation import Installation, connections_to, copied_database, migrate_airflow, superuser_engine
+from local import postgres
+from local.sandbox.commerce.state import CommerceState
+from local.sandbox.scenario import build
+from local.sandbox.servers import Sandbox
+from tests.support.installation import Installation, connections_to, copied_database, migrate_airflow, superuser_engine
 
 Install = Callable[..., AbstractContextManager[Installation]]
 

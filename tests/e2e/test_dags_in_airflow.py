@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-from include.sandbox.faults import Fault
-from tests.e2e.installation import ORDERS, REPORTING, SHIPMENTS, DagRun, Installation
-from tests.orders import order_id
+from local.sandbox.faults import Fault
+from tests.support.installation import ORDERS, REPORTING, SHIPMENTS, DagRun, Installation
+from tests.support.orders import order_id
 
 # What tells which run did or saw something, and when, changes with each run; everything else may not.
 LOGS = {"ops.api_calls", "ops.rate_limits", "ops.ingest_windows", "ops.ingest_pages", "ops.validation_results"}

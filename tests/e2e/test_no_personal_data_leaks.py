@@ -21,15 +21,15 @@ from urllib.parse import quote, quote_plus
 import pytest
 from simplejson import dumps
 
-from include.local.airflow_api import AirflowApi
-from include.local.processes import LocalProcesses
-from include.sandbox.commerce_errors import CommerceRefusal
-from include.sandbox.commerce_state import CommerceState
-from include.sandbox.faults import Fault
-from include.sandbox.seeds import AmazonOrderSeed, StoreView
+from local.airflow_api import AirflowApi
+from local.processes import LocalProcesses
+from local.sandbox.commerce.errors import CommerceRefusal
+from local.sandbox.commerce.state import CommerceState
+from local.sandbox.faults import Fault
+from local.sandbox.seeds import AmazonOrderSeed, StoreView
 from tests.e2e.conftest import Install
-from tests.e2e.installation import AIRFLOW, CHECKOUT, ORDERS, REPORTING, SHIPMENTS, Installation
-from tests.orders import MARKERS, SELLER_US, amazon_order, order_id, with_every_personal_field
+from tests.support.installation import AIRFLOW, CHECKOUT, ORDERS, REPORTING, SHIPMENTS, Installation
+from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id, with_every_personal_field
 
 IN_DOUBT, CREATED, REFUSED, BLOCKED, MALFORMED, NAMELESS, CANCELED = map(order_id, range(1, 8))
 # Payment data is never asked for.

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Engine
 
 from include.database.engine import make_engine
 from include.pages.app import PageSource, create_app
-from tests.recent_orders_answers import KEY, MakeClient, Serve, let_in
+from tests.support.recent_orders_answers import KEY, MakeClient, Serve, let_in
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
-from include.adapters.amazon_mapping import IMPORT_DATA, search_query, split_order
+from include.adapters.amazon.mapping import IMPORT_DATA, search_query, split_order
 from include.adapters.api_calls import DatabaseCallRecorder
 from include.database.engine import make_engine
 from include.database.tables import api_calls, rate_limits
 from include.domain.errors import NotFoundError, OutcomeUnknownError, RefusedError, ThrottledError, UnavailableError
-from include.sandbox.faults import FaultKind
-from tests.integration.amazon_account import MARKETPLACE, NO_ANSWER, ORDER_ID, Account, account, package
-from tests.integration.odd_server import Odd, odd
+from local.sandbox.faults import FaultKind
+from tests.support.amazon_account import MARKETPLACE, NO_ANSWER, ORDER_ID, Account, account, package
+from tests.support.odd_server import Odd, odd
 
 __all__ = ["account", "odd"]  # fixtures: the tests name them as arguments
 

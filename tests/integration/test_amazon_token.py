@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from include.domain.errors import MisconfiguredError, OutcomeUnknownError, ThrottledError, UnavailableError
-from include.sandbox.faults import FaultKind
-from tests.integration.amazon_account import NO_ANSWER, ORDER_ID, Account, account, package
-from tests.integration.odd_server import Odd, Reply, odd
+from local.sandbox.faults import FaultKind
+from tests.support.amazon_account import NO_ANSWER, ORDER_ID, Account, account, package
+from tests.support.odd_server import Odd, Reply, odd
 
 __all__ = ["account", "odd"]  # fixtures: the tests name them as arguments
 

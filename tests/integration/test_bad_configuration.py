@@ -14,8 +14,8 @@ from sqlalchemy import URL
 from sqlalchemy.exc import OperationalError
 
 from include.database.engine import make_engine
-from tests.orders import order_id
-from tests.road import Road
+from tests.support.orders import order_id
+from tests.support.road import Road
 
 CHECKOUT = Path(__file__).parents[2]
 ORDER = order_id(1)
@@ -25,18 +25,18 @@ NOWHERE = URL.create("postgresql+psycopg", "orders_rw", "planted-password", "127
 TASKS = """
 import json, os, sys
 from include.steps import extract_amazon_orders
-from include.wiring import Wiring
+from include.resources import Resources
 
 said = {}
 for name, environment in json.load(sys.stdin).items():
     os.environ.clear()
     os.environ.update(environment)
     try:
-        with Wiring() as wiring:
-            account, client = wiring.account("acme-na"), wiring.amazon("acme-na")
-            wiring.commerce("commerce_api")
+        with Resources() as resources:
+            account, client = resources.account("acme-na"), resources.amazon("acme-na")
+            resources.commerce("commerce_api")
             done = extract_amazon_orders.run(
-                wiring.engine, client, wiring.cipher, account, wiring.settings, dag_run_id="test"
+                resources.engine, client, resources.cipher, account, resources.settings, dag_run_id="test"
             )
             said[name] = f"{done['orders']} orders"
     except Exception as error:

@@ -14,9 +14,9 @@ from cryptography.fernet import Fernet
 
 from include.adapters.personal_data import PersonalDataCipher
 from include.domain.errors import MisconfiguredError
-from include.sandbox.seeds import AmazonOrderSeed
-from tests.orders import MARKERS, SELLER_US, amazon_order, order_id
-from tests.road import Road
+from local.sandbox.seeds import AmazonOrderSeed
+from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id
+from tests.support.road import Road
 
 CHECKOUT = Path(__file__).parents[2]
 ORDER = order_id(1)

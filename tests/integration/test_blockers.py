@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import URL
 
 from include.domain.stores import Stores
-from tests.orders import order_id
-from tests.road import Road
+from tests.support.orders import order_id
+from tests.support.road import Road
 
 CHECKOUT = Path(__file__).parents[2]
 ORDER = order_id(1)
@@ -284,7 +284,7 @@ from sqlalchemy import make_url
 from include.database.engine import make_engine
 from include.settings import Settings
 from include.steps import validate_orders
-from include.stores import load_stores
+from include.adapters.stores_file import load_stores
 
 engine = make_engine(make_url(sys.argv[1]), application_name="tests")
 stores = load_stores(Settings().stores_file)

@@ -14,12 +14,12 @@ from urllib.parse import quote, unquote
 import httpx
 import pytest
 
-from include.adapters.commerce_auth import build_auth
-from include.adapters.commerce_client import CommerceClient
-from include.adapters.commerce_documents import CatalogProduct, StoreView
+from include.adapters.commerce.auth import build_auth
+from include.adapters.commerce.client import CommerceClient
+from include.adapters.commerce.documents import CatalogProduct, StoreView
 from include.domain.errors import MisconfiguredError, NotFoundError, RefusedError
-from include.sandbox.servers import Sandbox
-from tests.integration.commerce_client_fixtures import (
+from local.sandbox.servers import Sandbox
+from tests.support.commerce_client_fixtures import (
     AMAZON_ORDER_ID,
     BEARER,
     OAUTH,

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from include.adapters.commerce_client import CommerceClient
+from include.adapters.commerce.client import CommerceClient
 from include.adapters.http import Timeouts
 from include.domain.errors import MisconfiguredError, OrdersError, OutcomeUnknownError, ThrottledError, UnavailableError
-from include.sandbox.faults import Fault
-from include.sandbox.servers import Sandbox
-from tests.integration.commerce_client_fixtures import AMAZON_ORDER_ID, calls, connect, create, sandbox, servers
+from local.sandbox.faults import Fault
+from local.sandbox.servers import Sandbox
+from tests.support.commerce_client_fixtures import AMAZON_ORDER_ID, calls, connect, create, sandbox, servers
 
 __all__ = ["calls", "connect", "sandbox", "servers"]  # fixtures: the tests name them as arguments
 

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from include.adapters.api_calls import ApiCall
-from include.adapters.commerce_auth import ImsClientCredentials, build_auth
-from include.adapters.commerce_client import CommerceClient
+from include.adapters.commerce.auth import ImsClientCredentials, build_auth
+from include.adapters.commerce.client import CommerceClient
 from include.domain.errors import (
     MisconfiguredError,
     OrdersError,
@@ -26,7 +26,7 @@ from include.domain.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.integration.commerce_client_fixtures import AMAZON_ORDER_ID, calls, connect, create, sandbox, servers
+from tests.support.commerce_client_fixtures import AMAZON_ORDER_ID, calls, connect, create, sandbox, servers
 
 __all__ = ["calls", "connect", "sandbox", "servers"]  # fixtures: the tests name them as arguments
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from include.domain.errors import MisconfiguredError
-from include.sandbox.seeds import AmazonOrderSeed
-from tests.orders import MARKERS, SELLER_US, amazon_order, order_id
-from tests.road import Road
+from local.sandbox.seeds import AmazonOrderSeed
+from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id
+from tests.support.road import Road
 
 IN_STOCK, SHORT, NOT_MANAGED, MISSING = {"TRAY-WALNUT": 1}, {"TRAY-WALNUT": 10_000}, {"CANDLE-SOY-FIG": 5}, {"NONE": 1}
 ORDER = order_id(1)

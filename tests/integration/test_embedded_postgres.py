@@ -20,8 +20,8 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from include.local import postgres
-from include.local.postgres import EmbeddedPostgresError, ServerAddress
+from local import postgres
+from local.postgres import EmbeddedPostgresError, ServerAddress
 
 IS_ROOT = os.geteuid() == 0
 CHECKOUT = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ def test_start_when_running_already(running: Path) -> None:
 
 def test_start_when_two_start_at_once(data_dir: Path) -> None:
     program = (
-        f"from pathlib import Path; from include.local import postgres; postgres.start(Path({str(data_dir)!r}));"
+        f"from pathlib import Path; from local import postgres; postgres.start(Path({str(data_dir)!r}));"
         f"print(open({str(data_dir / 'postmaster.pid')!r}).readline().strip())"
     )
     starts = [

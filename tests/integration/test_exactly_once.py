@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from include.domain.errors import OrdersError
 from include.domain.stores import Store
-from include.sandbox.faults import Fault
-from tests.fragile_road import FragileRoad
-from tests.orders import order_id
-from tests.road import Road
+from local.sandbox.faults import Fault
+from tests.support.fragile_road import FragileRoad
+from tests.support.orders import order_id
+from tests.support.road import Road
 
-GAP_MINUTES = 6.0  # a little more than in_doubt_gap_seconds
+GAP_MINUTES = 6.0  # a little more than in_doubt_gap
 
 
 class Killed(BaseException):

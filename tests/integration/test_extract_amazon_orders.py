@@ -11,10 +11,10 @@ import pytest
 
 from include.domain.errors import MisconfiguredError, ThrottledError, UnavailableError
 from include.domain.stores import Stores
-from include.sandbox.faults import Fault
-from include.sandbox.seeds import AmazonOrderSeed
-from tests.orders import SELLER_US, US, amazon_order, order_id, seed
-from tests.road import Road
+from local.sandbox.faults import Fault
+from local.sandbox.seeds import AmazonOrderSeed
+from tests.support.orders import SELLER_US, US, amazon_order, order_id, seed
+from tests.support.road import Road
 
 CANADA = "A2EUQ1WTGCTBG2"
 OVERLAP = timedelta(seconds=1800)
@@ -80,7 +80,7 @@ def test_the_first_window_reaches_back_for_the_lookback_when_nothing_says_more(r
     road.extract_amazon_orders()
 
     connected_at = road.value("select min(connected_at) from core.stores")
-    assert windows(road)[0].updated_from == connected_at - timedelta(days=road.settings.initial_lookback_days)
+    assert windows(road)[0].updated_from == connected_at - road.settings.initial_lookback
 
 
 def test_a_window_ends_before_amazons_clock_when_ours_is_wrong(road: Road) -> None:
@@ -114,7 +114,7 @@ def test_the_watermark_moves_when_the_listing_is_empty(road: Road) -> None:
 
 
 def test_nothing_is_asked_when_the_window_would_be_too_short(road: Road) -> None:
-    road.change_settings(window_minimum_seconds=60)
+    road.change_settings(window_minimum=timedelta(minutes=1))
     road.extract_amazon_orders()
     asked = searches(road)
 

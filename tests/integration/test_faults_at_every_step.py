@@ -12,9 +12,9 @@ from typing import Any, get_args
 import pytest
 
 from include.domain.errors import MisconfiguredError, ThrottledError, UnavailableError
-from include.sandbox.faults import Fault, FaultKind
-from tests.orders import order_id
-from tests.road import Road
+from local.sandbox.faults import Fault, FaultKind
+from tests.support.orders import order_id
+from tests.support.road import Road
 
 AMAZON = ("token", "searchOrders", "getOrder", "confirmShipment")
 COMMERCE = (

@@ -17,7 +17,7 @@ from include.domain.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.integration.odd_server import QUICK, Odd, Reply, odd
+from tests.support.odd_server import QUICK, Odd, Reply, odd
 
 __all__ = ["odd"]  # fixtures: the tests name them as arguments
 

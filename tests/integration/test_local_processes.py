@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.local.processes import LocalProcesses, ProcessError, end_leftovers, python
+from local.processes import LocalProcesses, ProcessError, end_leftovers, python
 
 CHECKOUT = Path(__file__).parents[2]
 # A process with a child that deafens itself and leaves its process group, as Airflow's tasks do.
@@ -70,7 +70,7 @@ def test_exit_when_the_body_fails(checkout: Path) -> None:
 
 def test_leftovers_when_starter_and_leader_were_killed(checkout: Path) -> None:
     program = (
-        "import os, sys, time; from pathlib import Path; from include.local.processes import LocalProcesses, python\n"
+        "import os, sys, time; from pathlib import Path; from local.processes import LocalProcesses, python\n"
         "with LocalProcesses(Path(sys.argv[1]), os.environ) as p:\n"
         "    p.start('family', *python('-c', sys.argv[2])); time.sleep(600)"
     )

@@ -15,8 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from include.database import tables
 from include.database.engine import check_version, make_engine
-from include.database.metadata import SCHEMAS
 from include.database.migrate import migrate
+from include.database.tables.metadata import SCHEMAS
 from include.domain.errors import MisconfiguredError
 
 # design.md, section 6: names and sequence are what analysts and the pages rely on.

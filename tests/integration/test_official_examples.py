@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from include.sandbox.seeds import AmazonOrderSeed, Product
-from tests.road import Road
+from local.sandbox.seeds import AmazonOrderSeed, Product
+from tests.support.road import Road
 
 MODEL_FILE = Path(__file__).parents[3] / "shared" / "models" / "amazon" / "orders_2026-01-01.json"
 

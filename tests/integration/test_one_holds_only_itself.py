@@ -8,14 +8,14 @@ from decimal import Decimal
 
 import pytest
 
-from include.adapters.commerce_client import CommerceClient, CommerceOrder
+from include.adapters.commerce.client import CommerceClient, CommerceOrder
 from include.domain.errors import MisconfiguredError, NotFoundError, OrdersError
 from include.domain.stores import Stores
-from include.sandbox.faults import Fault
-from include.sandbox.seeds import AmazonOrderSeed, Product
 from include.steps import extract_commerce_shipments, validate_orders
-from tests.orders import SELLER_US, amazon_order, order_id
-from tests.road import Road
+from local.sandbox.faults import Fault
+from local.sandbox.seeds import AmazonOrderSeed, Product
+from tests.support.orders import SELLER_US, amazon_order, order_id
+from tests.support.road import Road
 
 A, B, C, D = (order_id(number) for number in range(1, 5))
 TRAY = {"TRAY-WALNUT": 1}

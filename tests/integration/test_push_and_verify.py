@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from include.domain.errors import OrdersError, RunIncompleteError
-from include.sandbox.faults import Fault
-from include.sandbox.seeds import AmazonOrderSeed
-from tests.orders import SELLER_US, amazon_order, order_id
-from tests.road import Road
+from local.sandbox.faults import Fault
+from local.sandbox.seeds import AmazonOrderSeed
+from tests.support.orders import SELLER_US, amazon_order, order_id
+from tests.support.road import Road
 
 ONE, TWO = order_id(1), order_id(2)
 UPS, FEDEX = ("ups", "UPS", "1Z1"), ("fedex", "Federal Express", "770002")
@@ -353,7 +354,7 @@ def test_amazon_has_one_package_when_it_is_confirmed_twice(road: Road) -> None:
 
 
 def test_amazon_is_not_asked_when_the_pause_is_not_over(road: Road) -> None:
-    road.change_settings(shipment_verify_gap_seconds=180)
+    road.change_settings(shipment_verify_gap=timedelta(minutes=3))
     create(road, {"TRAY-WALNUT": 1})
     ship(road, UPS)
     road.shipments_run()

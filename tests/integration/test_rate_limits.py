@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine, make_url, select, update
 
-from include.adapters.rate_limits import RateLimiter
+from include.adapters.amazon.rate_limits import RateLimiter
 from include.database.engine import make_engine
 from include.database.tables import rate_limits
 from include.domain.errors import ThrottledError
@@ -21,7 +21,7 @@ NEVER = Decimal("0.000001")  # one token in twelve days
 
 
 def limiter_of(engine: Engine, application_id: str, account: str = "acme-na", max_wait: float = 0) -> RateLimiter:
-    return RateLimiter(engine, application_id, account, "na", max_wait_seconds=max_wait)
+    return RateLimiter(engine, application_id, account, "na", max_wait=timedelta(seconds=max_wait))
 
 
 def take_all(limiter: RateLimiter, rate: Decimal, burst: int, tries: int) -> int:

@@ -11,8 +11,8 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
-from tests.recent_orders_answers import KEY, MakeClient, ids_of, link_of, rows_of, text_of
-from tests.recent_orders_rows import NOON, order_row, write_contact, write_orders
+from tests.support.recent_orders_answers import KEY, MakeClient, ids_of, link_of, rows_of, text_of
+from tests.support.recent_orders_rows import NOON, order_row, write_contact, write_orders
 
 
 def test_row_shows_all_columns_when_everything_is_known(engine: Engine, make_client: MakeClient) -> None:

@@ -21,8 +21,8 @@ from sqlalchemy import URL, Engine, text
 from include.database.engine import make_engine
 from include.domain.errors import MisconfiguredError
 from include.pages.app import PageSource, create_app
-from tests.recent_orders_answers import KEY, MakeClient, Serve, ids_of, let_in, routes_of, rows_of
-from tests.recent_orders_rows import NOON, order_row, write_contact, write_orders
+from tests.support.recent_orders_answers import KEY, MakeClient, Serve, ids_of, let_in, routes_of, rows_of
+from tests.support.recent_orders_rows import NOON, order_row, write_contact, write_orders
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from include.domain.errors import RunIncompleteError
-from include.sandbox.faults import Fault
-from include.sandbox.seeds import AmazonOrderSeed
 from include.steps import stage_stores
-from tests.orders import MARKERS, SELLER_US, amazon_order, order_id
-from tests.road import SHOP, Road
+from local.sandbox.faults import Fault
+from local.sandbox.seeds import AmazonOrderSeed
+from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id
+from tests.support.road import SHOP, Road
 
 ORDER = order_id(1)
 TRAY = {"TRAY-WALNUT": 1}

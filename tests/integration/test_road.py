@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.road import Road
+from tests.support.road import Road
 
 
 def test_scenario_when_played_to_its_end(full_road: Road) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from include.database.engine import make_engine
-from include.database.metadata import SCHEMAS
+from include.database.tables.metadata import SCHEMAS
 
 EVERYTHING = {"select", "insert", "update", "delete"}
 ATTEMPTS = {

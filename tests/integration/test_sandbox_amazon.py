@@ -12,12 +12,12 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from include.sandbox.amazon_search import INCLUDED_DATA
-from include.sandbox.scenario import EUROPE, FAR_EAST, NORTH_AMERICA, build
-from include.sandbox.scenario_orders import DE, UK, US, order_id
-from include.sandbox.seeds import AmazonOrderSeed, Scenario
-from include.sandbox.servers import Sandbox
-from tests.integration.amazon_calls import LAG, SEARCH, SINCE, client_of, read, token_request
+from local.sandbox.amazon.search import INCLUDED_DATA
+from local.sandbox.scenario import EUROPE, FAR_EAST, NORTH_AMERICA, build
+from local.sandbox.scenario.orders import DE, UK, US, order_id
+from local.sandbox.seeds import AmazonOrderSeed, Scenario
+from local.sandbox.servers import Sandbox
+from tests.support.amazon_calls import LAG, SEARCH, SINCE, client_of, read, token_request
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from include.sandbox.scenario import EUROPE, build
-from include.sandbox.scenario_orders import DE, UK, order_id
-from include.sandbox.seeds import AmazonApplication
-from include.sandbox.servers import Sandbox
-from tests.integration.amazon_calls import LAG, shipment
+from local.sandbox.scenario import EUROPE, build
+from local.sandbox.scenario.orders import DE, UK, order_id
+from local.sandbox.seeds import AmazonApplication
+from local.sandbox.servers import Sandbox
+from tests.support.amazon_calls import LAG, shipment
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the SDK's source has invalid escape sequences

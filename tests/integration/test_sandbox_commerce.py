@@ -14,9 +14,9 @@ from magento import Magento
 from magento.exceptions import MagentoException
 from magento.queries import make_field_value_query, make_search_query
 
-from include.sandbox.faults import Fault
-from include.sandbox.servers import Sandbox
-from tests.integration.commerce_shop import TRACK, OAuth1, order_entity, pymagento, shop_scenario
+from local.sandbox.faults import Fault
+from local.sandbox.servers import Sandbox
+from tests.support.commerce_shop import TRACK, OAuth1, order_entity, pymagento, shop_scenario
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import httpx
 import jsonschema
 import pytest
 
-from include.sandbox.servers import Sandbox
-from tests.integration.commerce_shop import TRACK, order_entity, shop_scenario
+from local.sandbox.servers import Sandbox
+from tests.support.commerce_shop import TRACK, order_entity, shop_scenario
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models" / "commerce"
 EXT = "111-0000000-0000001"

@@ -16,10 +16,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from include.sandbox.scenario import EUROPE, build
-from include.sandbox.scenario_orders import DE, order_id
-from include.sandbox.servers import Sandbox
-from tests.integration.amazon_calls import SEARCH, SINCE, client_of, confirm, read, shipment, token_request
+from local.sandbox.scenario import EUROPE, build
+from local.sandbox.scenario.orders import DE, order_id
+from local.sandbox.servers import Sandbox
+from tests.support.amazon_calls import SEARCH, SINCE, client_of, confirm, read, shipment, token_request
 
 _GOOD = shipment("de-discounted", DE.marketplace_id)
 
@@ -47,7 +47,7 @@ def test_state_when_the_sandbox_is_restarted(tmp_path: Path) -> None:
 @contextmanager
 def _process(state_dir: Path, ports: tuple[int, int]) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """The sandbox as a process of its own, with the two addresses that it prints; killed at the end."""
-    command = [sys.executable, "-m", "include.sandbox", "--state-dir", str(state_dir)]
+    command = [sys.executable, "-m", "local.sandbox", "--state-dir", str(state_dir)]
     command += ["--amazon-port", str(ports[0]), "--commerce-port", str(ports[1])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         try:

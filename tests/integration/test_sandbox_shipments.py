@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from include.sandbox.scenario import EUROPE, FAR_EAST, NORTH_AMERICA, build
-from include.sandbox.scenario_orders import DE, JP, UK, US, order_id
-from include.sandbox.servers import Sandbox
-from tests.integration.amazon_calls import LAG, client_of, confirm, read, shipment
+from local.sandbox.scenario import EUROPE, FAR_EAST, NORTH_AMERICA, build
+from local.sandbox.scenario.orders import DE, JP, UK, US, order_id
+from local.sandbox.servers import Sandbox
+from tests.support.amazon_calls import LAG, client_of, confirm, read, shipment
 
 
 @pytest.fixture

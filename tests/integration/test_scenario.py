@@ -16,12 +16,13 @@ import httpx
 import jsonschema
 import pytest
 
-from include.sandbox.amazon_search import STATUSES
-from include.sandbox.amazon_state import AmazonState
-from include.sandbox.clock import SandboxClock
-from include.sandbox.faults import Fault
-from include.sandbox.scenario import EUROPE, build
-from include.sandbox.scenario_catalog import (
+from include.adapters.stores_file import load_stores
+from local.sandbox.amazon.search import STATUSES
+from local.sandbox.amazon.state import AmazonState
+from local.sandbox.clock import SandboxClock
+from local.sandbox.faults import Fault
+from local.sandbox.scenario import EUROPE, build
+from local.sandbox.scenario.catalog import (
     AWKWARD_SKU,
     DISABLED_SKU,
     EU_STOCK,
@@ -30,12 +31,11 @@ from include.sandbox.scenario_catalog import (
     UNKNOWN_SKU,
     US_STOCK,
 )
-from include.sandbox.scenario_north_america import ODD_ORDER
-from include.sandbox.scenario_orders import CA, DE, JP, UK, US, item_id, order_id
-from include.sandbox.seeds import AmazonApplication, Scenario
-from include.sandbox.servers import Sandbox
-from include.stores import load_stores
-from tests.integration.amazon_calls import ALL_DATA, SEARCH, SINCE, client_of, confirm, shipment
+from local.sandbox.scenario.north_america import ODD_ORDER
+from local.sandbox.scenario.orders import CA, DE, JP, UK, US, item_id, order_id
+from local.sandbox.seeds import AmazonApplication, Scenario
+from local.sandbox.servers import Sandbox
+from tests.support.amazon_calls import ALL_DATA, SEARCH, SINCE, client_of, confirm, shipment
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT.parent / "shared" / "models" / "amazon"

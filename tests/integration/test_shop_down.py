@@ -10,14 +10,14 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine
 
-from include.adapters.commerce_client import CommerceClient
+from include.adapters.commerce.client import CommerceClient
 from include.domain.errors import MisconfiguredError, UnavailableError
 from include.domain.stores import Stores
-from include.sandbox.faults import Fault
-from include.sandbox.seeds import Product, Scenario
-from include.sandbox.servers import Sandbox
-from tests.orders import order_id
-from tests.road import SHOP, Road
+from local.sandbox.faults import Fault
+from local.sandbox.seeds import Product, Scenario
+from local.sandbox.servers import Sandbox
+from tests.support.orders import order_id
+from tests.support.road import SHOP, Road
 
 ORDER = order_id(1)
 TRAY = "TRAY-WALNUT"

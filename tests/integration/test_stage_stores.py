@@ -8,8 +8,8 @@ from typing import Any
 
 from include.domain.stores import Account, Stores
 from include.steps import stage_stores
-from tests.orders import order_id
-from tests.road import SHOP, Road
+from tests.support.orders import order_id
+from tests.support.road import SHOP, Road
 
 ORDER = order_id(1)
 TRAY = {"TRAY-WALNUT": 1}

@@ -12,11 +12,11 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from include.adapters.personal_data import PersonalDataCipher
-from include.sandbox.faults import Fault
-from tests.fragile_road import FragileRoad
-from tests.orders import order_id
-from tests.road import Road
-from tests.step_process import PII_KEY, StepProcess
+from local.sandbox.faults import Fault
+from tests.support.fragile_road import FragileRoad
+from tests.support.orders import order_id
+from tests.support.road import Road
+from tests.support.step_process import PII_KEY, StepProcess
 
 ORDERS = [order_id(number) for number in range(1, 4)]
 ORDERS_PATH = ["stage_stores", "extract_amazon_orders", "stage_amazon_orders", "validate_orders"]

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from include.sandbox.faults import Fault
-from tests.orders import order_id
-from tests.road import Road
+from local.sandbox.faults import Fault
+from tests.support.orders import order_id
+from tests.support.road import Road
 
 COPIES = 2
 ROUNDS = 2

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from include.domain.errors import RunIncompleteError
-from include.sandbox.faults import Fault
-from include.sandbox.seeds import AmazonOrderSeed
-from tests.orders import SELLER_US, amazon_order, order_id
-from tests.road import Road
+from local.sandbox.faults import Fault
+from local.sandbox.seeds import AmazonOrderSeed
+from tests.support.orders import SELLER_US, amazon_order, order_id
+from tests.support.road import Road
 
 SHIPPED, PLUS, SPLIT, AMAZONS, PENDING, CANCELED, MISSING, SHORT, DOUBTFUL, REFUSED = map(order_id, range(1, 11))
 
@@ -117,7 +118,7 @@ def outside(road: Road) -> dict[str, Any]:
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
 def test_nothing_changes_when_a_step_runs_twice(road: Road, step: Callable[[Road], Any]) -> None:
-    road.change_settings(window_minimum_seconds=60)
+    road.change_settings(window_minimum=timedelta(minutes=1))
     buy_one_of_each_kind(road)
     for before in PATH[: PATH.index(step)]:
         before(road)
@@ -138,7 +139,7 @@ def test_nothing_changes_when_a_step_runs_twice(road: Road, step: Callable[[Road
 
 def test_every_kind_of_row_is_there_when_the_path_has_been_walked(road: Road) -> None:
     """Guards the test above: it compares something only as long as its orders fill these tables and states."""
-    road.change_settings(window_minimum_seconds=60)
+    road.change_settings(window_minimum=timedelta(minutes=1))
     buy_one_of_each_kind(road)
     for step in PATH:
         step(road)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from include.adapters.commerce_mapping import scrub
+from include.adapters.commerce.mapping import scrub
 from include.domain.orders import Contact
-from tests.unit.commerce_entities import AMAZON_ORDER_ID, CONTACT, DE, comment, entity, leaves, line, order, shipping
+from tests.support.commerce_entities import AMAZON_ORDER_ID, CONTACT, DE, comment, entity, leaves, line, order, shipping
 
 # People
 

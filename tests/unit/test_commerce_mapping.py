@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from include.domain.errors import MalformedOrderError
 from include.domain.marketplaces import MARKETPLACES
 from include.domain.orders import Order
-from tests.unit.commerce_entities import AMAZON_ORDER_ID, DE, JP, US, comment, entity, leaves, line, order
+from tests.support.commerce_entities import AMAZON_ORDER_ID, DE, JP, US, comment, entity, leaves, line, order
 
 # Identity
 

@@ -13,9 +13,9 @@ import jsonschema
 import pytest
 import simplejson
 
-from include.adapters.amazon_mapping import split_order
+from include.adapters.amazon.mapping import split_order
 from include.domain.orders import Contact, Order, OrderLine
-from tests.unit.commerce_entities import US, entity, line, order
+from tests.support.commerce_entities import US, entity, line, order
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 needs_models = pytest.mark.skipif(not MODELS.is_dir(), reason="the folder ../shared/models is absent")

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from include.settings import PREFIX, Settings
+from include.settings import Settings, variable
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE_TEXT = (CHECKOUT / "docker-compose.yaml").read_text(encoding="utf-8")
@@ -52,9 +52,9 @@ def test_secrets_when_a_service_names_one(name: str) -> None:
     service = COMPOSE["services"][name]
     environment = service.get("environment", {})
     secret = re.compile("PASSWORD|SECRET|FERNET|PII_KEYS|CONN|BROKER|RESULT_BACKEND|ADMIN_URL")
-    for variable, value in environment.items():
-        if secret.search(variable) and value is not None and not variable.endswith("_FILE"):
-            assert "${" in value, variable
+    for name, value in environment.items():
+        if secret.search(name) and value is not None and not name.endswith("_FILE"):
+            assert "${" in value, name
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
@@ -76,7 +76,7 @@ def test_airflow_service_when_databases_are_not_migrated(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "services"),
+    ("name", "services"),
     [
         ("AIRFLOW_CONN_ORDERS_DB", {"worker"}),
         ("AIRFLOW_CONN_ORDERS_DB_UI", {"api-server"}),
@@ -87,17 +87,17 @@ def test_airflow_service_when_databases_are_not_migrated(name: str) -> None:
         ("POSTGRES_PASSWORD", {"postgres"}),
     ],
 )
-def test_secret_when_only_some_services_need_it(variable: str, services: set[str]) -> None:
-    holders = {name for name, service in COMPOSE["services"].items() if variable in service.get("environment", {})}
+def test_secret_when_only_some_services_need_it(name: str, services: set[str]) -> None:
+    holders = {service for service, facts in COMPOSE["services"].items() if name in facts.get("environment", {})}
     assert holders == services
 
 
 def test_connections_when_read_as_json() -> None:
     connections = {
-        variable: json.loads(value)
+        name: json.loads(value)
         for service in COMPOSE["services"].values()
-        for variable, value in service.get("environment", {}).items()
-        if variable.startswith("AIRFLOW_CONN_ORDERS_DB") and value
+        for name, value in service.get("environment", {}).items()
+        if name.startswith("AIRFLOW_CONN_ORDERS_DB") and value
     }
     assert {name: connection["login"] for name, connection in connections.items()} == {
         "AIRFLOW_CONN_ORDERS_DB": "orders_rw",
@@ -107,7 +107,7 @@ def test_connections_when_read_as_json() -> None:
 
 def test_settings_when_one_is_added() -> None:
     # A secret goes only to the services that need it, each by name.
-    expected = {PREFIX + knob.name.upper() for knob in fields(Settings) if not knob.metadata["secret"]}
+    expected = {variable(setting) for setting in fields(Settings) if not setting.metadata["secret"]}
     assert set(COMPOSE["x-settings"]) == expected
     assert set(COMPOSE["x-settings"].values()) == {None}  # handed on if set, absent otherwise
 

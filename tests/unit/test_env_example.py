@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from include.settings import PREFIX, Settings
+from include.settings import PREFIX, Settings, shown_default, variable
 
 CHECKOUT = Path(__file__).parents[2]
 TEXT = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ ACTIVE = dict(re.findall(r"^([A-Z][A-Z0-9_]*)=(.*)$", TEXT, re.MULTILINE))
 COMMENTED = dict(re.findall(r"^#([A-Z][A-Z0-9_]*)=(.*)$", TEXT, re.MULTILINE))
 ALL = ACTIVE | COMMENTED
 CONNECTIONS = {name: value.strip("'") for name, value in ALL.items() if name.startswith("AIRFLOW_CONN_")}
-SETTINGS = {PREFIX + knob.name.upper(): knob for knob in fields(Settings)}
+SETTINGS = {variable(setting): setting for setting in fields(Settings)}
 
 
 def test_names_when_a_setting_is_added_or_removed() -> None:
@@ -28,12 +28,12 @@ def test_names_when_a_setting_is_added_or_removed() -> None:
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_default_when_a_setting_changes(name: str) -> None:
-    knob = SETTINGS[name]
+    setting = SETTINGS[name]
     shown = ALL[name].strip("'")
     if name == "ORDERS_STORES_FILE":  # a place in the checkout; the code has it absolute
-        assert (CHECKOUT / shown).resolve() == Path(knob.default).resolve()
+        assert (CHECKOUT / shown).resolve() == Path(setting.default).resolve()
     else:
-        assert shown == str(knob.default)
+        assert shown == shown_default(setting)
 
 
 @pytest.mark.parametrize("name", sorted(set(SETTINGS) - {"ORDERS_PII_KEYS"}))

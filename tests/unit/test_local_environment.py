@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from include.local import environment, postgres
-from include.sandbox import scenario
+from local import environment, postgres
+from local.sandbox import scenario
 
 # With both databases named, nothing has to be started.
 OWN_DATABASES = {

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from include.local.report import ShopOrder, broken_promises, money, table
+from local.report import ShopOrder, broken_promises, money, table
 
 GOOD = {"111-1": "000000001", "111-2": None}
 SHOP = [ShopOrder("111-1", "000000001")]

@@ -19,7 +19,7 @@ before = set(sys.modules)
 spec = importlib.util.spec_from_file_location("recent_orders_plugin", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-heavy = {"fastapi", "sqlalchemy", "jinja2", "psycopg", "pandas", "include.wiring", "include.pages"}
+heavy = {"fastapi", "sqlalchemy", "jinja2", "psycopg", "pandas", "include.resources", "include.pages"}
 print("brought in:", sorted(heavy & (set(sys.modules) - before)))
 """
 

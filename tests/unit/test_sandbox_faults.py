@@ -9,10 +9,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from include.sandbox.faults import Fault, FaultScript
-from include.sandbox.scenario import EUROPE, build
-from include.sandbox.scenario_orders import DE, item_id, order_id
-from include.sandbox.servers import Sandbox
+from local.sandbox.faults import Fault, FaultScript
+from local.sandbox.scenario import EUROPE, build
+from local.sandbox.scenario.orders import DE, item_id, order_id
+from local.sandbox.servers import Sandbox
 
 _SLUG = "de-discounted"
 _PATH = f"/orders/v0/orders/{order_id(_SLUG)}/shipmentConfirmation"

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import Field, FrozenInstanceError, fields
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from include.domain.errors import MisconfiguredError
-from include.settings import PREFIX, Settings
+from include.settings import Settings, variable
 
-NUMBERS = [knob.name for knob in fields(Settings) if isinstance(knob.default, int)]
-TEXTS = [knob.name for knob in fields(Settings) if isinstance(knob.default, str)]
+NUMBERS = [setting for setting in fields(Settings) if isinstance(setting.default, int | timedelta)]
+TEXTS = [setting for setting in fields(Settings) if isinstance(setting.default, str)]
 
 
 def test_settings_when_the_environment_is_empty_are_the_defaults() -> None:
     assert Settings.from_environment({}) == Settings()
 
 
-@pytest.mark.parametrize("name", NUMBERS)
-def test_number_when_it_is_set(name: str) -> None:
-    settings = Settings.from_environment({PREFIX + name.upper(): " 7 "})
-    assert getattr(settings, name) == 7
+@pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
+def test_number_when_it_is_set(setting: Field[Any]) -> None:
+    settings = Settings.from_environment({variable(setting): " 7 "})
+    unit = setting.metadata["unit"]
+    assert getattr(settings, setting.name) == (timedelta(**{unit: 7}) if unit else 7)
     assert settings != Settings()
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_text_when_it_is_set(name: str) -> None:
-    assert getattr(Settings.from_environment({PREFIX + name.upper(): "some text"}), name) == "some text"
+@pytest.mark.parametrize("setting", TEXTS, ids=lambda setting: setting.name)
+def test_text_when_it_is_set(setting: Field[Any]) -> None:
+    assert getattr(Settings.from_environment({variable(setting): "some text"}), setting.name) == "some text"
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
 @pytest.mark.parametrize("value", ["many", "1.5", "30s", "1e3", "0x10", "-1"])
-def test_number_when_it_is_none_names_the_variable(name: str, value: str) -> None:
+def test_number_when_it_is_none_names_the_variable(setting: Field[Any], value: str) -> None:
     with pytest.raises(MisconfiguredError) as caught:
-        Settings.from_environment({PREFIX + name.upper(): value})
-    assert PREFIX + name.upper() in str(caught.value)
+        Settings.from_environment({variable(setting): value})
+    assert variable(setting) in str(caught.value)
 
 
 def test_setting_when_it_is_empty_is_the_default() -> None:
@@ -60,8 +62,8 @@ def test_settings_when_changed_refuse() -> None:
 
 def test_every_setting_when_listed_says_what_it_means_and_its_unit() -> None:
     assert NUMBERS and TEXTS
-    for knob in fields(Settings):
-        assert knob.metadata["meaning"].endswith("."), knob.name
+    for setting in fields(Settings):
+        assert setting.metadata["meaning"].endswith("."), setting.name
 
 
 def test_keys_when_there_are_several_keep_their_order() -> None:
@@ -69,5 +71,6 @@ def test_keys_when_there_are_several_keep_their_order() -> None:
     assert Settings().pii_key_list() == []
 
 
-def test_seconds_when_asked_for_are_a_timedelta() -> None:
-    assert Settings(in_doubt_gap_seconds=90).seconds("in_doubt_gap_seconds") == timedelta(seconds=90)
+def test_duration_is_refused_when_no_calendar_holds_it() -> None:
+    with pytest.raises(MisconfiguredError, match="ORDERS_INITIAL_LOOKBACK_DAYS is too large"):
+        Settings.from_environment({"ORDERS_INITIAL_LOOKBACK_DAYS": "9" * 20})

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from include.adapters.stores_file import load_stores
 from include.domain.errors import MisconfiguredError
 from include.domain.stores import OrderSettings, Stores
-from include.stores import load_stores
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -1,0 +1,1 @@
+"""Adobe Commerce's REST API: client, mapping and its vocabulary."""

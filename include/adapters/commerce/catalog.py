@@ -1,0 +1,183 @@
+"""What the shops say about the products of the orders in question: catalog, store view, and stock allocated in turn."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from include.adapters.commerce.client import CommerceClient
+from include.adapters.commerce.documents import CatalogProduct, StoreView
+from include.adapters.http import NotAuthorizedError
+from include.domain.errors import MisconfiguredError, OrdersError, RefusedError
+from include.domain.orders import Decision, Order, OrderLine
+from include.domain.stock import LineDemand, allocate
+from include.domain.stores import Store
+
+log = logging.getLogger(__name__)
+
+# Commerce's types whose stock cannot be asked for by SKU (commerce inventory: "composite types are refused").
+_COMPOSITE_TYPES = frozenset({"bundle", "configurable", "grouped", "giftcard"})
+
+Commerce = Callable[[str], CommerceClient]
+StockKey = tuple[str, int]  # Airflow connection of the shop, stock id
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An order that may be created, its store, and why."""
+
+    order: Order
+    store: Store
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Units of a product that a shop's unshipped orders need: it reserves nothing for orders made over its API."""
+
+    commerce_connection: str
+    commerce_store_view: str
+    catalog_sku: str
+    qty: Decimal
+
+
+@dataclass
+class CatalogFacts:
+    """The shops' answers. A store whose shop did not answer is in `failures`; its candidates are not in `checked`."""
+
+    checked: list[Candidate] = field(default_factory=list)
+    failures: dict[str, OrdersError] = field(default_factory=dict)  # by store name
+    views: dict[str, StoreView] = field(default_factory=dict)  # by store name
+    products: dict[tuple[str, str], dict[str, CatalogProduct]] = field(default_factory=dict)  # by connection and view
+    free: dict[tuple[StockKey, str], Decimal | None] = field(default_factory=dict)  # by stock and SKU, casefolded
+    available: dict[tuple[str, str], Decimal | None] = field(default_factory=dict)  # by order and item
+
+    def product(self, store: Store, seller_sku: str) -> CatalogProduct | None:
+        """The product that `store` sells under Amazon's `seller_sku`; None if the catalog lacks it."""
+        found = self.products[store.commerce_connection, store.commerce_store_view]
+        return found.get(store.catalog_sku(seller_sku))
+
+    def stock_key(self, store: Store) -> StockKey:
+        """The stock that `store` sells from; id 0 where the shop has no inventory management by stocks."""
+        return store.commerce_connection, self.views[store.name].stock_id or 0
+
+
+def is_orderable(product: CatalogProduct) -> bool:
+    """Whether an order line can name the product: composites are ordered by their parts, which Amazon does not name."""
+    return product.type_id not in _COMPOSITE_TYPES
+
+
+def store_view(client: CommerceClient, store: Store) -> StoreView:
+    """The store view that `store` is bound to. Raises MisconfiguredError if the shop has none of that code."""
+    views = client.store_views()
+    if store.commerce_store_view not in views:
+        raise MisconfiguredError(
+            f"Store {store.name}: the shop behind {store.commerce_connection} has no store view "
+            f"{store.commerce_store_view!r}. Resolution: use one of {', '.join(sorted(views))} in stores.yaml."
+        )
+    return views[store.commerce_store_view]
+
+
+def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, promised: Sequence[Promise]) -> CatalogFacts:
+    """Ask each shop once about all products of its candidates and allocate stock, oldest purchase first.
+
+    What is `promised` counts as taken, whichever store of the shop it was promised to.
+    """
+    facts = CatalogFacts()
+    by_shop: dict[str, dict[Store, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
+    for candidate in candidates:
+        by_shop[candidate.store.commerce_connection][candidate.store].append(candidate)
+    for connection, stores in by_shop.items():
+        checked: list[Candidate] = []
+        try:
+            client = commerce(connection)
+            for store, entries in stores.items():
+                try:
+                    facts.views[store.name] = store_view(client, store)
+                except MisconfiguredError as error:
+                    if isinstance(error, NotAuthorizedError):
+                        raise
+                    _fail(facts, (store,), error)
+                    continue
+                skus = {store.catalog_sku(line.seller_sku) for entry in entries for line in entry.order.lines}
+                found = facts.products.setdefault((connection, store.commerce_store_view), {})
+                found.update(client.products(store.commerce_store_view, skus))
+                checked += entries
+            own = [promise for promise in promised if promise.commerce_connection == connection]
+            _ask_for_stock(client, checked, facts, own)
+        except OrdersError as error:
+            _fail(facts, stores, error)
+        else:
+            facts.checked += checked
+    facts.available = allocate(
+        [_demand(entry, line, facts) for entry in facts.checked for line in entry.order.lines], facts.free
+    )
+    return facts
+
+
+def _fail(facts: CatalogFacts, stores: Iterable[Store], error: OrdersError) -> None:
+    for store in stores:
+        log.warning("validate_orders: store=%s: %s", store.name, error)
+        facts.failures[store.name] = error
+
+
+def _is_stock_asked(candidate: Candidate, product: CatalogProduct, facts: CatalogFacts) -> bool:
+    has_stock = facts.views[candidate.store.name].stock_id is not None
+    return candidate.decision.is_stock_required and has_stock and is_orderable(product)
+
+
+def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> LineDemand:
+    product = facts.product(candidate.store, line.seller_sku)
+    return LineDemand(
+        amazon_order_id=candidate.order.amazon_order_id,
+        amazon_item_id=line.amazon_item_id,
+        purchased_at=candidate.order.purchased_at,
+        catalog_sku=product.sku if product else candidate.store.catalog_sku(line.seller_sku),
+        stock_key=facts.stock_key(candidate.store),
+        qty=line.ordered_qty,
+        is_stock_required=product is not None and _is_stock_asked(candidate, product, facts),
+        is_held=product is None or not product.is_enabled or not is_orderable(product),
+    )
+
+
+def _ask_for_stock(
+    client: CommerceClient,
+    candidates: Sequence[Candidate],
+    facts: CatalogFacts,
+    promised: Sequence[Promise],
+) -> None:
+    """Fill `facts.free` for one shop: None where all that is wanted can be sold, else the quantity that is left.
+
+    `promised` are the promises of this shop; stores that share a stock share what is left of it.
+    """
+    wanted: dict[StockKey, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for candidate in candidates:
+        for line in candidate.order.lines:
+            product = facts.product(candidate.store, line.seller_sku)
+            if product is not None and _is_stock_asked(candidate, product, facts):
+                wanted[facts.stock_key(candidate.store)][product.sku] += line.ordered_qty
+    taken: dict[tuple[StockKey, str], Decimal] = defaultdict(Decimal)
+    views = client.store_views() if promised else {}
+    for promise in promised:
+        view = views.get(promise.commerce_store_view)
+        if view is not None:
+            taken[(promise.commerce_connection, view.stock_id or 0), promise.catalog_sku.casefold()] += promise.qty
+    for stock_key, skus in wanted.items():
+        needed = {sku: qty + taken[stock_key, sku.casefold()] for sku, qty in skus.items()}
+        for sku, is_enough in client.salable(stock_key[1], needed).items():
+            key = (stock_key, sku.casefold())
+            facts.free[key] = (
+                None if is_enough else max(_salable_quantity(client, sku, stock_key[1]) - taken[key], Decimal(0))
+            )
+
+
+def _salable_quantity(client: CommerceClient, sku: str, stock_id: int) -> Decimal:
+    """What the stock can sell; nothing where the product is not assigned to the stock."""
+    try:
+        return client.salable_quantity(sku, stock_id)
+    except RefusedError as error:
+        log.info("validate_orders: stock %d knows no quantity of %s (%s)", stock_id, sku, error.code)
+        return Decimal(0)

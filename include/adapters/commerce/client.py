@@ -1,0 +1,384 @@
+"""Talks to Adobe Commerce / Magento over REST: our words go in and out, Commerce's documents stay inside.
+
+Each method sends each request once. Reads that fail raise UnavailableError; a write whose answer is lost raises
+OutcomeUnknownError. 401 and 403 raise MisconfiguredError, 429 ThrottledError, other 4xx RefusedError.
+Paths and fields: openapi-admin-2.4.9 and openapi-accs; pitfalls: https://developer.adobe.com/commerce/webapi/rest/.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote, urlencode
+
+import httpx
+import simplejson
+
+from include.adapters.api_calls import CallRecorder
+from include.adapters.commerce.documents import (
+    ORDER_FIELDS,
+    PRODUCT_FIELDS,
+    SHIPMENT_FIELDS,
+    CatalogProduct,
+    CommerceOrder,
+    StoreView,
+    read_id,
+    read_number,
+    read_order,
+    read_product,
+    read_rows,
+    read_salable,
+    read_shipment,
+)
+from include.adapters.commerce.errors import Scrub, explain, words
+from include.adapters.commerce.search import PAGE_SIZE, Filter, batches, search_query, sku_key
+from include.adapters.http import NotAuthorizedError, Timeouts, exchange, open_client
+from include.domain.errors import MisconfiguredError, NotFoundError, OutcomeUnknownError, UnavailableError
+
+log = logging.getLogger(__name__)
+
+
+_ALL_VIEWS = "all"
+_MOST_UNITS = 2**20
+_RIGHTS = (
+    "Sales: view, create, invoice, ship, comment; Catalog: products; Inventory: stocks and sources; "
+    "Stores: store views and websites; Customers: view"
+)
+
+Read = TypeVar("Read")
+
+
+class CommerceClient:
+    """One shop behind one Airflow connection. Not for use by several threads at once."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        auth: httpx.Auth,
+        edition: Literal["paas", "saas"],
+        connection: str,
+        record: CallRecorder,
+        timeouts: Timeouts,
+    ) -> None:
+        """`host` is the shop's base address (SaaS: with the tenant), `connection` the Airflow connection's name.
+
+        Raises MisconfiguredError for an address that may not be called or an unknown edition.
+        """
+        if edition not in ("paas", "saas"):
+            raise MisconfiguredError(f"Connection {connection}: unknown edition. Resolution: use paas or saas.")
+        self._client = open_client(
+            host, connection=connection, timeouts=timeouts, user_agent="amazon-commerce-orders/1"
+        )
+        self._client.auth = auth
+        self._edition = edition
+        self._connection = connection
+        self._record = record
+        self._views: dict[str, StoreView] | None = None
+
+    def __enter__(self) -> CommerceClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def store_views(self) -> dict[str, StoreView]:
+        """Every store view by its code, without the admin's; asked once per client."""
+        if self._views is None:
+            self._views = self._load_store_views()
+        return self._views
+
+    def products(self, store_view: str, skus: Collection[str]) -> dict[str, CatalogProduct]:
+        """The catalog's products by requested SKU, as `store_view` sees them; what the catalog lacks is absent.
+
+        Compared without case, as Commerce's database does. The view matters: a product can be disabled in one of them.
+        """
+        found: dict[str, CatalogProduct] = {}
+        for batch in batches(sorted(sku for sku in set(skus) if sku.strip())):
+            # Commerce splits the list of `in` at commas; filters of one group are OR-ed.
+            plain = [sku for sku in batch if "," not in sku]
+            group: list[Filter] = [("sku", "eq", sku) for sku in batch if "," in sku]
+            if plain:
+                group.append(("sku", "in", ",".join(plain)))
+            for product in self._search(
+                "searchProducts", "products", [group], PRODUCT_FIELDS, read_product, scope=store_view, key="id"
+            ):
+                found[sku_key(product.sku)] = product
+        return {sku: found[sku_key(sku)] for sku in skus if sku_key(sku) in found}
+
+    def salable(self, stock_id: int, wanted: Mapping[str, Decimal]) -> dict[str, bool]:
+        """Whether the stock can sell each SKU's wanted quantity; a SKU on which Commerce says nothing cannot be sold.
+
+        Commerce counts backorders and unmanaged stock in, and does not look at whether a product is enabled.
+        """
+        said: dict[str, bool] = {}
+        for batch in batches(sorted(wanted)):
+            query = [("stockId", str(stock_id))]
+            for index, sku in enumerate(batch):
+                query.append((f"skuRequests[{index}][sku]", sku))
+                query.append((f"skuRequests[{index}][qty]", f"{wanted[sku]:f}"))
+            path = "inventory/are-product-salable-for-requested-qty/"
+            document = self._send("areSalableForQty", "GET", path, query=query)
+            rows = self._read("areSalableForQty", read_salable, document)
+            said.update(rows)
+        return {sku: said.get(sku_key(sku), False) for sku in wanted}
+
+    def salable_quantity(self, sku: str, stock_id: int) -> Decimal:
+        """The quantity of `sku` that the stock can sell. Raises RefusedError where Commerce knows none.
+
+        Whole units for a SKU with a slash: web servers refuse one in a path (magento2 issues 13343, 21179).
+        """
+        if "/" in sku:
+            return self._probed_quantity(sku, stock_id)
+        path = f"inventory/get-product-salable-quantity/{quote(sku, safe='')}/{stock_id}"
+        document = self._send("salableQuantity", "GET", path, subject=sku)
+        return self._read("salableQuantity", read_number, document)
+
+    def _probed_quantity(self, sku: str, stock_id: int) -> Decimal:
+        """The largest number of units, below 2**20, that Commerce says it can sell, by bisection."""
+        enough, too_many = 0, 1
+        while too_many < _MOST_UNITS and self.salable(stock_id, {sku: Decimal(too_many)})[sku]:
+            enough, too_many = too_many, too_many * 2
+        while too_many - enough > 1:
+            middle = (enough + too_many) // 2
+            if self.salable(stock_id, {sku: Decimal(middle)})[sku]:
+                enough = middle
+            else:
+                too_many = middle
+        return Decimal(enough)
+
+    def find_orders(
+        self, *, ext_order_id: str | None = None, increment_id: str | None = None, store_id: int | None = None
+    ) -> list[CommerceOrder]:
+        """The orders that match every given id, oldest first. `ext_order_id` is not unique in Commerce.
+
+        Raises ValueError without an `ext_order_id` or `increment_id`: it would list the shop's every order.
+        """
+        if ext_order_id is None and increment_id is None:
+            raise ValueError("find_orders needs an ext_order_id or an increment_id")
+        wanted = (("ext_order_id", ext_order_id), ("increment_id", increment_id), ("store_id", store_id))
+        groups: list[list[Filter]] = [[(field, "eq", str(value))] for field, value in wanted if value is not None]
+        subject = ext_order_id or increment_id or ""
+        return self._search("searchOrders", "orders", groups, ORDER_FIELDS, read_order, subject=subject)
+
+    def order(self, commerce_order_id: str) -> CommerceOrder:
+        """One order by its entity_id. Raises NotFoundError."""
+        document = self._send(
+            "getOrder",
+            "GET",
+            f"orders/{commerce_order_id}",
+            query=[("fields", ORDER_FIELDS)],
+            subject=commerce_order_id,
+        )
+        return self._read("getOrder", read_order, document)
+
+    def create_order(self, store_view: str, entity: Mapping[str, Any], *, scrub: Scrub) -> CommerceOrder:
+        """Create the order `entity` (see commerce_mapping.order_entity) with one POST.
+
+        `scrub` removes the buyer's data from Commerce's words: a refusal can quote what was sent. Raises RefusedError,
+        with the code `duplicate` when the order number is taken, and OutcomeUnknownError when the order may exist.
+        """
+        subject = str(entity.get("ext_order_id", ""))
+        document = self._send(
+            "createOrder",
+            "POST",
+            "orders",
+            scope=store_view,
+            query=[("fields", ORDER_FIELDS)],
+            body={"entity": entity},
+            subject=subject,
+            scrub=scrub,
+        )
+        return self._read("createOrder", read_order, document, is_write=True, subject=subject)
+
+    def set_status(self, order: CommerceOrder, *, state: str, status: str) -> None:
+        """Give the order a state and one of that state's statuses; safe to repeat."""
+        entity = {
+            "entity_id": int(order.order_id),
+            # Older versions draw a new number for an order that comes without one (magento2 issues 8020, 17828).
+            "increment_id": order.number,
+            "state": state,
+            "status": status,
+        }
+        self._send(
+            "updateOrder",
+            "POST",
+            "orders",
+            query=[("fields", "entity_id")],
+            body={"entity": entity},
+            subject=order.order_id,
+        )
+
+    def invoice(self, commerce_order_id: str) -> str:
+        """Invoice the whole order without a mail and return the invoice's id. A second time is refused."""
+        body = {"capture": True, "notify": False}
+        document = self._send(
+            "invoiceOrder", "POST", f"order/{commerce_order_id}/invoice", body=body, subject=commerce_order_id
+        )
+        return self._read("invoiceOrder", read_id, document, is_write=True, subject=commerce_order_id)
+
+    def shipments(self, commerce_order_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The shipments of these orders, as Commerce's documents trimmed to ids, times (UTC), items and tracks.
+
+        Asked by order, not by time: a track that is added later moves no `updated_at`.
+        """
+        found: list[dict[str, Any]] = []
+        for batch in batches(sorted(set(commerce_order_ids), key=int)):
+            groups: list[list[Filter]] = [[("order_id", "in", ",".join(batch))]]
+            found += self._search("searchShipments", "shipments", groups, SHIPMENT_FIELDS, read_shipment)
+        return found
+
+    def customer_id(self, email: str, website_id: int) -> int | None:
+        """The id of the customer with this e-mail address in the website, None if there is none."""
+        groups: list[list[Filter]] = [[("email", "eq", email)], [("website_id", "eq", str(website_id))]]
+        ids = self._search("searchCustomers", "customers/search", groups, "id", lambda row: int(row["id"]), key="id")
+        return ids[0] if ids else None
+
+    def _load_store_views(self) -> dict[str, StoreView]:
+        try:
+            document = self._send("storeViews", "GET", "store/storeViews")
+        except NotFoundError as error:
+            raise MisconfiguredError(
+                f"There is no Commerce REST API behind the connection {self._connection} ({error.reason}). "
+                "Resolution: check its host and its edition (paas or saas)."
+            ) from error
+        views = self._read("storeViews", read_rows, document)
+        websites = self._read("websites", read_rows, self._send("websites", "GET", "store/websites"))
+        configs = self._read("storeConfigs", read_rows, self._send("storeConfigs", "GET", "store/storeConfigs"))
+        return self._read("storeViews", lambda rows: self._join_store_views(rows, websites, configs), views)
+
+    def _join_store_views(
+        self, views: list[dict[str, Any]], websites: list[dict[str, Any]], configs: list[dict[str, Any]]
+    ) -> dict[str, StoreView]:
+        website_codes = {int(row["id"]): str(row["code"]) for row in websites}
+        currencies = {int(row["id"]): str(row["base_currency_code"]) for row in configs}
+        stocks: dict[int, int | None] = {}
+        joined: dict[str, StoreView] = {}
+        for row in views:
+            store_id, website_id = int(row["id"]), int(row["website_id"])
+            if store_id == 0:  # the admin
+                continue
+            if website_id not in stocks:
+                stocks[website_id] = self._stock_id(website_codes[website_id])
+            joined[str(row["code"])] = StoreView(
+                store_id=store_id,
+                code=str(row["code"]),
+                website_id=website_id,
+                website_code=website_codes[website_id],
+                base_currency=currencies[store_id],
+                stock_id=stocks[website_id],
+            )
+        return joined
+
+    def _stock_id(self, website_code: str) -> int | None:
+        path = f"inventory/stock-resolver/website/{quote(website_code, safe='')}"
+        try:
+            document = self._send("stockResolver", "GET", path, subject=website_code)
+        except NotFoundError:
+            log.warning("commerce website=%s has no stock: no inventory management, or none assigned", website_code)
+            return None
+        return self._read("stockResolver", lambda found: int(found["stock_id"]), document)
+
+    def _search(
+        self,
+        operation: str,
+        path: str,
+        groups: Sequence[Sequence[Filter]],
+        fields: str,
+        read: Callable[[Any], Read],
+        *,
+        scope: str = _ALL_VIEWS,
+        key: str = "entity_id",
+        subject: str = "",
+    ) -> list[Read]:
+        """Every hit once, by ascending id. Commerce repeats its last page for ever: `total_count` says when to stop."""
+        query = search_query(groups, fields)
+        found: dict[int, Read] = {}
+        page, total = 1, 1
+        while (page - 1) * PAGE_SIZE < total:
+            numbered = [*query, ("searchCriteria[currentPage]", str(page))]
+            document = self._send(operation, "GET", path, scope=scope, query=numbered, subject=subject)
+
+            def read_page(document: Any) -> tuple[int, dict[int, Read]]:
+                rows = read_rows(document["items"] or [])
+                return int(document["total_count"]), {int(row[key]): read(row) for row in rows}
+
+            total, hits = self._read(operation, read_page, document, subject=subject)
+            if hits.keys() <= found.keys():  # the count is wrong, or hits went away meanwhile
+                break
+            found.update(hits)
+            page += 1
+        return [found[entity_id] for entity_id in sorted(found)]
+
+    def _send(
+        self,
+        operation: str,
+        method: Literal["GET", "POST"],
+        path: str,
+        *,
+        scope: str = _ALL_VIEWS,
+        query: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, Any] | None = None,
+        subject: str = "",
+        scrub: Scrub = str,
+    ) -> Any:
+        """Send one request to a store view (`scope`) and return the JSON of its answer."""
+        is_saas = self._edition == "saas"
+        url = f"V1/{path}" if is_saas else f"rest/{scope}/V1/{path}"
+        if query:
+            url += "?" + urlencode(query, quote_via=quote, safe="")
+        headers = {"Store": scope} if is_saas else {}
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = simplejson.dumps(body, use_decimal=True, ensure_ascii=False).encode()
+        request = self._client.build_request(method, url, headers=headers, content=content)
+        try:
+            answer = exchange(
+                self._client,
+                request,
+                system="commerce",
+                connection=self._connection,
+                operation=operation,
+                is_write=method != "GET",
+                record=self._record,
+                subject=subject,
+                explain=lambda status, document: explain(status, document, scrub),
+            )
+        except NotAuthorizedError as error:
+            raise MisconfiguredError(
+                f"Commerce refused {operation} ({error.answer.status}: {words(error.answer.document, scrub)}). "
+                f"Resolution: check the credentials in the connection {self._connection}, this machine's clock, and "
+                f"that the integration has these rights: {_RIGHTS}."
+            ) from None
+        return answer.document
+
+    def _read(
+        self,
+        operation: str,
+        read: Callable[[Any], Read],
+        document: Any,
+        *,
+        is_write: bool = False,
+        subject: str = "",
+    ) -> Read:
+        try:
+            return read(document)
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+            # No cause and no values: they could hold personal data.
+            what = f"commerce {operation}" + (f" of {subject}" if subject else "")
+            if is_write:
+                raise OutcomeUnknownError(
+                    f"{what}: the answer is not what was asked for; whether it was done is unknown. "
+                    "Resolution: it is looked up before it is sent again."
+                ) from None
+            raise UnavailableError(
+                f"{what}: the answer is not what was asked for. Resolution: it is tried again; if it stays so, check "
+                f"that the connection {self._connection} points at a Commerce REST API of the right edition."
+            ) from None

@@ -1,0 +1,157 @@
+"""What we keep of Commerce's documents: store views, products and orders, read from its JSON.
+
+The readers take parsed JSON without floats and raise KeyError, TypeError, ValueError or ArithmeticError for anything
+that is not such a document; the client says what that means for its call. Shapes: openapi-admin-2.4.9, `store-data-*`,
+`catalog-data-product-interface`, `sales-data-order-interface`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from include.adapters.commerce.search import sku_key
+
+# `fields` of an order: what CommerceOrder needs, and no address.
+ORDER_FIELDS = (
+    "entity_id,increment_id,store_id,ext_order_id,state,status,grand_total,order_currency_code,created_at,"
+    "total_invoiced,items[item_id,ext_order_item_id]"
+)
+PRODUCT_FIELDS = "id,sku,name,status,type_id,price,weight,extension_attributes[website_ids]"
+SHIPMENT_FIELDS = (
+    "entity_id,increment_id,order_id,created_at,updated_at,items[entity_id,order_item_id,sku,qty],"
+    "tracks[entity_id,track_number,title,carrier_code,created_at]"
+)
+
+
+@dataclass(frozen=True)
+class StoreView:
+    """One store view. `base_currency` is ISO 4217; `stock_id` is None where the shop has no inventory management."""
+
+    store_id: int
+    code: str
+    website_id: int
+    website_code: str
+    base_currency: str
+    stock_id: int | None
+
+
+@dataclass(frozen=True)
+class CatalogProduct:
+    """One product as a store view sees it. `sku` is the catalog's spelling; `price` is in the view's base currency."""
+
+    product_id: int
+    sku: str
+    name: str
+    is_enabled: bool
+    type_id: str
+    price: Decimal | None
+    weight: Decimal | None
+    website_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CommerceOrder:
+    """One Commerce order without personal data.
+
+    `order_id` is its entity_id, `number` its increment_id; amounts are in `currency` (ISO 4217), `created_at` is UTC;
+    `item_ids` maps Amazon's orderItemId to Commerce's item_id.
+    """
+
+    order_id: str
+    number: str
+    store_id: int
+    ext_order_id: str | None
+    state: str | None
+    status: str | None
+    grand_total: Decimal
+    currency: str | None
+    created_at: datetime
+    total_invoiced: Decimal
+    item_ids: dict[str, str]
+
+    @property
+    def is_invoiced(self) -> bool:
+        """Whether it was invoiced. The state tells of zero-value orders only: shipping alone makes one `processing`."""
+        if self.grand_total > 0:
+            return self.total_invoiced > 0
+        return self.state in ("processing", "complete", "closed")
+
+
+def read_order(document: Any) -> CommerceOrder:
+    """An order document, whole or trimmed to ORDER_FIELDS."""
+    return CommerceOrder(
+        order_id=str(int(document["entity_id"])),
+        number=str(document["increment_id"]),
+        store_id=int(document["store_id"]),
+        ext_order_id=_text(document.get("ext_order_id")),
+        state=_text(document.get("state")),
+        status=_text(document.get("status")),
+        grand_total=read_number(document["grand_total"]),
+        currency=_text(document.get("order_currency_code")),
+        # Always UTC, whatever the shop's zone (magento2 issue 24985).
+        created_at=datetime.strptime(document["created_at"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC),
+        total_invoiced=read_number(document.get("total_invoiced") or 0),
+        item_ids={
+            str(item["ext_order_item_id"]): str(item["item_id"])
+            for item in document.get("items") or []
+            if item.get("ext_order_item_id")
+        },
+    )
+
+
+def read_product(document: Any) -> CatalogProduct:
+    """A product document, whole or trimmed to PRODUCT_FIELDS."""
+    price, weight = document.get("price"), document.get("weight")
+    # An empty object arrives as an empty list.
+    extension = document.get("extension_attributes") or {}
+    return CatalogProduct(
+        product_id=int(document["id"]),
+        sku=str(document["sku"]),
+        name=str(document.get("name") or document["sku"]),
+        is_enabled=int(document["status"]) == 1,
+        type_id=str(document.get("type_id") or "simple"),
+        price=None if price is None else read_number(price),
+        weight=None if weight is None else read_number(weight),
+        website_ids=tuple(int(website_id) for website_id in extension.get("website_ids") or []),
+    )
+
+
+def read_number(value: Any) -> Decimal:
+    """A JSON number, or the same as text, as Decimal. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise ValueError("not a number")
+    number = Decimal(value)
+    if not number.is_finite():
+        raise ValueError("not a finite number")
+    return number
+
+
+def read_id(document: Any) -> str:
+    """A bare id, which Commerce gives as number or text."""
+    if isinstance(document, bool) or not isinstance(document, int | str):
+        raise ValueError("not an id")
+    return str(int(document))
+
+
+def read_rows(document: Any) -> list[dict[str, Any]]:
+    """A list of objects."""
+    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
+        raise ValueError("not a list of objects")
+    return document
+
+
+def read_salable(document: Any) -> dict[str, bool]:
+    """Whether the asked quantity can be sold, by `sku_key` of the SKU."""
+    return {sku_key(row["sku"]): row["salable"] is True for row in read_rows(document)}
+
+
+def read_shipment(document: dict[str, Any]) -> dict[str, Any]:
+    """A shipment document with its lists of items and tracks in place."""
+    return {**document, "items": read_rows(document["items"] or []), "tracks": read_rows(document["tracks"] or [])}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,53 @@
+"""All tables of the orders database in one place: `from include.database import tables`."""
+
+from include.database.tables.core import (
+    order_items,
+    order_status_changes,
+    orders,
+    products,
+    shipment_items,
+    shipment_tracks,
+    shipments,
+    stores,
+)
+from include.database.tables.landing import amazon_orders, commerce_shipments, order_contacts, quarantined_payloads
+from include.database.tables.metadata import SCHEMAS, metadata
+from include.database.tables.ops import (
+    api_calls,
+    blocker_episodes,
+    ingest_pages,
+    ingest_windows,
+    order_outbox,
+    quarantined_orders,
+    rate_limits,
+    shipment_outbox,
+    validation_results,
+)
+from include.database.tables.reporting import recent_orders
+
+__all__ = [
+    "SCHEMAS",
+    "amazon_orders",
+    "api_calls",
+    "blocker_episodes",
+    "commerce_shipments",
+    "ingest_pages",
+    "ingest_windows",
+    "metadata",
+    "order_contacts",
+    "order_items",
+    "order_outbox",
+    "order_status_changes",
+    "orders",
+    "products",
+    "quarantined_orders",
+    "quarantined_payloads",
+    "rate_limits",
+    "recent_orders",
+    "shipment_items",
+    "shipment_outbox",
+    "shipment_tracks",
+    "shipments",
+    "stores",
+    "validation_results",
+]

@@ -1,0 +1,50 @@
+"""Runs this project on one machine: `python -m local env|demo|up|down|clean|docs`; the Makefile's back end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+
+from local import environment, postgres
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("command", choices=["env", "demo", "up", "down", "clean", "docs"])
+    command = parser.parse_args(arguments).command
+    checkout = environment.CHECKOUT
+    if command == "env":
+        try:
+            print(environment.exports(environment.compute(checkout, os.environ)), end="")
+        except (postgres.EmbeddedPostgresError, OSError, ValueError) as error:
+            print(error, file=sys.stderr)
+            return 1
+        return 0
+
+    if command == "docs":
+        from local import documents
+
+        for path in documents.write(checkout):
+            print(path.relative_to(checkout))
+        return 0
+
+    from local import demo  # not for `env`: it is slower to import
+
+    if command in {"demo", "up"}:
+        return demo.main(checkout, os.environ, keep_running=command == "up")
+    try:
+        demo.down(checkout)
+        if command == "clean":
+            postgres.remove_state(checkout)
+            shutil.rmtree(environment.data_dir(checkout), ignore_errors=True)
+    except (postgres.EmbeddedPostgresError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

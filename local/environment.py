@@ -1,0 +1,292 @@
+"""The environment under which this checkout's Airflow, sandbox and databases work together on one machine.
+
+What the caller has set is kept: connections, AIRFLOW_HOME, databases, ORDERS_*, any AIRFLOW__*. The rest is computed
+from the checkout's place, secrets made once (`.data/secrets.json`, mode 600) and ports chosen once (`ports.json`).
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from local import postgres
+from local.sandbox import scenario
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+ADMIN_USER = "admin"
+LOOPBACK = "127.0.0.1"
+
+# what listens -> (variable by which the caller chooses its port, first port that is tried)
+PORTS = {
+    "amazon": ("ORDERS_SANDBOX_AMAZON_PORT", 8801),
+    "commerce": ("ORDERS_SANDBOX_COMMERCE_PORT", 8802),
+    "airflow": ("AIRFLOW__API__PORT", 8080),
+}
+AMAZON_CONNECTIONS = {"na": "amazon_sp_api", "eu": "amazon_sp_api_eu", "fe": "amazon_sp_api_fe"}
+DATABASE_CONNECTIONS = {"orders_db": "orders_rw", "orders_db_ui": "orders_ui", "orders_db_analyst": "analyst"}
+
+_METADATA_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+_ORDERS_DB = "AIRFLOW_CONN_ORDERS_DB"
+
+
+def data_dir(checkout: Path) -> Path:
+    """The folder for everything that this checkout keeps locally, except the database's files when root runs it."""
+    return checkout / ".data"
+
+
+def database_dir(checkout: Path) -> Path:
+    """The folder of the embedded PostgreSQL's files."""
+    return postgres.state_dir(checkout) / "postgres"
+
+
+def needs_embedded_postgres(checkout: Path, caller: Mapping[str, str]) -> bool:
+    """Whether the caller leaves one of the two databases, orders or Airflow's metadata, to us.
+
+    `checkout` matters because a shell that has evaluated `make -s env` names our own server like a caller's choice.
+    """
+    if not (_is_set(_METADATA_URL, caller) and _is_set(_ORDERS_DB, caller)):
+        return True
+    folder = os.fspath(postgres.address_of(database_dir(checkout)).socket_dir)
+    return quote(folder, safe="") in caller.get(_METADATA_URL, "") or folder in caller.get(_ORDERS_DB, "")
+
+
+def compute(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
+    """The variables to add to the environment `caller`, starting the embedded PostgreSQL if it is needed.
+
+    Raises EmbeddedPostgresError, OSError for an unwritable checkout, and ValueError for a port that is no number.
+    """
+    wanted: dict[str, str] = {}
+    with locked(checkout):
+        kept = _secrets(checkout)
+        ports = _ports(checkout, caller)
+    wanted |= _airflow(checkout, kept, ports["airflow"])
+    wanted |= _sandbox_connections(ports)
+    wanted["ORDERS_PII_KEYS"] = kept["pii_key"]
+    if needs_embedded_postgres(checkout, caller):
+        wanted |= _databases(postgres.start(database_dir(checkout)), caller)
+    if _ORDERS_DB in caller:
+        # The pages must show the database that the DAGs write; who wants the narrower roles names them as well.
+        wanted |= {_connection_variable(name): caller[_ORDERS_DB] for name in DATABASE_CONNECTIONS}
+    additions = {name: value for name, value in wanted.items() if not _is_set(name, caller)}
+    additions |= _search_path(checkout, caller)
+    return additions
+
+
+def exports(additions: Mapping[str, str]) -> str:
+    """`additions` as lines for a shell: export NAME='value'."""
+    return "".join(
+        "export {}='{}'\n".format(name, value.replace("'", "'\\''")) for name, value in sorted(additions.items())
+    )
+
+
+def sign_in(checkout: Path) -> tuple[str, str]:
+    """Name and password of Airflow's local administrator."""
+    with locked(checkout):
+        return ADMIN_USER, _secrets(checkout)["admin_password"]
+
+
+def renew_ports(checkout: Path, caller: Mapping[str, str]) -> None:
+    """Replace each remembered port that something else took meanwhile; to be called when nothing of ours listens.
+
+    Raises ValueError for a port that the caller chose and that is taken.
+    """
+    with locked(checkout):
+        ports = _ports(checkout, caller)
+        remembered = _read_json(data_dir(checkout) / "ports.json")
+        for name, (variable, first) in PORTS.items():
+            if _is_free(ports[name]):
+                continue
+            if variable in caller:
+                raise ValueError(f"Port {ports[name]} ({variable}) is taken. Resolution: choose another.")
+            ports[name] = remembered[name] = _free_port(first, taken=set(ports.values()))
+        _write_json(data_dir(checkout) / "ports.json", remembered)
+
+
+@contextmanager
+def locked(checkout: Path) -> Iterator[None]:
+    """Hold the lock of the checkout's local files, creating their folder."""
+    folder = data_dir(checkout)
+    folder.mkdir(exist_ok=True)
+    with (folder / "environment.lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _is_set(name: str, caller: Mapping[str, str]) -> bool:
+    # Airflow also takes the value of an option from a command or a secrets backend.
+    return any(f"{name}{suffix}" in caller for suffix in ("", "_CMD", "_SECRET"))
+
+
+def _connection_variable(connection_id: str) -> str:
+    return f"AIRFLOW_CONN_{connection_id.upper()}"
+
+
+def _airflow(checkout: Path, kept: Mapping[str, str], port: int) -> dict[str, str]:
+    base_url = f"http://{LOOPBACK}:{port}"
+    return {
+        "AIRFLOW_HOME": str(data_dir(checkout) / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(checkout / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(checkout / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(data_dir(checkout) / "passwords.json"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
+        "AIRFLOW__API__HOST": LOOPBACK,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": base_url,
+        "AIRFLOW__API__SECRET_KEY": kept["api_secret_key"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
+        # Airflow warns of each value in a connection's extra that is too short to mask, such as the region "na".
+        "AIRFLOW__LOGGING__MIN_LENGTH_MASKED_SECRET": "2",
+        # Python warnings of Airflow's own dependencies, which we cannot mend.
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "py.warnings=ERROR",
+        "GX_ANALYTICS_ENABLED": "false",
+    }
+
+
+def _sandbox_connections(ports: Mapping[str, int]) -> dict[str, str]:
+    """Connections to the sandbox, with the credentials that its scenario accepts."""
+    amazon, commerce = f"http://{LOOPBACK}:{ports['amazon']}", f"http://{LOOPBACK}:{ports['commerce']}"
+    seeds = scenario.build(datetime.now(UTC))
+    connections: dict[str, dict[str, object]] = {}
+    for application in seeds.applications:
+        connections[AMAZON_CONNECTIONS[application.region]] = {
+            "conn_type": "http",
+            "host": amazon,
+            "extra": {
+                "token_url": f"{amazon}/auth/o2/token",
+                "client_id": application.client_id,
+                "client_secret": application.client_secret,
+                "refresh_token": application.refresh_token,
+                "seller_id": application.seller_id,
+                "region": application.region,
+            },
+        }
+    connections["commerce_api"] = {
+        "conn_type": "http",
+        "host": commerce,
+        "extra": {
+            "auth": "oauth1",
+            "consumer_key": seeds.commerce.consumer_key,
+            "consumer_secret": seeds.commerce.consumer_secret,
+            "access_token": seeds.commerce.access_token,
+            "access_token_secret": seeds.commerce.access_token_secret,
+            "edition": "paas",
+            "admin_url": f"{commerce}/admin",
+        },
+    }
+    variables = {_connection_variable(name): json.dumps(connection) for name, connection in connections.items()}
+    chosen = {PORTS[name][0]: str(ports[name]) for name in ("amazon", "commerce")}
+    return variables | chosen
+
+
+def _databases(address: postgres.ServerAddress, caller: Mapping[str, str]) -> dict[str, str]:
+    folder = os.fspath(address.socket_dir)
+    # Airflow derives the URL for asyncpg from this one; both drivers take a socket's folder as `host`.
+    urls = {_METADATA_URL: f"postgresql+psycopg://airflow@/airflow?host={quote(folder, safe='')}"}
+    if _is_set(_ORDERS_DB, caller):
+        return urls
+    urls["ORDERS_DB_ADMIN_URL"] = f"postgresql+psycopg://{postgres.SUPERUSER}@/orders?host={quote(folder, safe='')}"
+    for name, role in DATABASE_CONNECTIONS.items():
+        urls[_connection_variable(name)] = json.dumps(
+            {"conn_type": "postgres", "host": folder, "port": address.port, "login": role, "schema": "orders"}
+        )
+    return urls
+
+
+def _search_path(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
+    """Additions to lists that the caller may have begun: `include` must be found, loopback must not go to a proxy."""
+    additions = {}
+    before = caller.get("PYTHONPATH", "")
+    if str(checkout) not in before.split(os.pathsep):
+        additions["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), before]))
+    if not any(name in caller for name in ("NO_PROXY", "no_proxy")):
+        additions["NO_PROXY"] = f"{LOOPBACK},localhost"
+    return additions
+
+
+def _secrets(checkout: Path) -> dict[str, str]:
+    path = data_dir(checkout) / "secrets.json"
+    kept: dict[str, str] = _read_json(path)
+    made = {
+        "fernet_key": _fernet_key(),
+        "pii_key": _fernet_key(),
+        "jwt_secret": secrets.token_urlsafe(64),
+        "api_secret_key": secrets.token_urlsafe(32),
+        "admin_password": secrets.token_urlsafe(12),
+    }
+    complete = made | kept
+    if complete != kept:
+        _write_json(path, complete)
+    passwords = data_dir(checkout) / "passwords.json"
+    if _read_json(passwords).get(ADMIN_USER) != complete["admin_password"]:
+        _write_json(passwords, {ADMIN_USER: complete["admin_password"]})
+    return complete
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(os.urandom(32)).decode("ascii")
+
+
+def _ports(checkout: Path, caller: Mapping[str, str]) -> dict[str, int]:
+    path = data_dir(checkout) / "ports.json"
+    remembered: dict[str, int] = _read_json(path)
+    ports = dict(remembered)
+    for name, (variable, first) in PORTS.items():
+        if variable in caller:
+            ports[name] = int(caller[variable])
+        elif name not in ports:
+            ports[name] = _free_port(first, taken=set(ports.values()))
+    # A port that the caller chose holds for this call only.
+    unchosen = {name: port for name, port in ports.items() if PORTS[name][0] not in caller}
+    if remembered | unchosen != remembered:
+        _write_json(path, remembered | unchosen)
+    return ports
+
+
+def _free_port(first: int, *, taken: set[int]) -> int:
+    for port in range(first, first + 200):
+        if port not in taken and _is_free(port):
+            return port
+    raise OSError(f"No free port between {first} and {first + 199}.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT can be taken
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return content
+
+
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Replace the file in one step; only its owner may read it."""
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=1)
+    draft.replace(path)

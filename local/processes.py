@@ -1,0 +1,197 @@
+"""Starts the sandbox and Airflow's processes on this machine, and ends all of them whatever happens.
+
+Each process leads a session of its own, so that whatever it starts can be found through the session even when the
+process itself has died. `.data/processes.json` lets a later command end what an interrupted one left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+
+from local import environment
+
+START_SECONDS = 120
+GRACE_SECONDS = 10
+
+
+class ProcessError(RuntimeError):
+    """A process ended or did not become healthy; the text names it, its log and the last lines of it."""
+
+
+@dataclass(frozen=True)
+class Leader:
+    """A process that leads a session: its name with us, its id, and when it began (its id may be given out again)."""
+
+    name: str
+    pid: int
+    created: float  # seconds since 1970, as psutil gives them
+
+
+class LocalProcesses:
+    """The processes of one checkout, with the environment `variables`. A context manager: leaving it ends them all.
+
+    `grace_seconds`: how long they may take to end by themselves.
+    """
+
+    def __init__(self, checkout: Path, variables: Mapping[str, str], *, grace_seconds: float = GRACE_SECONDS) -> None:
+        self._grace_seconds = grace_seconds
+        self._checkout = checkout
+        self._variables = dict(variables)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.log_dir = environment.data_dir(checkout) / "logs"
+
+    def __enter__(self) -> LocalProcesses:
+        end_leftovers(self._checkout)
+        self.log_dir.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A second Ctrl-C must not leave half of them running.
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            end_leftovers(self._checkout, self._grace_seconds)
+            for process in self._running.values():
+                process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def log_of(self, name: str) -> Path:
+        """The log file of the process `name`."""
+        return self.log_dir / f"{name}.log"
+
+    def finish(self, name: str) -> None:
+        """Wait for the end of the process `name`, which is a command and no server. Raises ProcessError if it fails."""
+        if self._running.pop(name).wait() != 0:
+            raise self._failure(name, "failed")
+
+    def start(self, name: str, *command: str) -> None:
+        """Start a process in a session of its own; its output goes to its log, which starts anew."""
+        with self.log_of(name).open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self._checkout,
+                env=self._variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._running[name] = process
+        leaders = _read_leaders(self._checkout)
+        with contextlib.suppress(psutil.NoSuchProcess):  # already over; whoever waits for it sees that
+            leaders.append(Leader(name, process.pid, psutil.Process(process.pid).create_time()))
+        _write_leaders(self._checkout, leaders)
+
+    def check(self) -> None:
+        """Raise ProcessError if one of the processes has ended."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                raise self._failure(name, f"ended with status {process.returncode}")
+
+    def wait_until_answering(self, name: str, url: str, seconds: float = START_SECONDS) -> None:
+        """Wait until the process `name` answers a GET of `url` (on this machine) with 200.
+
+        Another program may have taken the port meanwhile: its answer does not count. Raises ProcessError if the
+        process is not in time, or if any has ended.
+        """
+        port = urlsplit(url).port
+        deadline = time.monotonic() + seconds
+        while not (self._listens(name, port) and _answers(url)):
+            self.check()
+            if time.monotonic() > deadline:
+                raise self._failure(name, f"is not healthy after {seconds:.0f} seconds")
+            time.sleep(0.3)
+
+    def _listens(self, name: str, port: int | None) -> bool:
+        try:
+            sockets = psutil.Process(self._running[name].pid).net_connections(kind="tcp")
+        except psutil.Error:
+            return False
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)
+
+    def _failure(self, name: str, what: str) -> ProcessError:
+        lines = self.log_of(name).read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
+        return ProcessError("\n".join([f"{name} {what}. Its log, {self.log_of(name)}, ends with:", *lines]))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def python(*arguments: str) -> tuple[str, ...]:
+    """The command that runs this environment's Python with `arguments`."""
+    return (sys.executable, *arguments)
+
+
+def end_leftovers(checkout: Path, grace_seconds: float = GRACE_SECONDS) -> int:
+    """End every process that a LocalProcesses of this checkout started and that still lives; returns how many.
+
+    They are asked first, and killed after `grace_seconds`.
+    """
+    leaders = _read_leaders(checkout)
+    members = _members(leaders)
+    for leader in leaders:
+        # The leader is asked first: Airflow's scheduler then ends its own workers in order.
+        if any(process.pid == leader.pid for process in members):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(leader.pid, signal.SIGTERM)
+    _, alive = psutil.wait_procs(members, timeout=grace_seconds if members else 0)
+    # What was started meanwhile, and what did not listen.
+    for process in {*alive, *_members(leaders)}:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=GRACE_SECONDS)
+    _path(checkout).unlink(missing_ok=True)
+    return len(members)
+
+
+def _members(leaders: Iterable[Leader]) -> list[psutil.Process]:
+    """The living processes in the sessions of `leaders`, those leaders that are still the same processes included."""
+    sessions = {leader.pid: leader for leader in leaders}
+    members = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
+            leader = sessions.get(os.getsid(process.pid))
+            if leader is None or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            # A session's number is given out again only when all of its members are gone; a process with the leader's
+            # number and another birth means just that.
+            reborn = psutil.pid_exists(leader.pid) and psutil.Process(leader.pid).create_time() != leader.created
+            if not reborn and process.create_time() >= leader.created:
+                members.append(process)
+    return members
+
+
+def _path(checkout: Path) -> Path:
+    return environment.data_dir(checkout) / "processes.json"
+
+
+def _read_leaders(checkout: Path) -> list[Leader]:
+    try:
+        entries = json.loads(_path(checkout).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return [Leader(**entry) for entry in entries]
+
+
+def _write_leaders(checkout: Path, leaders: Iterable[Leader]) -> None:
+    draft = _path(checkout).with_suffix(".draft")
+    draft.write_text(json.dumps([asdict(leader) for leader in leaders]), encoding="utf-8")
+    draft.replace(_path(checkout))

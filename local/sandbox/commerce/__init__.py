@@ -1,0 +1,1 @@
+"""The local Commerce shop."""

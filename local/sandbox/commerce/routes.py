@@ -1,0 +1,312 @@
+"""What each REST route of the local Commerce does: a table of method, path, operation, right and work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from local.sandbox.commerce.errors import CommerceRefusal, bad_type, required
+from local.sandbox.commerce.fields import CUSTOMER_COLUMNS, ORDER, PRODUCT_COLUMNS, SHIPMENT_COLUMNS, decimal
+from local.sandbox.commerce.search import Query, bracketed, need, search
+from local.sandbox.commerce.shipments import Track
+from local.sandbox.commerce.state import CommerceState
+from local.sandbox.seeds import StoreView
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: the state it works on, its store view (None for `all`), arguments of the path, query and body."""
+
+    state: CommerceState
+    view: StoreView | None
+    arguments: dict[str, str]
+    query: Query
+    body: Document
+    base_url: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """`work` answers a call with JSON-able content, Decimals included, or raises CommerceRefusal."""
+
+    method: str
+    pattern: re.Pattern[str]
+    operation: str
+    resource: str
+    work: Callable[[Call], Any]
+
+
+def _store_views(call: Call) -> list[Document]:
+    # The admin's own view and website come first in real answers, too.
+    admin = {"id": 0, "code": "admin", "name": "Admin", "website_id": 0, "store_group_id": 0, "is_active": 1}
+    return [
+        admin,
+        *(
+            {
+                "id": view.store_id,
+                "code": view.code,
+                "name": view.name,
+                "website_id": view.website_id,
+                "store_group_id": view.website_id,
+                "is_active": 1,
+            }
+            for view in call.state.seed.store_views
+        ),
+    ]
+
+
+def _websites(call: Call) -> list[Document]:
+    websites = call.state.seed.websites
+    return [
+        {"id": 0, "code": "admin", "name": "Admin", "default_group_id": 0},
+        *(
+            {"id": one.website_id, "code": one.code, "name": one.code, "default_group_id": one.website_id}
+            for one in websites
+        ),
+    ]
+
+
+def _store_configs(call: Call) -> list[Document]:
+    wanted = {value for key, value in call.query if key.startswith(("storeCodes", "store_codes"))}
+    base = call.base_url
+    urls = {
+        f"{prefix}base_{kind}url": base + tail
+        for prefix in ("", "secure_")
+        for kind, tail in (("", ""), ("link_", ""), ("static_", "static/"), ("media_", "media/"))
+    }
+    return [
+        {
+            "id": view.store_id,
+            "code": view.code,
+            "website_id": view.website_id,
+            "locale": "en_US",
+            "base_currency_code": view.base_currency,
+            "default_display_currency_code": view.base_currency,
+            "timezone": "UTC",
+            "weight_unit": "kgs",
+        }
+        | urls
+        for view in call.state.seed.store_views
+        if not wanted or view.code in wanted
+    ]
+
+
+def _resolve_stock(call: Call) -> Document:
+    for website in call.state.seed.websites:
+        if website.code == call.arguments["code"]:
+            channels = [{"type": "website", "code": website.code}]
+            name = f"Stock of {website.code}"
+            return {"stock_id": website.stock_id, "name": name, "extension_attributes": {"sales_channels": channels}}
+    raise CommerceRefusal(404, "No linked stock found")
+
+
+def _search_products(call: Call) -> Document:
+    # A filter names the id `entity_id`, the answer `id`.
+    products = [document | {"entity_id": document["id"]} for document in call.state.catalog.documents(call.view)]
+    answer = search(products, call.query, PRODUCT_COLUMNS)
+    for document in answer["items"]:
+        del document["entity_id"]
+    return answer
+
+
+def _get_product(call: Call) -> Document:
+    document = call.state.catalog.document(call.arguments["sku"], call.view)
+    if document is None:
+        raise CommerceRefusal(404, "The product that was requested doesn't exist. Verify the product and try again.")
+    return document
+
+
+def _are_salable(call: Call) -> list[Document]:
+    stock_id = _whole(need(call.query, "stockId", "stock_id"))
+    requests = bracketed(call.query, "skuRequests") or bracketed(call.query, "sku_requests")
+    if not requests:
+        raise required(["skuRequests"])
+    answers = []
+    for one in requests.values():
+        if not isinstance(one, dict) or "sku" not in one or "qty" not in one:
+            raise required(["qty" if isinstance(one, dict) and "sku" in one else "sku"])
+        errors = call.state.catalog.shortfalls(one["sku"], stock_id, decimal(one["qty"]))
+        answers.append({"sku": one["sku"], "stock_id": stock_id, "salable": not errors, "errors": errors})
+    return answers
+
+
+def _salable_quantity(call: Call) -> Decimal:
+    return call.state.catalog.salable(call.arguments["sku"], int(call.arguments["stock_id"]))
+
+
+def _search_orders(call: Call) -> Document:
+    answer = search(call.state.all_orders(), call.query, ORDER.columns)
+    return answer | {"items": [_shown(order) for order in answer["items"]]}
+
+
+def _get_order(call: Call) -> Document:
+    return _shown(call.state.order(call.arguments["id"]))
+
+
+def _save_order(call: Call) -> Document:
+    entity = call.body.get("entity")
+    if entity is None:
+        raise required(["entity"])
+    if isinstance(entity, dict) and entity.get("entity_id"):
+        return _shown(call.state.update_order(entity))
+    return _shown(call.state.create_order(entity, call.view))
+
+
+def _invoice_order(call: Call) -> int:
+    return call.state.invoice_order(int(call.arguments["id"]), _quantities(call), notify=_flag(call, "notify"))
+
+
+def _ship_order(call: Call) -> int:
+    extension = _part(_part(call.body, "arguments"), "extension_attributes")
+    return call.state.ship_order(
+        int(call.arguments["id"]),
+        _quantities(call),
+        [_track(track) for track in _objects(call.body.get("tracks"))],
+        notify=_flag(call, "notify"),
+        comment=_part(call.body, "comment").get("comment"),
+        source_code=str(extension.get("source_code", "default")),
+    )
+
+
+def _search_shipments(call: Call) -> Document:
+    return search(call.state.shipments(), call.query, SHIPMENT_COLUMNS)
+
+
+def _get_shipment(call: Call) -> Document:
+    return call.state.shipment(call.arguments["id"])
+
+
+def _add_track(call: Call) -> Document:
+    entity = call.body.get("entity")
+    if not isinstance(entity, dict):
+        raise required(["entity"])
+    if missing := [field for field in ("order_id", "parent_id", "track_number", "carrier_code") if field not in entity]:
+        raise required(missing)
+    return call.state.put_track(_whole(entity["parent_id"]), _whole(entity["order_id"]), _track(entity))
+
+
+def _comment_order(call: Call) -> bool:
+    entry = call.body.get("statusHistory", call.body.get("status_history"))
+    if entry is None:
+        raise required(["statusHistory"])
+    call.state.comment_order(int(call.arguments["id"]), entry)
+    return True
+
+
+def _order_comments(call: Call) -> Document:
+    histories = call.state.order(call.arguments["id"])["status_histories"]
+    return {"items": histories, "search_criteria": {"filter_groups": []}, "total_count": len(histories)}
+
+
+def _cancel_order(call: Call) -> bool:
+    return call.state.cancel_order(int(call.arguments["id"]))
+
+
+def _search_customers(call: Call) -> Document:
+    customers = [document | {"entity_id": document["id"]} for document in call.state.customers()]
+    answer = search(customers, call.query, CUSTOMER_COLUMNS)
+    for document in answer["items"]:
+        del document["entity_id"]
+    return answer
+
+
+def _shown(order: Document) -> Document:
+    """The order as Commerce shows it: its lines once more in each shipping assignment, the payment's texts as pairs."""
+    extension = order["extension_attributes"]
+    assignments = [one | {"items": order["items"]} for one in extension["shipping_assignments"]]
+    texts = order["payment"]["additional_information"]
+    pairs = [{"key": str(number), "value": text} for number, text in enumerate(texts)]
+    added = {"shipping_assignments": assignments, "payment_additional_info": pairs}
+    return order | {"extension_attributes": extension | added}
+
+
+def _quantities(call: Call) -> dict[int, Decimal] | None:
+    """The `items` of a body as order item id -> quantity; None when there are none, which means all that is left."""
+    quantities: dict[int, Decimal] = {}
+    for item in _objects(call.body.get("items")):
+        if missing := [field for field in ("order_item_id", "qty") if field not in item]:
+            raise required(missing)
+        item_id = _whole(item["order_item_id"])
+        quantities[item_id] = quantities.get(item_id, Decimal(0)) + decimal(item["qty"])
+    return quantities or None
+
+
+def _track(given: Document) -> Track:
+    return str(given.get("carrier_code") or ""), str(given.get("title") or ""), str(given.get("track_number") or "")
+
+
+def _objects(value: Any) -> list[Document]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise bad_type(value, "array")
+    return value
+
+
+def _part(body: Document, name: str) -> Document:
+    part = body.get(name) or {}
+    if not isinstance(part, dict):
+        raise bad_type(part, "array")
+    return part
+
+
+def _flag(call: Call, name: str) -> bool:
+    return call.body.get(name) in (True, 1, "1", "true")
+
+
+def _whole(value: Any) -> int:
+    return int(decimal(value, "int"))
+
+
+def _route(method: str, path: str, operation: str, resource: str, work: Callable[[Call], Any]) -> Route:
+    """`path` as in the OpenAPI document; `{id}` and `{stock_id}` are digits, other arguments anything but a slash."""
+
+    def group(match: re.Match[str]) -> str:
+        return f"(?P<{match[1]}>{'[0-9]+' if match[1].endswith('id') else '[^/]+'})"
+
+    return Route(method, re.compile(re.sub(r"\{(\w+)\}", group, path)), operation, resource, work)
+
+
+_SALES = "Magento_Sales::"
+ROUTES = (
+    _route("GET", "store/storeViews", "storeViews", "Magento_Backend::store", _store_views),
+    _route("GET", "store/websites", "websites", "Magento_Backend::store", _websites),
+    _route("GET", "store/storeConfigs", "storeConfigs", "Magento_Backend::store", _store_configs),
+    _route(
+        "GET", "inventory/stock-resolver/website/{code}", "stockResolver", "Magento_InventoryApi::stock", _resolve_stock
+    ),
+    _route("GET", "products", "searchProducts", "Magento_Catalog::products", _search_products),
+    _route("GET", "products/{sku}", "getProduct", "Magento_Catalog::products", _get_product),
+    _route(
+        "GET",
+        "inventory/are-product-salable-for-requested-qty",
+        "areSalableForQty",
+        "Magento_InventorySalesApi::stock",
+        _are_salable,
+    ),
+    _route(
+        "GET",
+        "inventory/get-product-salable-quantity/{sku}/{stock_id}",
+        "salableQuantity",
+        "Magento_InventorySalesApi::stock",
+        _salable_quantity,
+    ),
+    _route("GET", "orders", "searchOrders", _SALES + "actions_view", _search_orders),
+    _route("POST", "orders", "createOrder", _SALES + "create", _save_order),
+    _route("PUT", "orders/create", "createOrder", _SALES + "create", _save_order),
+    _route("GET", "orders/{id}", "getOrder", _SALES + "actions_view", _get_order),
+    _route("GET", "orders/{id}/comments", "orderComments", _SALES + "actions_view", _order_comments),
+    _route("POST", "orders/{id}/comments", "commentOrder", _SALES + "comment", _comment_order),
+    _route("POST", "orders/{id}/cancel", "cancelOrder", _SALES + "cancel", _cancel_order),
+    _route("POST", "order/{id}/invoice", "invoiceOrder", _SALES + "invoice", _invoice_order),
+    _route("POST", "order/{id}/ship", "shipOrder", _SALES + "ship", _ship_order),
+    _route("GET", "shipments", "searchShipments", _SALES + "shipment", _search_shipments),
+    _route("GET", "shipment/{id}", "getShipment", _SALES + "shipment", _get_shipment),
+    _route("POST", "shipment/track", "addTrack", _SALES + "shipment", _add_track),
+    _route("GET", "customers/search", "searchCustomers", "Magento_Customer::customer", _search_customers),
+)

@@ -1,0 +1,97 @@
+"""A real Airflow API server with a metadata database of its own, served under a path as behind a company's proxy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from local import postgres
+from local.processes import LocalProcesses
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BASE_PATH = "/company/airflow"
+PASSWORD = "only-for-this-test"
+USERS = {"admin": "admin", "viewer": "viewer"}  # name -> role
+
+
+@dataclass(frozen=True)
+class AirflowServer:
+    """Where it answers, and its log file."""
+
+    base_url: str
+    log: Path
+
+    def token(self, user: str) -> str:
+        """A bearer token of one of USERS."""
+        answer = httpx.post(
+            f"{self.base_url}/auth/token", json={"username": user, "password": PASSWORD}, trust_env=False, timeout=30
+        )
+        token: str = answer.raise_for_status().json()["access_token"]
+        return token
+
+
+@contextmanager
+def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]) -> Iterator[AirflowServer]:
+    """Migrate a new metadata database on `server` and run an API server on it. `variables` join its environment."""
+    database = f"airflow_{os.getpid()}"
+    with psycopg.connect(
+        host=str(server.socket_dir), user=postgres.SUPERUSER, dbname="postgres", autocommit=True
+    ) as connection:
+        connection.execute(sql.SQL("create database {} owner airflow").format(sql.Identifier(database)))
+    folder = Path(tempfile.mkdtemp(prefix="orders-airflow-"))
+    (folder / ".data").mkdir()
+    passwords = folder / "passwords.json"
+    passwords.write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)), encoding="utf-8")
+    (folder / "dags").mkdir()
+    port = _free_port()
+    base_url = f"http://127.0.0.1:{port}{BASE_PATH}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "ORDERS_"))}
+    environment = kept | {
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
+            f"postgresql+psycopg://airflow@/{database}?host={quote(str(server.socket_dir), safe='')}"
+        ),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__BASE_URL": base_url,
+        "AIRFLOW__API__SECRET_KEY": "a-secret-key-for-this-test-only-0123456789",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a-jwt-secret-for-this-test-only-0123456789-0123456789-0123456789",
+        "PYTHONPATH": str(CHECKOUT),
+        **variables,
+    }
+    airflow = str(Path(sys.executable).with_name("airflow"))
+    try:
+        with LocalProcesses(folder, environment) as processes:
+            processes.start("migrate", airflow, "db", "migrate")
+            processes.finish("migrate")
+            processes.start("api-server", airflow, "api-server")
+            processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health")
+            yield AirflowServer(base_url, processes.log_of("api-server"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
