@@ -8,9 +8,10 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.schema import SetColumnComment, SetTableComment
 
 from include.database.engine import check_version
-from include.database.tables.metadata import SCHEMAS
+from include.database.tables import SCHEMAS, metadata
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ def migrate(engine: Engine) -> None:
         connection.commit()
         try:
             upgrade(connection)
+            apply_comments(connection)
             # Views and rights in one transaction: nobody sees a view without its rights.
             for path in (*sorted((HERE / "views").glob("*.sql")), HERE / "roles.sql"):
                 connection.execute(text(path.read_text(encoding="utf-8").replace(":", r"\:")))
@@ -54,3 +56,11 @@ def upgrade(connection: Connection) -> None:
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     connection.commit()
+
+
+def apply_comments(connection: Connection) -> None:
+    """Give every table and column the comment of its model, so that no migration has to."""
+    for table in metadata.sorted_tables:
+        connection.execute(SetTableComment(table))
+        for column in table.columns:
+            connection.execute(SetColumnComment(column))

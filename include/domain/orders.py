@@ -7,14 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from include.domain.statuses import CANCELED_STATUSES, SHIPPABLE_STATUSES, SHIPPED
 from include.domain.stores import Store
 
 MERCHANT = "MERCHANT"
 AMAZON = "AMAZON"
-
-SHIPPED = "SHIPPED"
-CANCELED_STATUSES = frozenset({"CANCELLED", "UNFULFILLABLE"})
-SHIPPABLE_STATUSES = frozenset({"UNSHIPPED", "PARTIALLY_SHIPPED", SHIPPED})
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class OrderWork:
 
     def move(self, connection: Connection, state: str, reason: str) -> None:
         moves = [(self.order.amazon_order_id, state, reason[:500])]
-        move_orders(connection, moves, at=self.clock(), dag_run_id=self.dag_run_id)
+        move_orders(connection, moves, now=self.clock(), dag_run_id=self.dag_run_id)
 
     def row(self) -> Row[Any]:
         row: Row[Any] = self.execute(self.lock_connection, "outbox_row").one()

@@ -1,19 +1,17 @@
-"""The one place that moves an order's pipeline state: row and history together."""
+"""The only door to `core.orders.pipeline_state`: a move and its history are one statement."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
-_MOVE = text(
-    """
-    with wanted as (
-        select * from unnest(
-            cast(:order_ids as text[]), cast(:states as text[]), cast(:reasons as text[])
-        ) as wanted (amazon_order_id, to_code, reason)
-    ),
+# `wanted` lists amazon_order_id, to_code and reason, each order once. Only orders that really move get a new row of
+# history; a move to the state that an order has already changes its reason.
+_MOVE = """
+    with wanted as ({wanted}),
     before as (
         select orders.amazon_order_id, orders.pipeline_state as from_code, wanted.to_code, wanted.reason
         from core.orders as orders
@@ -24,30 +22,44 @@ _MOVE = text(
     ),
     moved as (
         update core.orders as orders
-        set pipeline_state = before.to_code, state_reason = before.reason, dag_run_id = :dag_run_id, loaded_at = :at
+        set pipeline_state = before.to_code, state_reason = before.reason, dag_run_id = :dag_run_id, loaded_at = :now
         from before
         where orders.amazon_order_id = before.amazon_order_id
     )
     insert into core.order_status_changes (
         amazon_order_id, system_code, changed_at, to_code, from_code, reason, detected_at, dag_run_id
     )
-    select amazon_order_id, 'pipeline', :at, to_code, from_code, reason, :at, :dag_run_id
+    select amazon_order_id, 'pipeline', :now, to_code, from_code, reason, :now, :dag_run_id
     from before
     where from_code <> to_code
     on conflict do nothing
-    """
-)
+"""
+_LISTED = """
+    select * from unnest(
+        cast(:order_ids as text[]), cast(:states as text[]), cast(:reasons as text[])
+    ) as listed (amazon_order_id, to_code, reason)
+"""
 
 
 def move_orders(
-    connection: Connection, moves: Sequence[tuple[str, str, str]], *, at: datetime, dag_run_id: str
+    connection: Connection, moves: Sequence[tuple[str, str, str]], *, now: datetime, dag_run_id: str
 ) -> None:
     """Move orders to pipeline states and keep the history. `moves`: (amazon_order_id, state, reason), each order once.
 
-    A move to the state that the order has already changes the reason only. `at` is aware, UTC.
+    `now` is aware, UTC. In the caller's transaction.
     """
     if moves:
         order_ids, states, reasons = (list(column) for column in zip(*moves, strict=True))
-        connection.execute(
-            _MOVE, {"order_ids": order_ids, "states": states, "reasons": reasons, "at": at, "dag_run_id": dag_run_id}
-        )
+        values = {"order_ids": order_ids, "states": states, "reasons": [reason[:500] for reason in reasons]}
+        connection.execute(text(_MOVE.format(wanted=_LISTED)), values | {"now": now, "dag_run_id": dag_run_id})
+
+
+def move_selected(
+    connection: Connection, selection: TextClause, values: Mapping[str, Any], *, now: datetime, dag_run_id: str
+) -> None:
+    """Move all orders that `selection` lists as (amazon_order_id, to_code, reason), each once: set-based.
+
+    `values` are the selection's parameters; it may use :now and :dag_run_id as well. In the caller's transaction.
+    """
+    statement = text(_MOVE.format(wanted=selection.text))
+    connection.execute(statement, {**values, "now": now, "dag_run_id": dag_run_id})

@@ -34,7 +34,8 @@ from include.domain.errors import (
     ThrottledError,
     UnavailableError,
 )
-from include.domain.orders import AMAZON, CANCELED_STATUSES, Contact
+from include.domain.orders import AMAZON, Contact
+from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Account
 from include.outbox.order_work import OrderWork
 from include.settings import Settings
@@ -137,7 +138,7 @@ def _advance(work: OrderWork, counts: dict[str, int]) -> None:
         if work.order.amazon_status in CANCELED_STATUSES and row.state != "in_doubt":
             with work.engine.begin() as connection:
                 work.execute(connection, "withdraw")
-                work.execute(connection, "close_episodes", closed_by_code="cancelled")
+                work.execute(connection, "close_episodes", closed_by_code="canceled")
                 work.move(connection, "canceled", "Amazon canceled the order before a Commerce order existed.")
             return
         found = _look_up(work)

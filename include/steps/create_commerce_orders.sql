@@ -82,7 +82,7 @@ where amazon_order_id = :amazon_order_id and state in ('planned', 'sent');
 
 -- name: withdraw
 update ops.order_outbox
-set state = 'cancelled', dag_run_id = :dag_run_id, updated_at = :now
+set state = 'canceled', dag_run_id = :dag_run_id, updated_at = :now
 where amazon_order_id = :amazon_order_id and state = 'planned';
 
 -- name: link

@@ -30,7 +30,7 @@ from include.outbox.pipeline_state import move_orders
 log = logging.getLogger(__name__)
 
 # How a decision that is not `create` closes the blockers that an order had.
-_CLOSED_BY = {"canceled": "cancelled", "not_imported": "settings_changed", "waiting": "solved"}
+_CLOSED_BY = {"canceled": "canceled", "not_imported": "settings_changed", "waiting": "solved"}
 
 
 @dataclass
@@ -87,7 +87,7 @@ def _judge_all(
     with engine.begin() as connection:
         done = connection.execute(statements["complete_orders"], {"dag_run_id": dag_run_id}).scalars().all()
         moves = [(order_id, "completed", "Shipped on Amazon; the Commerce order is linked.") for order_id in done]
-        move_orders(connection, moves, at=now, dag_run_id=dag_run_id)
+        move_orders(connection, moves, now=now, dag_run_id=dag_run_id)
         rows = connection.execute(statements["candidates"], {"now": now}).all()
         orders = load_orders(connection, [row.amazon_order_id for row in rows])
         promised = connection.execute(statements["promised"]).all()
@@ -273,7 +273,7 @@ def _write(connection: Connection, judged: _Judged, report: ValidationReport, no
     planned = {plan["amazon_order_id"] for plan in judged.plans}
     connection.execute(statements["withdraw_orders"], keys | {"order_ids": sorted(set(judged.moves) - planned - taken)})
     moves = [(order_id, *move) for order_id, move in judged.moves.items() if order_id not in taken]
-    move_orders(connection, moves, at=now, dag_run_id=dag_run_id)
+    move_orders(connection, moves, now=now, dag_run_id=dag_run_id)
     for result in report.results:
         connection.execute(
             statements["insert_result"],

@@ -23,7 +23,7 @@ left join core.stores as stores on orders.store_name = stores.store_name and sto
 left join ops.order_outbox as outbox on orders.amazon_order_id = outbox.amazon_order_id
 where
     orders.pipeline_state in ('new', 'blocked', 'ready')
-    and coalesce(outbox.state, 'planned') in ('planned', 'rejected', 'cancelled')
+    and coalesce(outbox.state, 'planned') in ('planned', 'rejected', 'canceled')
     or (
         orders.pipeline_state = 'rejected'
         and outbox.state = 'rejected'
@@ -154,13 +154,13 @@ on conflict (amazon_order_id) do update
         refusals = case when :is_changed then 0 else outbox.refusals end,
         dag_run_id = excluded.dag_run_id,
         updated_at = excluded.updated_at
-    where outbox.state in ('planned', 'rejected', 'cancelled')
+    where outbox.state in ('planned', 'rejected', 'canceled')
 returning amazon_order_id;
 
 -- name: withdraw_orders
 -- A promise that was not sent yet is taken back; whatever was or may have been sent stays.
 update ops.order_outbox
-set state = 'cancelled', dag_run_id = :dag_run_id, updated_at = :now
+set state = 'canceled', dag_run_id = :dag_run_id, updated_at = :now
 where amazon_order_id = any(cast(:order_ids as text[])) and state in ('planned', 'rejected');
 
 -- name: sent_meanwhile

@@ -131,7 +131,7 @@ def test_episode_when_amazon_cancels_the_blocked_order(road: Road) -> None:
     road.sandbox.amazon.apply(ORDER, CANCELLED)
     road.next_run()
     (row,) = episodes(road)
-    assert row.closed_by_code == "cancelled"
+    assert row.closed_by_code == "canceled"
     assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Canceled", False)
     road.next_run()
     assert len(episodes(road)) == 1

@@ -114,7 +114,7 @@ def test_order_when_amazon_cancels_it_between_promise_and_creation(road: Road) -
     road.sandbox.amazon.apply(ORDER, CANCELLED)
     road.next_run()
     assert in_shop(road) is None
-    assert road.value("select state from ops.order_outbox") == "cancelled"
+    assert road.value("select state from ops.order_outbox") == "canceled"
     assert road.shown(ORDER).status == "Canceled"
 
 
@@ -129,7 +129,7 @@ def test_order_when_amazon_cancels_it_between_validation_and_creation(road: Road
     road.create_commerce_orders()
     road.publish_recent_orders()
     assert in_shop(road) is None
-    assert road.value("select state from ops.order_outbox") == "cancelled"
+    assert road.value("select state from ops.order_outbox") == "canceled"
     assert road.shown(ORDER).status == "Canceled"
 
 

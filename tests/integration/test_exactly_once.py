@@ -121,7 +121,7 @@ def test_each_importable_order_exists_once_when_anything_fails(
     assert road.sandbox.commerce.mails == []
     outbox = road.rows("select * from ops.order_outbox")
     assert {row.amazon_order_id for row in outbox if row.state in ("created", "adopted")} == set(importable)
-    assert [row.amazon_order_id for row in outbox if row.finished_at is None and row.state != "cancelled"] == []
+    assert [row.amazon_order_id for row in outbox if row.finished_at is None and row.state != "canceled"] == []
 
 
 # One kind of doubt at a time.

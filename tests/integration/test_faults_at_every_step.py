@@ -93,7 +93,7 @@ def test_every_order_arrives_once_when_an_operation_meets_each_fault(road: Road,
             script.add(fault)
         main_run(road)
         assert is_shipping or script.pending() == [], f"{fault.kind} was not met: {operation} is not on the road"
-    while road.value("select count(*) from ops.order_outbox where finished_at is null and state <> 'cancelled'"):
+    while road.value("select count(*) from ops.order_outbox where finished_at is null and state <> 'canceled'"):
         assert road.run_number < 30, "some order is never created"
         road.pass_time(minutes=10)  # in doubt: looked up twice before it is sent again
         main_run(road)

@@ -119,7 +119,7 @@ def test_store_when_it_leaves_while_its_order_is_promised(road: Road) -> None:
     edit(road, "acme-na", stores=na.stores[1:])
     road.next_run()
     assert road.sandbox.commerce.orders() == []
-    assert road.value("select state from ops.order_outbox") == "cancelled"
+    assert road.value("select state from ops.order_outbox") == "canceled"
     edit(road, "acme-na", stores=na.stores)
     road.next_run()
     assert [order["ext_order_id"] for order in road.sandbox.commerce.orders()] == [ORDER]

@@ -7,19 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from include.database.tables.metadata import amount, count, flag, metadata, quantity, text, timestamp, typed
-
-PIPELINE_STATES = (
-    "new",  # staged, not judged yet
-    "waiting",  # Amazon does not let it go yet
-    "not_imported",  # the store's settings leave it to Seller Central
-    "blocked",  # a critical blocker holds it
-    "ready",  # promised in ops.order_outbox
-    "in_doubt",  # sent to Commerce, outcome unknown
-    "rejected",  # Commerce refused it
-    "created",  # has its Commerce order
-    "completed",  # shipped, linked, and a later run has seen both
-    "canceled",  # cancelled on Amazon before a Commerce order existed
-)
+from include.domain.statuses import PIPELINE_STATES
 
 stores = Table(
     "stores",
@@ -76,7 +64,11 @@ orders = Table(
     count("ordered_qty", "Units ordered."),
     count("fulfilled_qty", "Units that Amazon counts as shipped."),
     flag("is_buyer_cancel_requested", "The buyer asks to cancel at least one line."),
-    text("pipeline_state", "Where the order is with us: " + ", ".join(PIPELINE_STATES) + "."),
+    text(
+        "pipeline_state",
+        "Where the order is in our process: " + "; ".join(f"{s}: {m}" for s, m in PIPELINE_STATES.items()) + ".",
+        server_default="new",
+    ),
     text("state_reason", "Why it is there, in a short sentence without personal data.", nullable=True),
     text("payload_sha256", "Version in raw.amazon_orders."),
     text("status_dag_run_id", "Airflow run that staged the current Amazon status."),

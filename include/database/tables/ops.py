@@ -8,7 +8,7 @@ from sqlalchemy.types import Text
 
 from include.database.tables.metadata import amount, count, flag, metadata, number, quantity, text, timestamp, typed
 
-ORDER_OUTBOX_STATES = ("planned", "sent", "in_doubt", "created", "adopted", "rejected", "cancelled")
+ORDER_OUTBOX_STATES = ("planned", "sent", "in_doubt", "created", "adopted", "rejected", "canceled")
 SHIPMENT_OUTBOX_STATES = ("planned", "sent", "in_doubt", "accepted", "rejected", "skipped")
 
 ingest_windows = Table(
@@ -86,10 +86,14 @@ order_outbox = Table(
     text("request_sha256", "SHA-256 of the order document that was sent.", nullable=True),
     count("attempts", "Times the order was posted."),
     count("refusals", "Refusals since Amazon changed the order last; too many end the tries."),
+    count("failures", "Attempts in a row that failed although the shop answered; each one lengthens the wait."),
     count("not_found_count", "Times an in-doubt order was looked for and not found."),
     timestamp("planned_at", "When validation promised the order."),
     timestamp("sent_at", "When it was posted last.", nullable=True),
     timestamp("next_attempt_at", "Not before this moment again.", nullable=True),
+    timestamp(
+        "needs_attention_at", "When the automatic attempts were used up; null: the row is worked on.", nullable=True
+    ),
     text("last_error_code", "Code of the last failure.", nullable=True),
     text("last_error", "The last failure in a sentence without personal data.", nullable=True),
     text("commerce_order_id", "Commerce's order id (entity_id).", nullable=True),
@@ -104,7 +108,15 @@ order_outbox = Table(
     CheckConstraint("(state in ('created', 'adopted')) = (commerce_order_id is not null)", name="linked"),
     UniqueConstraint("commerce_connection", "commerce_order_id"),
     UniqueConstraint("commerce_connection", "commerce_store_view", "increment_id"),
-    Index("ix_order_outbox_open", "account_name", "state", postgresql_where="finished_at is null"),
+    Index(
+        "ix_order_outbox_open",
+        "account_name",
+        "commerce_connection",
+        postgresql_where=(
+            "finished_at is null and needs_attention_at is null "
+            "and state in ('planned', 'sent', 'in_doubt', 'created', 'adopted')"
+        ),
+    ),
     schema="ops",
     comment="One intended Commerce order per Amazon order: intent, attempts, outcome.",
 )
@@ -177,7 +189,7 @@ blocker_episodes = Table(
     timestamp("opened_at", "First check that found it."),
     timestamp("last_seen_at", "Last check that found it."),
     timestamp("closed_at", "First check that did not find it any more; null: still open.", nullable=True),
-    text("closed_by_code", "solved, cancelled or settings_changed.", nullable=True),
+    text("closed_by_code", "solved, canceled or settings_changed.", nullable=True),
     count("check_count", "Checks that found it."),
     text("dag_run_id", "Airflow run that wrote this row last."),
     Index(

@@ -1,0 +1,26 @@
+-- Orders whose automatic attempts are used up, and one spelling of `canceled`.
+alter table core.orders drop constraint ck_orders_pipeline_state;
+alter table core.orders add constraint ck_orders_pipeline_state check (
+    pipeline_state in (
+        'new', 'waiting', 'not_imported', 'blocked', 'ready', 'in_doubt', 'rejected', 'needs_attention', 'created',
+        'completed', 'canceled'
+    )
+);
+alter table core.orders alter column pipeline_state set default 'new';
+
+alter table ops.order_outbox drop constraint ck_order_outbox_state;
+update ops.order_outbox set state = 'canceled'
+where state = 'cancelled';
+alter table ops.order_outbox add constraint ck_order_outbox_state check (
+    state in ('planned', 'sent', 'in_doubt', 'created', 'adopted', 'rejected', 'canceled')
+);
+alter table ops.order_outbox add column failures integer default 0 not null;
+alter table ops.order_outbox add column needs_attention_at timestamp with time zone;
+drop index ops.ix_order_outbox_open;
+create index ix_order_outbox_open on ops.order_outbox (account_name, commerce_connection)
+where finished_at is null
+and needs_attention_at is null
+and state in ('planned', 'sent', 'in_doubt', 'created', 'adopted');
+
+update ops.blocker_episodes set closed_by_code = 'canceled'
+where closed_by_code = 'cancelled';
