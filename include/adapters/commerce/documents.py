@@ -14,6 +14,9 @@ from typing import Any
 
 from include.adapters.commerce.search import sku_key
 
+# Types whose stock cannot be queried by SKU (commerce inventory: "composite types are refused").
+_COMPOSITE_TYPES = frozenset({"bundle", "configurable", "grouped", "giftcard"})
+
 # `fields` of an order: what CommerceOrder needs, and no address.
 ORDER_FIELDS = (
     "entity_id,increment_id,store_id,ext_order_id,state,status,grand_total,order_currency_code,created_at,"
@@ -50,6 +53,11 @@ class CatalogProduct:
     price: Decimal | None
     weight: Decimal | None
     website_ids: tuple[int, ...]
+
+    @property
+    def is_orderable(self) -> bool:
+        """Whether an order line can name the product: composites are ordered by their parts, which Amazon lacks."""
+        return self.type_id not in _COMPOSITE_TYPES
 
 
 @dataclass(frozen=True)
