@@ -15,7 +15,7 @@ where
     and orders.amazon_status = 'SHIPPED'
     and outbox.finished_at is not null
     and orders.status_dag_run_id <> :dag_run_id
-    and outbox.linked_dag_run_id <> :dag_run_id
+    and outbox.linked_dag_run_id <> :dag_run_id;
 
 -- name: claim_pages
 create temporary table claimed_pages on commit drop as
