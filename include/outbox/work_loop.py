@@ -127,6 +127,23 @@ def work_through(
     return report
 
 
+class FailureStreak:
+    """Tells a bad order from a dead Amazon, which has nothing cheap to probe: failures of different orders in a row."""
+
+    def __init__(self, tolerated: int = 2) -> None:
+        self._tolerated = tolerated
+        self._length = 0
+
+    def end(self) -> None:
+        """Something succeeded."""
+        self._length = 0
+
+    def is_one_more_tolerable(self) -> bool:
+        """Count a failure. False: too many in a row, the system is at fault."""
+        self._length += 1
+        return self._length <= self._tolerated
+
+
 def summary(counts: Counter[str] | dict[str, int]) -> str:
     """Counts as every step logs them: `created=2 refused=0`."""
     return " ".join(f"{name}={count}" for name, count in counts.items())

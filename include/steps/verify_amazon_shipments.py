@@ -1,97 +1,72 @@
-"""Asks Amazon whether it has the packages that it was told about: 204 alone proves nothing, and doubts end here."""
+"""Reads back from Amazon which packages it has: an accepted call alone proves nothing, and doubts end here."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine
 
 from include.adapters.amazon.client import AmazonClient
-from include.adapters.amazon.mapping import VERIFY_DATA
-from include.database.locks import autocommit, try_lock
-from include.database.statements import load_statements
-from include.domain.errors import RefusedError
+from include.domain.amazon_packages import AmazonOrderState
+from include.domain.errors import MisconfiguredError, RefusedError, UnavailableError
+from include.domain.packages import classify
+from include.outbox.shipment_outbox import DueOrder, ShipmentOutbox, orders_to_read_back
+from include.outbox.work_loop import FailureStreak, Outcome, summary, work_through
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# A package that Amazon was told of this often and still does not show is a person's matter.
-_SENDS = 3
-
 
 def run(
-    engine: Engine, client: AmazonClient, account_name: str, settings: Settings, *, now: datetime, dag_run_id: str
+    engine: Engine,
+    client: AmazonClient,
+    account_name: str,
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime],
+    dag_run_id: str,
 ) -> dict[str, int]:
     """Read back each order with packages sent at least `shipment_verify_gap` ago. Returns counts by outcome.
 
-    A package that Amazon shows becomes `accepted`. One that it does not show is looked for again at growing distances;
-    a doubtful one is sent again after two looks, a sent one after `shipment_verify_attempts` (same number each time).
+    A package that Amazon shows becomes `accepted`. One that it does not show is read again at growing distances, then
+    sent again under the same reference. An order for which Amazon fails waits, and the others go on. Raises as
+    push_amazon_shipments does.
     """
-    statements = load_statements(__file__)
-    counts: Counter[str] = Counter(accepted=0, waiting=0, sent_again=0, rejected=0)
-    by_order: dict[str, list[Row[Any]]] = defaultdict(list)
-    keys = {
-        "account_name": account_name,
-        "now": now,
-        "sent_before": now - settings.shipment_verify_gap,
-    }
-    with autocommit(engine) as connection:
-        for row in connection.execute(statements["sent"], keys):
-            by_order[row.amazon_order_id].append(row)
-        for order_id, rows in by_order.items():
-            with try_lock(connection, "order", order_id) as got:
-                if not got:
-                    counts["passed_over"] += len(rows)
-                    continue
-                try:
-                    order = client.get_order(order_id, VERIFY_DATA)
-                except RefusedError as error:
-                    log.warning("verify_amazon_shipments: order=%s cannot be read (%s)", order_id, error.code)
-                    order = {}
-                for row in rows:
-                    after = _judge(row, order, settings)
-                    counts[after.pop("outcome")] += 1
-                    connection.execute(
-                        statements["mark"],
-                        after
-                        | {
-                            "amazon_order_id": order_id,
-                            "package_reference_id": row.package_reference_id,
-                            "now": now,
-                            "dag_run_id": dag_run_id,
-                        },
-                    )
-    log.info("verify_amazon_shipments: account=%s %s", account_name, " ".join(f"{k}={v}" for k, v in counts.items()))
-    return dict(counts)
+    outbox = ShipmentOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
+    streak = FailureStreak()
+    packages: Counter[str] = Counter(accepted=0, waiting=0, sent_again=0, rejected=0)
 
+    def attempt(session: Connection, due: DueOrder) -> Outcome:
+        try:
+            order = client.get_order(due.amazon_order_id)
+        except RefusedError as error:
+            log.warning("verify_amazon_shipments: order=%s cannot be read (%s)", due.amazon_order_id, error.code)
+            order = AmazonOrderState(due.amazon_order_id)
+        except (UnavailableError, MisconfiguredError) as error:
+            return Outcome("failed", error)
+        streak.end()
+        for package in outbox.sent_packages(session, due):
+            seen = classify(package, order, settings.shipment_verify_attempts)
+            outbox.mark_seen(due.amazon_order_id, package, seen)
+            packages[seen.outcome] += 1
+        return Outcome("orders")
 
-def _judge(row: Row[Any], order: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """What the row becomes, given Amazon's document of the order."""
-    for package in order.get("packages") or []:
-        is_ours = package.get("packageReferenceId") == row.package_reference_id
-        if is_ours and package.get("trackingNumber") in (None, row.tracking_number):
-            return {"outcome": "accepted", "state": "accepted", "code": None, "error": None, "wait": None}
-    looks = row.verify_count + 1
-    wait = settings.shipment_verify_gap * 2 ** min(looks, 6)
-    is_shipped = (order.get("fulfillment") or {}).get("fulfillmentStatus") == "SHIPPED"
-    if is_shipped and row.last_error_code == "PackageToUpdateNotFound":
-        error = "Amazon had the whole order as shipped before it was told of this package; check it in Seller Central."
-        return {"outcome": "rejected", "state": "rejected", "code": row.last_error_code, "error": error, "wait": None}
-    if row.attempts >= _SENDS and looks >= settings.shipment_verify_attempts:
-        error = (
-            f"Amazon does not show the package, though it was told {row.attempts} times; check it in Seller Central."
-        )
-        return {"outcome": "rejected", "state": "rejected", "code": "not_found", "error": error, "wait": None}
-    if looks >= (2 if row.state == "in_doubt" else settings.shipment_verify_attempts):
-        error = f"Amazon does not show the package after {looks} looks; it is sent again under the same number."
-        return {"outcome": "sent_again", "state": "planned", "code": "not_found", "error": error, "wait": None}
-    return {
-        "outcome": "waiting",
-        "state": row.state,
-        "code": row.last_error_code,
-        "error": row.last_error,
-        "wait": wait,
-    }
+    now = clock()
+    with engine.connect() as connection:
+        rows = orders_to_read_back(connection, account_name, now, now - settings.shipment_verify_gap)
+    report = work_through(
+        engine,
+        rows,
+        attempt,
+        is_answering=lambda _: streak.is_one_more_tolerable(),
+        put_back=lambda due, _: outbox.put_back(due.amazon_order_id, due.package_reference_ids),
+        clock=clock,
+        time_budget=settings.create_time_budget,
+    )
+    counts = dict(packages | report.counts)
+    log.info("verify_amazon_shipments: account=%s %s", account_name, summary(counts))
+    report.raise_if_incomplete(f"verify_amazon_shipments of account {account_name}")
+    return counts

@@ -88,7 +88,7 @@ order_outbox = Table(
     count("refusals", "Refusals since Amazon changed the order last; too many end the tries."),
     count("failures", "Attempts in a row that failed although the shop answered; each one lengthens the wait."),
     count("not_found_count", "Times an in-doubt order was looked for and not found."),
-    timestamp("planned_at", "When validation promised the order."),
+    timestamp("planned_at", "When validation planned the order."),
     timestamp("sent_at", "When it was posted last.", nullable=True),
     timestamp("next_attempt_at", "Not before this moment again.", nullable=True),
     timestamp(
@@ -139,19 +139,16 @@ shipment_outbox = Table(
     text("carrier_name", "Carrier in words, when the code is Other.", nullable=True),
     text("shipping_method", "Shipping service.", nullable=True),
     text("tracking_number", "Tracking number."),
-    timestamp("shipped_at", "Ship date that Amazon is told."),
-    typed("items", JSONB(), "Lines in this package: list of {orderItemId, quantity}."),
-    text(
-        "request_sha256",
-        "SHA-256 of what Amazon is told; another value means: tell Amazon again under the same number.",
-    ),
+    timestamp("shipped_at", "Ship date that is confirmed to Amazon."),
+    typed("items", JSONB(), "Lines in this package: list of {amazon_item_id, qty}."),
     text("state", "One of " + ", ".join(SHIPMENT_OUTBOX_STATES) + "."),
-    count("attempts", "Times Amazon was told or refused."),
-    count("verify_count", "Times Amazon was asked whether it has the package."),
+    count("attempts", "Times it was sent to Amazon."),
+    count("verify_count", "Times Amazon was read since then without the package."),
+    count("failures", "Attempts in a row that failed although Amazon answered; each one lengthens the wait."),
     timestamp("planned_at", "When the package was first seen."),
-    timestamp("sent_at", "When Amazon was told last.", nullable=True),
+    timestamp("sent_at", "When it was sent last.", nullable=True),
     timestamp("next_attempt_at", "Not before this moment again.", nullable=True),
-    timestamp("accepted_at", "When Amazon was seen to have the package.", nullable=True),
+    timestamp("accepted_at", "When Amazon first showed the package.", nullable=True),
     text("last_error_code", "Code of the last failure.", nullable=True),
     text("last_error", "The last failure, or why it was skipped, in a sentence.", nullable=True),
     text("dag_run_id", "Airflow run that wrote this row last."),
@@ -162,7 +159,7 @@ shipment_outbox = Table(
         "ix_shipment_outbox_open", "account_name", "state", postgresql_where="state in ('planned', 'sent', 'in_doubt')"
     ),
     schema="ops",
-    comment="One package per row that Amazon is to be told about: intent, attempts, Amazon's acceptance.",
+    comment="One package per row that is to be confirmed to Amazon: intent, attempts, Amazon's acceptance.",
 )
 
 blocker_episodes = Table(

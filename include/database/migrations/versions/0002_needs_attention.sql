@@ -39,3 +39,18 @@ create table ops.order_checks (
     constraint fk_order_checks_amazon_order_id
     foreign key (amazon_order_id) references core.orders (amazon_order_id)
 );
+
+alter table ops.shipment_outbox drop column request_sha256;
+alter table ops.shipment_outbox add column failures integer default 0 not null;
+update ops.shipment_outbox
+set
+    items = (
+        select coalesce(
+            jsonb_agg(
+                jsonb_build_object('amazon_item_id', item ->> 'orderItemId', 'qty', item -> 'quantity')
+                order by position
+            ),
+            cast('[]' as jsonb)
+        )
+        from jsonb_array_elements(items) with ordinality as entries (item, position)
+    );
