@@ -5,16 +5,24 @@ Connections to Amazon, Commerce and the databases are Airflow connections, not s
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from include.domain.errors import MisconfiguredError
 
+log = logging.getLogger(__name__)
+
 PREFIX = "ORDERS_"
+# Variables with our prefix that are not settings: the ports of the sandbox servers (local/environment.py).
+_NOT_SETTINGS = ("ORDERS_SANDBOX_",)
+# Airflow's names for cron expressions. Its @once and @continuous are no schedules for a sync.
+_SCHEDULE_PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
 
 def _setting(default: Any, meaning: str, *, secret: bool = False, unit: str = "") -> Any:
@@ -106,8 +114,15 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Read all settings from `environment` (default: the process's). Raises MisconfiguredError naming a bad one."""
+        """Read all settings from `environment` (default: the process's). Raises MisconfiguredError naming a bad one.
+
+        A variable with our prefix that is no setting is logged as a warning, once per process.
+        """
         source = os.environ if environment is None else environment
+        known = {variable(setting) for setting in fields(cls)}
+        for name in sorted(source):
+            if name.startswith(PREFIX) and name not in known and not name.startswith(_NOT_SETTINGS):
+                _warn_unknown(name)
         values: dict[str, Any] = {}
         for setting in fields(cls):
             raw = source.get(variable(setting))
@@ -133,10 +148,22 @@ def shown_default(setting: Field[Any]) -> str:
     return str(setting.default)
 
 
+@cache  # DAG files and tasks read the settings again and again; one warning per name is enough
+def _warn_unknown(name: str) -> None:
+    import difflib
+
+    known = [variable(setting).removeprefix(PREFIX) for setting in fields(Settings)]
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+    hint = f"did you mean {PREFIX}{close[0]}?" if close else "see docs/configuration.md for the settings."
+    log.warning("%s is not a setting and has no effect; %s", name, hint)
+
+
 def _parsed(setting: Field[Any], raw: str) -> Any:
+    name = variable(setting)
+    if setting.name.endswith("_schedule"):
+        return raw if raw == setting.default else _schedule(name, raw.strip())
     if isinstance(setting.default, str):
         return raw
-    name = variable(setting)
     try:
         number = int(raw)
     except ValueError:
@@ -149,3 +176,20 @@ def _parsed(setting: Field[Any], raw: str) -> Any:
         return timedelta(**{setting.metadata["unit"]: number})
     except OverflowError:
         raise MisconfiguredError(f"{name} is too large. Resolution: correct it.") from None
+
+
+def _schedule(name: str, expression: str) -> str:
+    if expression in _SCHEDULE_PRESETS:
+        return expression
+    from croniter import croniter  # type: ignore[import-untyped]
+
+    try:
+        if len(expression.split()) != 5:
+            raise ValueError("a cron expression has five fields")
+        croniter(expression).get_next()  # also finds the day that never comes, 31 February
+    except ValueError as error:
+        raise MisconfiguredError(
+            f"{name} is not a schedule: {expression!r} ({error}). Resolution: use a cron expression in UTC, "
+            f"e.g. {'*/5 * * * *'!r}, or one of {', '.join(_SCHEDULE_PRESETS)}."
+        ) from None
+    return expression

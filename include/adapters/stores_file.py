@@ -1,243 +1,282 @@
-"""Loads `stores.yaml` into accounts and stores, with an error that names file, line, store and key."""
+"""Loads `stores.yaml` into accounts and stores, with errors that name file, line, store and key.
+
+The models are the file's format: a field is named as in `domain/stores.py`; its alias is the key in the file where the
+two differ. A new order setting is one field here and one there.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import difflib
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES, REGIONS
 from include.domain.stores import Account, OrderSettings, Store, Stores
 
-_Seen = dict[tuple[str, ...], str]  # what must be unique -> who has it
+MOST_MISTAKES = 20  # that one error lists
+
+_Place = tuple[int | str, ...]  # of a value in the file: keys and positions
+
+
+# Validators raise ValueError(what is wrong with the value, what would be right).
+
+
+def _either(yes: str, no: str) -> BeforeValidator:
+    def is_yes(value: object) -> bool:
+        if value not in (yes, no):
+            raise ValueError("is not allowed here", f"use {yes} or {no}")
+        return value == yes
+
+    return BeforeValidator(is_yes)
+
+
+def _moment(value: object) -> datetime | None:
+    problem = "has no time zone"
+    try:
+        moment = None if value is None else datetime.fromisoformat(str(value))
+        if moment is None or moment.tzinfo:
+            return moment and moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        problem = "is not a time"
+    raise ValueError(problem, 'use ISO 8601 with a zone, e.g. "2026-01-31T00:00:00Z"')
+
+
+def _fixed_customer(value: object) -> str | None:
+    problem = "is not allowed here"
+    match value:
+        case "guest":
+            return None
+        case {"fixed": str(email), **others} if "@" in email and not others:
+            return email
+        case "new_account":
+            problem = "is not supported yet: Commerce mails each new account, and Amazon forbids shop mails"
+    raise ValueError(problem, "use guest, or {fixed: someone@example.com}")
+
+
+def _marketplace(value: str) -> str:
+    if value not in MARKETPLACES:
+        raise ValueError("is not a marketplace of Amazon", "see docs/configuration.md for the list")
+    return value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Orders(_Model):
+    is_import_enabled: Annotated[bool, _either("enabled", "disabled")] = Field(True, alias="import")
+    import_since: Annotated[datetime | None, BeforeValidator(_moment)] = None
+    fixed_customer_email: Annotated[str | None, BeforeValidator(_fixed_customer)] = Field(None, alias="customer")
+    order_number_source: Literal["commerce", "amazon"] = "commerce"
+    order_number_prefix: str = Field("", pattern="^[A-Za-z0-9_-]{0,13}$")
+    processing_status: str | None = Field(None, pattern="^[a-z0-9_]{1,32}$")
+    are_amazon_fulfilled_imported: Annotated[bool, _either("import", "ignore")] = Field(True, alias="amazon_fulfilled")
+    must_amazon_fulfilled_be_in_stock: Annotated[bool, _either("in_stock", "any")] = Field(
+        False, alias="amazon_fulfilled_stock"
+    )
+    is_amazon_tax_used: Annotated[bool, _either("amazon", "none")] = Field(True, alias="tax")
+
+
+class _Store(_Model):
+    name: str = Field(pattern="^.{1,80}$")
+    marketplace_id: Annotated[str, AfterValidator(_marketplace)]
+    commerce_connection: str = "commerce_api"
+    commerce_store_view: str = Field(pattern="^[A-Za-z0-9_]+$")
+    orders: _Orders = _Orders.model_validate({})
+    sku_map: Annotated[dict[str, str], BeforeValidator(lambda value: {} if value is None else value)] = {}
+
+
+class _Account(_Model):
+    name: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,30}$")
+    seller_id: str = Field(pattern="^[A-Z0-9]{6,30}$")
+    region: Literal["na", "eu", "fe"]
+    connection: str = "amazon_sp_api"
+    stores: list[_Store] = Field(min_length=1)
+
+
+class _File(_Model):
+    accounts: list[_Account] = Field(min_length=1)
+
+
+_MODELS: dict[int, type[_Model]] = {0: _File, 2: _Account, 4: _Store, 5: _Orders}  # by how deep their keys stand
+_DEEPEST = 7  # accounts, 0, stores, 0, orders, customer, fixed
 
 
 def load_stores(path: str | Path) -> Stores:
     """Read and check the stores file. Raises MisconfiguredError: what is wrong, where, and what would be right."""
+    document = _Document(_compose(path))
+    _check_pairs(document)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise MisconfiguredError(
-            f"The stores file {path} cannot be read ({error.strerror}). Resolution: check ORDERS_STORES_FILE."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise MisconfiguredError(f"The stores file {path} is not text. Resolution: save it as UTF-8.") from error
+        accounts = _File.model_validate(document.content).accounts
+    except ValidationError as error:
+        _translate(error.errors(), document)
+    if document.mistakes:
+        found = sorted(document.mistakes, key=lambda mistake: document.line(mistake[0]))
+        lines = [f"{path}:{document.line(place)}: {document.label(place)} {text}." for place, text in found]
+        if len(lines) > MOST_MISTAKES:
+            lines[MOST_MISTAKES:] = [f"... and {len(lines) - MOST_MISTAKES} more."]
+        raise MisconfiguredError("\n".join(lines))
+    return Stores(tuple(_account(account) for account in accounts))
+
+
+def _account(account: _Account) -> Account:
+    stores = tuple(
+        Store(**dict(store) | {"account_name": account.name, "orders": OrderSettings(**dict(store.orders))})
+        for store in account.stores
+    )
+    return Account(**dict(account) | {"stores": stores})
+
+
+def _compose(path: str | Path) -> yaml.Node:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise MisconfiguredError(f"The stores file {path} is not YAML: {error}") from error
+        root = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else path
+        reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or error
+        remedy = "Resolution: check ORDERS_STORES_FILE, and that the file is YAML in UTF-8"
+        raise MisconfiguredError(f"{where}: the stores file cannot be read ({reason}). {remedy}.") from error
     if root is None:
         raise MisconfiguredError(f"{path}: the file is empty. Resolution: list at least one account.")
-    top = _Mapping(root, str(path), "the file")
-    seen: _Seen = {}
-    accounts = tuple(
-        _account(node, seen) for node in top.sequence("accounts", lambda n: _Mapping(n, str(path), "an account"))
-    )
-    top.end()
-    if not accounts:
-        raise top.error("accounts", "is empty", "list at least one account")
-    return Stores(accounts)
+    return root
 
 
-def _once(seen: _Seen, node: _Mapping, key: str, *identity: str) -> None:
-    """Remember who has this identity. Raises MisconfiguredError, at the second one's line, when somebody has."""
-    if (key, *identity) in seen:
-        raise node.error(key, f"is the same as in {seen[key, *identity]} ({', '.join(identity)})", "keep one of them")
-    seen[key, *identity] = node.label
+class _Document:
+    """The file as plain values, the YAML node and line of each, and the mistakes found so far."""
 
+    def __init__(self, root: yaml.Node) -> None:
+        self.nodes: dict[_Place, yaml.Node] = {}
+        self.mistakes: list[tuple[_Place, str]] = []
+        self._lines: dict[_Place, int] = {}
+        self._loader = yaml.SafeLoader("")
+        self.content = self._plain(root, (), root)
 
-def _account(node: _Mapping, seen: _Seen) -> Account:
-    name = node.text("name", pattern=r"[a-z0-9][a-z0-9-]{0,30}")
-    node.label = f"account {name}"
-    _once(seen, node, "name", "account", name)
-    region = node.choice("region", REGIONS)
-    seller_id = node.text("seller_id", pattern=r"[A-Z0-9]{6,30}")
-    _once(seen, node, "seller_id", seller_id, region)
-    account = Account(
-        name=name,
-        seller_id=seller_id,
-        region=region,
-        connection=node.text("connection", "amazon_sp_api"),
-        stores=tuple(_store(child, name, region, seen) for child in node.sequence("stores", node.child)),
-    )
-    if not account.stores:
-        raise node.error("stores", "is empty", "list at least one store")
-    node.end()
-    return account
-
-
-def _store(node: _Mapping, account_name: str, region: str, seen: _Seen) -> Store:
-    name = node.text("name", pattern=r".{1,80}")
-    node.label = f"store {name}"
-    _once(seen, node, "name", "store", name)
-    marketplace_id = node.text("marketplace_id")
-    marketplace = MARKETPLACES.get(marketplace_id)
-    if marketplace is None:
-        raise node.error(
-            "marketplace_id",
-            f"{marketplace_id!r} is not a marketplace of Amazon",
-            "see docs/configuration.md for the list",
-        )
-    if marketplace.region != region:
-        raise node.error(
-            "marketplace_id",
-            f"{marketplace_id!r} ({marketplace.country_code}) belongs to region {marketplace.region}, "
-            f"the account to {region}",
-            "list the store under an account of its region",
-        )
-    _once(seen, node, "marketplace_id", account_name, marketplace_id)
-    store = Store(
-        name=name,
-        account_name=account_name,
-        marketplace_id=marketplace_id,
-        commerce_connection=node.text("commerce_connection", "commerce_api"),
-        commerce_store_view=node.text("commerce_store_view", pattern=r"[A-Za-z0-9_]+"),
-        orders=_order_settings(node.mapping("orders")),
-        sku_map=node.text_map("sku_map"),
-    )
-    node.end()
-    return store
-
-
-def _order_settings(node: _Mapping) -> OrderSettings:
-    settings = OrderSettings(
-        is_import_enabled=node.choice("import", ("enabled", "disabled"), "enabled") == "enabled",
-        import_since=node.moment("import_since"),
-        fixed_customer_email=_customer(node),
-        order_number_source=node.choice("order_number_source", ("commerce", "amazon"), "commerce"),  # type: ignore[arg-type]
-        order_number_prefix=node.text("order_number_prefix", "", pattern=r"[A-Za-z0-9_-]{0,13}"),
-        processing_status=node.text("processing_status", None, pattern=r"[a-z0-9_]{1,32}"),
-        are_amazon_fulfilled_imported=node.choice("amazon_fulfilled", ("import", "ignore"), "import") == "import",
-        must_amazon_fulfilled_be_in_stock=node.choice("amazon_fulfilled_stock", ("any", "in_stock"), "any")
-        == "in_stock",
-        is_amazon_tax_used=node.choice("tax", ("amazon", "none"), "amazon") == "amazon",
-    )
-    node.end()
-    return settings
-
-
-def _customer(node: _Mapping) -> str | None:
-    value = node.value("customer", "guest")
-    if value == "guest":
-        return None
-    if isinstance(value, dict) and list(value) == ["fixed"] and "@" in str(value["fixed"]):
-        return str(value["fixed"])
-    if value == "new_account":
-        raise node.error(
-            "customer",
-            "new_account is not supported yet: Commerce mails each new account, and Amazon forbids shop mails",
-            "use guest, or {fixed: someone@example.com}",
-        )
-    raise node.error("customer", f"{value!r} is unknown", "use guest, or {fixed: someone@example.com}")
-
-
-class _Mapping:
-    """One YAML mapping: hands out its values checked, and complains about keys that nobody asked for."""
-
-    _REQUIRED: Any = object()
-
-    def __init__(self, node: yaml.Node | None, path: str, label: str) -> None:
-        if node is not None and not isinstance(node, yaml.MappingNode):
-            raise MisconfiguredError(f"{path}:{node.start_mark.line + 1}: {label} must be a mapping of keys to values.")
-        self._path = path
-        self.label = label
-        self._line = node.start_mark.line + 1 if node else 0
-        self._nodes: dict[str, yaml.Node] = {}
-        for key_node, value_node in node.value if node else []:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise MisconfiguredError(f"{path}:{key_node.start_mark.line + 1}: {label} has a key that is not text.")
-            if key_node.value in self._nodes:
-                raise MisconfiguredError(
-                    f"{path}:{key_node.start_mark.line + 1}: {label} has the key {key_node.value!r} twice."
-                )
-            self._nodes[key_node.value] = value_node
-        self._left = set(self._nodes)
-
-    def error(self, key: str, problem: str, remedy: str) -> MisconfiguredError:
-        line = self._nodes[key].start_mark.line + 1 if key in self._nodes else self._line
-        return MisconfiguredError(f"{self._path}:{line}: {self.label}: {key} {problem}. Resolution: {remedy}.")
-
-    def value(self, key: str, default: Any = _REQUIRED) -> Any:
-        self._left.discard(key)
-        node = self._nodes.get(key)
-        if node is None:
-            if default is self._REQUIRED:
-                raise self.error(key, "is missing", f"add {key}")
-            return default
-        constructor = yaml.SafeLoader("")
+    def _plain(self, node: yaml.Node, place: _Place, start: yaml.Node) -> Any:
+        self.nodes[place], self._lines[place] = node, start.start_mark.line + 1
+        match node, node.tag:
+            case _ if len(place) == _DEEPEST:
+                pass  # the models refuse it, and an alias that contains itself would never end
+            case yaml.MappingNode(), "tag:yaml.org,2002:map":
+                return {_key(key): self._keyed(key, value, (*place, _key(key))) for key, value in node.value}
+            case yaml.SequenceNode(), "tag:yaml.org,2002:seq":
+                return [self._plain(child, (*place, index), child) for index, child in enumerate(node.value)]
         try:
-            return constructor.construct_object(node, deep=True)
-        except (yaml.YAMLError, ValueError, TypeError) as error:  # a tag of its own, 30 February, a list as a key
-            raise self.error(key, "has a value that YAML cannot read", "write plain text in quotes") from error
-        finally:
-            constructor.dispose()
+            return self._loader.construct_object(node)
+        except (yaml.YAMLError, ValueError, TypeError):  # a tag of its own, 30 February
+            self.add(place, f"{_written(node)} cannot be read", "write plain text in quotes")
 
-    def text(self, key: str, default: Any = _REQUIRED, pattern: str | None = None) -> Any:
-        value = self.value(key, default)
-        if value is default:
-            return value
-        if value is None and default is None:
-            return None
-        if not isinstance(value, str):
-            raise self.error(key, f"must be text, not {value!r}", "put it in quotes")
-        if pattern and not re.fullmatch(pattern, value):
-            raise self.error(key, f"{value!r} is not allowed here", f"use text that fits {pattern}")
-        return value
+    def _keyed(self, key: yaml.Node, value: yaml.Node, place: _Place) -> Any:
+        if place in self.nodes:
+            self.add(place, "is there twice", "keep one of them")
+        if key.tag != "tag:yaml.org,2002:str":
+            self.add(place, "is a key that is not text", "put it in quotes")
+        return self._plain(value, place, key)
 
-    def choice(self, key: str, allowed: tuple[str, ...], default: Any = _REQUIRED) -> str:
-        value = self.value(key, default)
-        if value not in allowed:
-            raise self.error(key, f"{value!r} is unknown", f"use one of {', '.join(allowed)}")
-        return str(value)
+    def add(self, place: _Place, problem: str, resolution: str) -> None:
+        self.mistakes.append((place, f"{problem}{'' if problem.endswith('?') else '.'} Resolution: {resolution}"))
 
-    def moment(self, key: str) -> datetime | None:
-        value = self.value(key, None)
-        if value is None:
-            return None
-        if isinstance(value, str):
-            try:
-                value = datetime.fromisoformat(value)
-            except ValueError:
-                raise self.error(
-                    key, f"{value!r} is not a time", 'use ISO 8601 with a zone, e.g. "2026-01-31T00:00:00Z"'
-                ) from None
-        if not isinstance(value, datetime) or value.tzinfo is None:
-            raise self.error(
-                key, f"{value!s} has no time zone", 'use ISO 8601 with a zone, e.g. "2026-01-31T00:00:00Z"'
-            )
-        return value.astimezone(UTC)
+    def line(self, place: _Place) -> int:
+        """Where the value stands with its key; if there is none, what lacks it."""
+        return self._lines.get(place) or self._lines[place[:-1]]
 
-    def text_map(self, key: str) -> dict[str, str]:
-        value = self.value(key, {}) or {}
-        if not isinstance(value, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
-            raise self.error(key, "must map text to text", "put numbers in quotes")
-        return value
+    def text(self, *place: int | str) -> str:
+        """What is written at a place, without quotes; empty if it is not a scalar."""
+        node = self.nodes.get(place)
+        return node.value if isinstance(node, yaml.ScalarNode) else ""
 
-    def mapping(self, key: str) -> _Mapping:
-        self._left.discard(key)
-        node = self._nodes.get(key)
-        return _Mapping(node, self._path, f"{self.label}: {key}")
+    def label(self, place: _Place) -> str:
+        """The account or store that a place belongs to, and the keys from there to it."""
+        match place:
+            case ("accounts", int(), "stores", int(index), *keys):
+                label = f"store {self.text(*place[:4], 'name') or f'#{index + 1}'}"
+            case ("accounts", int(index), *keys):
+                label = f"account {self.text(*place[:2], 'name') or f'#{index + 1}'}"
+            case _:
+                label, keys = "the file", list(place)
+        return ": ".join([label, *map(str, keys)])
 
-    def child(self, node: yaml.Node) -> _Mapping:
-        return _Mapping(node, self._path, f"{self.label}: an entry")
 
-    def sequence(self, key: str, make: Callable[[yaml.Node], _Mapping]) -> list[_Mapping]:
-        self._left.discard(key)
-        node = self._nodes.get(key)
-        if not isinstance(node, yaml.SequenceNode):
-            raise self.error(key, "is missing or not a list", f"write {key}: followed by a list")
-        return [make(child) for child in node.value]
+def _written(node: yaml.Node) -> str:
+    """What the person wrote, not what YAML makes of it: off, not False."""
+    if isinstance(node, yaml.ScalarNode):
+        return repr(node.value)
+    return textwrap.shorten(yaml.serialize(node), 60, placeholder="...")
 
-    def end(self) -> None:
-        """Every key has been asked for; what is left is a mistake of the person who wrote the file."""
-        if self._left:
-            key = sorted(self._left)[0]
-            known = ", ".join(sorted(set(self._nodes) - self._left)) or "none"
-            raise self.error(
-                key, "is not a key that we know", f"remove or correct it (known keys in use here: {known})"
-            )
+
+def _key(node: yaml.Node) -> str:
+    return node.value if isinstance(node, yaml.ScalarNode) else _written(node)
+
+
+def _check_pairs(document: _Document) -> None:
+    """Check what concerns two values: what may occur once, a marketplace's region, a prefix without effect."""
+    first: dict[tuple[object, ...], _Place] = {}
+
+    def once(remedy: str, *identity: object) -> None:
+        other = first.setdefault(identity, place)
+        if other != place and all(identity):
+            same = f"{document.label(other[:-1])}, line {document.line(other)}"
+            document.add(place, f"{value!r} is the same as in {same}", remedy)
+
+    for place in document.nodes:
+        value, region = document.text(*place), document.text(*place[:2], "region")
+        match place:
+            case ("accounts", int(), "name"):
+                once("give each account a name of its own", "account", value)
+            case ("accounts", int(), "seller_id"):
+                once("list all stores of a seller in a region under one account", region, value)
+            case ("accounts", int(), "stores", int(), "name"):
+                once("give each store a name of its own", "store", value)
+            case ("accounts", int(), "stores", int(), "marketplace_id"):
+                once("keep one store for each marketplace of an account", place[:2], value)
+                known = MARKETPLACES.get(value)
+                if known and region in REGIONS and known.region != region:
+                    theirs = f"({known.country_code}) belongs to region {known.region}, the account to {region}"
+                    document.add(place, f"{value!r} {theirs}", "list the store under an account of its region")
+            case (*orders, "order_number_prefix") if value:
+                # An error, not a warning: the numbers of orders created until the log is read cannot be changed.
+                if document.text(*orders, "order_number_source") in ("", "commerce"):
+                    problem = f"{value!r} has no effect while order_number_source is commerce"
+                    document.add(place, problem, "set order_number_source: amazon, or remove the prefix")
+
+
+_PROBLEMS = {  # by pydantic's type of error: what is wrong, what would be right
+    "missing": ("is missing", "add it"),
+    "empty": ("is empty", "give it a value, or remove it"),
+    "too_short": ("is empty", "list at least one entry"),
+    "string_type": ("must be text, not {written}", "write text; put numbers, dates, yes and no in quotes"),
+    "string_pattern_mismatch": ("{written} is not allowed here", "use text that fits {pattern}"),
+    "literal_error": ("{written} is not allowed here", "use {expected}"),
+    "value_error": ("{written} {error.args[0]}", "{error.args[1]}"),
+    "list_type": ("must be a list, not {written}", "start each entry with a dash"),
+    "dict_type": ("must be a mapping, not {written}", "write one key: value a line"),
+    "model_type": ("must be a mapping, not {written}", "write one key: value a line"),
+}
+
+
+def _translate(errors: list[ErrorDetails], document: _Document) -> None:
+    """Add pydantic's errors to the mistakes, in the words of the person who wrote the file."""
+    reported = {place for place, _ in document.mistakes}
+    misspelled: set[_Place] = set()
+    for error in sorted(errors, key=lambda error: error["type"] != "extra_forbidden"):
+        place, kind = error["loc"], error["type"]
+        if place in reported or (kind == "missing" and place in misspelled):
+            continue
+        if kind == "extra_forbidden":
+            fields = _MODELS[len(place) - 1].model_fields
+            known = [field.alias or name for name, field in fields.items()]
+            close = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.65)
+            misspelled |= {(*place[:-1], key) for key in close}
+            hint = f"; did you mean {close[0]}?" if close else ""
+            document.add(place, f"is not a known key{hint}", f"correct or remove it (known keys: {', '.join(known)})")
+            continue
+        words = {"written": _written(document.nodes[place]) if place in document.nodes else "", **error.get("ctx", {})}
+        kind = "empty" if error["input"] is None and kind != "missing" else kind
+        problem, resolution = _PROBLEMS.get(kind, ("{written} is not allowed here", "correct it"))
+        document.add(place, problem.format(**words), resolution.format(**words))
