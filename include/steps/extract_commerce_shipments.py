@@ -10,7 +10,7 @@ from datetime import datetime
 import simplejson
 from sqlalchemy import Engine
 
-from include.adapters.amazon.mapping import sha256_of
+from include.adapters.canonical_json import sha256_of
 from include.adapters.commerce.client import CommerceClient
 from include.database.statements import load_statements
 from include.domain.errors import OrdersError

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, Row
 
 from include.adapters.amazon.client import AmazonClient
-from include.adapters.amazon.mapping import shipment_confirmation
+from include.adapters.amazon.requests import shipment_confirmation
 from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
 from include.domain.errors import (

@@ -12,7 +12,8 @@ from typing import Any
 import simplejson
 from sqlalchemy import Connection, Engine, Row
 
-from include.adapters.amazon.mapping import carrier_for, sha256_of
+from include.adapters.amazon.carriers import carrier_for
+from include.adapters.canonical_json import sha256_of
 from include.database.statements import load_statements
 from include.domain.packages import share_out
 

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import Engine, Row
 
 from include.adapters.amazon.client import AmazonClient
-from include.adapters.amazon.mapping import VERIFY_DATA
 from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
+from include.domain.amazon_packages import AmazonOrderState
 from include.domain.errors import RefusedError
+from include.domain.statuses import SHIPPED
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,10 +48,10 @@ def run(
                     counts["passed_over"] += len(rows)
                     continue
                 try:
-                    order = client.get_order(order_id, VERIFY_DATA)
+                    order = client.get_order(order_id)
                 except RefusedError as error:
                     log.warning("verify_amazon_shipments: order=%s cannot be read (%s)", order_id, error.code)
-                    order = {}
+                    order = AmazonOrderState(order_id)
                 for row in rows:
                     after = _judge(row, order, settings)
                     counts[after.pop("outcome")] += 1
@@ -68,15 +69,15 @@ def run(
     return dict(counts)
 
 
-def _judge(row: Row[Any], order: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """What the row becomes, given Amazon's document of the order."""
-    for package in order.get("packages") or []:
-        is_ours = package.get("packageReferenceId") == row.package_reference_id
-        if is_ours and package.get("trackingNumber") in (None, row.tracking_number):
+def _judge(row: Row[Any], order: AmazonOrderState, settings: Settings) -> dict[str, Any]:
+    """What the row becomes, given what Amazon shows of the order."""
+    for package in order.packages:
+        is_ours = package.package_reference_id == row.package_reference_id
+        if is_ours and package.tracking_number in (None, row.tracking_number):
             return {"outcome": "accepted", "state": "accepted", "code": None, "error": None, "wait": None}
     looks = row.verify_count + 1
     wait = settings.shipment_verify_gap * 2 ** min(looks, 6)
-    is_shipped = (order.get("fulfillment") or {}).get("fulfillmentStatus") == "SHIPPED"
+    is_shipped = order.amazon_status == SHIPPED
     if is_shipped and row.last_error_code == "PackageToUpdateNotFound":
         error = "Amazon had the whole order as shipped before it was told of this package; check it in Seller Central."
         return {"outcome": "rejected", "state": "rejected", "code": row.last_error_code, "error": error, "wait": None}

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.adapters.amazon.contacts import merge_contact
 from include.adapters.amazon.contract import contract
-from include.adapters.amazon.mapping import canonical_json, merge_contact, sha256_of, split_order
+from include.adapters.amazon.split import split_order
+from include.adapters.canonical_json import canonical_json, sha256_of
 from include.domain.errors import MalformedOrderError
 
 # Amazon's own list of personal data (developer-docs.amazon.com/sp-api/docs/access-orders-pii), and more of that kind.

@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from include.adapters.amazon.mapping import CARRIERS, amazon_time, carrier_for, search_query, shipment_confirmation
+from include.adapters.amazon.carriers import CARRIERS, carrier_for
+from include.adapters.amazon.requests import amazon_time, search_query, shipment_confirmation
 from include.domain.errors import MisconfiguredError, RefusedError
 
 MODELS = Path(__file__).parents[3] / "shared" / "models"

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import simplejson
 
-from include.adapters.amazon.mapping import split_order
+from include.adapters.amazon.split import split_order
 from include.domain.orders import Contact, Order, OrderLine
 from tests.support.commerce_entities import US, entity, line, order
 
