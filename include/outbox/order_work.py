@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, Row, TextClause
 
 from include.adapters.commerce.client import CommerceClient
 from include.database.statements import load_statements
-from include.domain.orders import Contact, Order
+from include.domain.contacts import Contact
+from include.domain.orders import Order
 from include.domain.stores import Store
 from include.outbox.pipeline_state import move_orders
 from include.settings import Settings

@@ -15,6 +15,7 @@ from typing import Any
 import simplejson
 from sqlalchemy import Connection, Engine, Row
 
+from include.adapters.amazon.contacts import read_contact
 from include.adapters.commerce.address import AddressPlaceholders
 from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
@@ -25,6 +26,7 @@ from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
 from include.database.statements import load_statements
 from include.domain.blockers import BLOCKER_CODES
+from include.domain.contacts import Contact
 from include.domain.errors import (
     MalformedOrderError,
     MisconfiguredError,
@@ -34,7 +36,7 @@ from include.domain.errors import (
     ThrottledError,
     UnavailableError,
 )
-from include.domain.orders import AMAZON, Contact
+from include.domain.orders import AMAZON
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Account
 from include.outbox.order_work import OrderWork
@@ -123,7 +125,7 @@ def run(
 
 def _contact(connection: Connection, cipher: PersonalDataCipher, order_id: str) -> Contact:
     token = connection.execute(load_statements(__file__)["contact"], {"amazon_order_id": order_id}).scalar_one_or_none()
-    return Contact(cipher.decrypt(bytes(token)) if token is not None else {})
+    return read_contact(cipher.decrypt(bytes(token))) if token is not None else Contact()
 
 
 def _advance(work: OrderWork, counts: dict[str, int]) -> None:

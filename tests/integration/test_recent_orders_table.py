@@ -181,7 +181,7 @@ def test_rows_when_nothing_changed_are_left_alone(road: Road) -> None:
 BEGINNINGS = {
     "long": "Product NO-SUCH-PRODUCT-1 (Amazon SKU NO-SUCH-PRODUCT-1) is not in the Commerce catalog. Create",
     "blocked": "Product CLOCK-WALL-30 (Amazon SKU CLOCK-WALL-30) is disabled in the store view. Enable",
-    "unpriced": "Commerce refused the order: proceeds.grandTotal: required",
+    "unpriced": "Commerce refused the order: Amazon gives no grand total",
     "doubtful": "Sent to Commerce, but the answer was lost; it will be looked up, not sent again.",
     "asked": "The buyer asks to cancel. Decide in Seller Central before you ship.",
     "unreadable": "Amazon sent a newer version that cannot be read; this row shows the one before.",
