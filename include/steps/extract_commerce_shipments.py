@@ -46,11 +46,11 @@ def run(
         rows = [
             {
                 "commerce_connection": shop,
-                "commerce_shipment_id": str(shipment["entity_id"]),
-                "payload_sha256": sha256_of(shipment),
-                "commerce_order_id": str(shipment["order_id"]),
-                "amazon_order_id": orders[str(shipment["order_id"])],
-                "payload": simplejson.dumps(shipment, use_decimal=True),
+                "commerce_shipment_id": shipment.commerce_shipment_id,
+                "payload_sha256": sha256_of(shipment.document),
+                "commerce_order_id": shipment.commerce_order_id,
+                "amazon_order_id": orders[shipment.commerce_order_id],
+                "payload": simplejson.dumps(shipment.document, use_decimal=True),
                 "now": now,
                 "dag_run_id": dag_run_id,
             }

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
-from include.adapters.commerce.catalog import Candidate, CatalogFacts, Commerce, Promise, ask_shops, is_orderable
+from include.adapters.commerce.catalog import Candidate, CatalogFacts, Commerce, Promise, ask_shops
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
 from include.database.statements import load_statements
@@ -152,7 +152,7 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> Checked
         is_stock_required=candidate.decision.is_stock_required,
         currency_code=candidate.order.currency_code,
         store_currency=facts.views[candidate.store.name].base_currency,
-        is_orderable_type=product is None or is_orderable(product),
+        is_orderable_type=product is None or product.is_orderable,
     )
 
 

@@ -18,9 +18,6 @@ from include.domain.stores import Store
 
 log = logging.getLogger(__name__)
 
-# Commerce's types whose stock cannot be asked for by SKU (commerce inventory: "composite types are refused").
-_COMPOSITE_TYPES = frozenset({"bundle", "configurable", "grouped", "giftcard"})
-
 Commerce = Callable[[str], CommerceClient]
 StockKey = tuple[str, int]  # Airflow connection of the shop, stock id
 
@@ -63,11 +60,6 @@ class CatalogFacts:
     def stock_key(self, store: Store) -> StockKey:
         """The stock that `store` sells from; id 0 where the shop has no inventory management by stocks."""
         return store.commerce_connection, self.views[store.name].stock_id or 0
-
-
-def is_orderable(product: CatalogProduct) -> bool:
-    """Whether an order line can name the product: composites are ordered by their parts, which Amazon does not name."""
-    return product.type_id not in _COMPOSITE_TYPES
 
 
 def store_view(client: CommerceClient, store: Store) -> StoreView:
@@ -126,7 +118,7 @@ def _fail(facts: CatalogFacts, stores: Iterable[Store], error: OrdersError) -> N
 
 def _is_stock_asked(candidate: Candidate, product: CatalogProduct, facts: CatalogFacts) -> bool:
     has_stock = facts.views[candidate.store.name].stock_id is not None
-    return candidate.decision.is_stock_required and has_stock and is_orderable(product)
+    return candidate.decision.is_stock_required and has_stock and product.is_orderable
 
 
 def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> LineDemand:
@@ -139,7 +131,7 @@ def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> LineD
         stock_key=facts.stock_key(candidate.store),
         qty=line.ordered_qty,
         is_stock_required=product is not None and _is_stock_asked(candidate, product, facts),
-        is_held=product is None or not product.is_enabled or not is_orderable(product),
+        is_held=product is None or not product.is_enabled or not product.is_orderable,
     )
 
 
