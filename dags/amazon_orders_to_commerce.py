@@ -84,12 +84,12 @@ def amazon_orders_to_commerce() -> None:
         from include.steps import create_commerce_orders as step
 
         with Resources() as use:
-            account = use.account(account_name)
             return step.run(
                 use.engine,
                 use.commerce,
                 use.cipher,
-                account,
+                account_name,
+                use.stores,
                 use.settings,
                 clock=utc_now,
                 dag_run_id=use.run_id,

@@ -60,9 +60,16 @@ class Settings:
     )
     orders_per_page: int = _setting(100, "Orders per page of Amazon's listing, 1 to 100.")
     create_limit: int = _setting(500, "Commerce orders that one task creates at the most; the next run goes on.")
-    create_failure_limit: int = _setting(3, "Failures of Commerce in a row after which a task stops calling it.")
+    create_time_budget: timedelta = _seconds(
+        240, "How long one task creates Commerce orders for one account; the next run goes on."
+    )
     in_doubt_gap: timedelta = _seconds(
-        300, "Wait before an order whose creation has an unknown outcome is looked up again."
+        300,
+        "Wait before an order in doubt is looked up again, and before one that failed is tried again; doubles with "
+        "each failure.",
+    )
+    failed_attempts: int = _setting(
+        8, "Failures of one order, while its shop answers, after which a person has to look."
     )
     refused_retry: timedelta = _seconds(900, "Wait before a refused order is tried again; doubles each time.")
     refused_attempts: int = _setting(5, "Refusals after which an order is not tried again until it changes on Amazon.")

@@ -10,7 +10,7 @@ from typing import Any
 import simplejson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from include.domain.errors import MisconfiguredError
+from include.domain.errors import MisconfiguredError, UndecryptableError
 
 _MAKE_A_KEY = (
     'make a key with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())", '
@@ -45,11 +45,11 @@ class PersonalDataCipher:
         return self._fernet.encrypt(simplejson.dumps(document, use_decimal=True, ensure_ascii=True).encode("ascii"))
 
     def decrypt(self, token: bytes) -> dict[str, Any]:
-        """The document of a token, fractions as Decimal. Raises MisconfiguredError when no key opens it."""
+        """The document of a token, fractions as Decimal. Raises UndecryptableError when no key opens it."""
         try:
             text = self._fernet.decrypt(token)
         except InvalidToken:
-            raise MisconfiguredError(
+            raise UndecryptableError(
                 "Stored personal data cannot be decrypted with ORDERS_PII_KEYS: a key was removed too early, or the "
                 "keys are of another installation. Resolution: put the missing key back at the end of ORDERS_PII_KEYS."
             ) from None

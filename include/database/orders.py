@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, Text, any_, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from include.database.tables import order_items, orders
 from include.domain.orders import Order, OrderLine
@@ -17,11 +18,16 @@ def load_orders(connection: Connection, amazon_order_ids: Collection[str]) -> di
     ids = list(amazon_order_ids)
     lines: dict[str, list[OrderLine]] = defaultdict(list)
     # A line that was emptied on Amazon (quantity 0) is nobody's business any more: it can hold nothing.
-    wanted = order_items.c.amazon_order_id.in_(ids) & (order_items.c.ordered_qty > 0)
+    wanted = _is_any(order_items.c.amazon_order_id, ids) & (order_items.c.ordered_qty > 0)
     for row in connection.execute(select(order_items).where(wanted).order_by(order_items.c.line_number)):
         lines[row.amazon_order_id].append(_line(row))
-    found = connection.execute(select(orders).where(orders.c.amazon_order_id.in_(ids)))
+    found = connection.execute(select(orders).where(_is_any(orders.c.amazon_order_id, ids)))
     return {row.amazon_order_id: _order(row, tuple(lines[row.amazon_order_id])) for row in found}
+
+
+def _is_any(column: ColumnElement[str], ids: list[str]) -> ColumnElement[bool]:
+    # One parameter, however many ids: PostgreSQL takes 65,535 parameters at the most.
+    return column == any_(literal(ids, ARRAY(Text())))
 
 
 def _line(row: Row[Any]) -> OrderLine:

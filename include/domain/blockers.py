@@ -13,7 +13,7 @@ Severity = Literal["critical", "warning", "info"]
 
 @dataclass(frozen=True)
 class BlockerCode:
-    """One kind of blocker. `sentence` takes seller_sku, catalog_sku, requested_qty and available_qty."""
+    """One kind of blocker. `sentence` takes fields of the checked line, or a reason."""
 
     code: str
     severity: Severity
@@ -58,7 +58,28 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "critical",
             "Refused by Commerce",
             "Commerce refused the order: {reason}",
-            "Mend what Commerce names; the order is tried again by itself.",
+            "Fix what Commerce names; the order is tried again automatically.",
+        ),
+        BlockerCode(
+            "store_misconfigured",
+            "critical",
+            "Store not set up",
+            "The shop cannot be used: {reason}",
+            "Correct the connection or stores.yaml as described; the order is checked again by the next run.",
+        ),
+        BlockerCode(
+            "needs_attention",
+            "critical",
+            "Needs attention",
+            "{reason}",
+            "Automatic attempts are used up. Check the order in Commerce and on Amazon; see docs/runbook.md.",
+        ),
+        BlockerCode(
+            "amount_missing",
+            "critical",
+            "Amazon gives no total",
+            "Amazon gives no total for the order.",
+            "Check the order in Seller Central, and create it in Commerce by hand if it is to be shipped.",
         ),
         BlockerCode(
             "currency_mismatch",

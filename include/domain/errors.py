@@ -16,6 +16,10 @@ class MisconfiguredError(OrdersError):
     """A setting, connection or right is missing or wrong. A person must act; a retry cannot help."""
 
 
+class UndecryptableError(MisconfiguredError):
+    """Stored personal data cannot be decrypted with the keys at hand. It concerns the orders that it belongs to."""
+
+
 class UnavailableError(OrdersError):
     """The other system did not answer, or answered with a fault of its own. Try again later."""
 

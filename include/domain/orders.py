@@ -67,8 +67,8 @@ class Decision:
 def decide(order: Order, store: Store | None, import_since: datetime | None) -> Decision:
     """Apply the decision table to one order that has no Commerce order yet.
 
-    `import_since` is the store's moment (UTC) before which orders stay with Seller Central. Blockers are judged
-    afterwards, by validation.
+    `import_since` is the store's moment (UTC) before which orders stay with Seller Central. Blockers are
+    checked afterwards, by validation.
     """
     if order.amazon_status in CANCELED_STATUSES:
         return Decision("canceled", "Amazon canceled the order before a Commerce order existed.")
@@ -82,6 +82,8 @@ def decide(order: Order, store: Store | None, import_since: datetime | None) -> 
         return Decision("not_imported", "Bought before the store was connected; manage the order in Seller Central.")
     if order.fulfilled_by == AMAZON and not store.orders.are_amazon_fulfilled_imported:
         return Decision("not_imported", "The store ignores orders that Amazon fulfills.")
+    if not order.lines:
+        return Decision("waiting", "Every line of the order was canceled; nothing is left to create.")
     if order.amazon_status == "PENDING":
         return Decision("waiting", "Amazon is still verifying the payment.")
     if order.amazon_status == "PENDING_AVAILABILITY":
@@ -95,3 +97,12 @@ def decide(order: Order, store: Store | None, import_since: datetime | None) -> 
     if order.fulfilled_by != MERCHANT:
         return Decision("waiting", f"Amazon does not say who fulfills the order ({order.fulfilled_by}).")
     return Decision("create", "Ready to ship.", is_stock_required=True)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An order that may be created, its store, and why."""
+
+    order: Order
+    store: Store
+    decision: Decision

@@ -1,7 +1,7 @@
-"""Judges order lines, joined with the catalog and with their share of the stock: which lines hold their order, and why.
+"""Checks order lines, joined with the catalog and with their share of the stock: which block their order, and why.
 
-Great Expectations runs the rules of `include.expectations.suite` on a pandas frame, the only engine that names every
-failing line. Both are imported inside the functions: that takes seconds, and a run with nothing to judge must not pay.
+Great Expectations runs the rules of `include.expectations.rules` on a pandas frame, the only engine that names every
+failing line. Both are imported inside the functions: that takes seconds, and a run without lines must not pay.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from include.domain.errors import RunIncompleteError
-from include.expectations.suite import KEY_COLUMNS, LINE_COUNT_PARAMETER, RULES, Rule, suite_sha256
+from include.expectations.rules import KEY_COLUMNS, LINE_COUNT_PARAMETER, RULES, Rule, suite_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.expectations.expectation import Expectation
-
-__all__ = ["CheckedLine", "Finding", "RuleResult", "ValidationReport", "suite_sha256", "validate_lines"]
 
 LineKey = tuple[str, str]
 """Amazon's order id and item id."""
@@ -31,9 +29,10 @@ LineKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class CheckedLine:
-    """One order line with all that its judgment needs. No personal data.
+    """One order line with all that the rules need. No personal data.
 
     Quantities in units; `available_qty` None: stock is not limited. Currencies ISO 4217; None: not known.
+    `has_amounts`: Amazon gives a total for the order.
     """
 
     amazon_order_id: str
@@ -48,6 +47,7 @@ class CheckedLine:
     currency_code: str | None
     store_currency: str | None
     is_orderable_type: bool = True
+    has_amounts: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What one rule said about the whole batch; counts are of order lines."""
+    """What one rule reported about the whole batch; counts are of order lines."""
 
     rule_code: str
     expectation_type: str
@@ -82,8 +82,8 @@ class ValidationReport:
     duration_ms: int
 
 
-def validate_lines(lines: Sequence[CheckedLine]) -> ValidationReport:
-    """Put every rule to every line.
+def validate_lines(lines: Sequence[CheckedLine], rules: Sequence[Rule] = RULES) -> ValidationReport:
+    """Check every line against every rule.
 
     Every blocker of a line is found, except that a missing product cannot be disabled or short as well. No lines: an
     empty report, without importing Great Expectations.
@@ -98,11 +98,11 @@ def validate_lines(lines: Sequence[CheckedLine]) -> ValidationReport:
         warnings.simplefilter("ignore")
         _import_great_expectations()
         started = time.perf_counter()
-        results, broken = judge_frame(frame_of(lines), len(lines))
+        results, broken = check_frame(frame_of(lines), len(lines), rules)
     findings = [
         Finding(line.amazon_order_id, line.amazon_item_id, rule.code)
         for line in lines
-        for rule in RULES
+        for rule in rules
         if rule.is_blocker and (line.amazon_order_id, line.amazon_item_id) in broken[rule.code]
     ]
     return ValidationReport(suite_sha256(), findings, results, round((time.perf_counter() - started) * 1000))
@@ -126,17 +126,19 @@ def frame_of(lines: Sequence[CheckedLine]) -> pd.DataFrame:
     return pd.DataFrame(rows, dtype=object)
 
 
-def judge_frame(frame: pd.DataFrame, line_count: int) -> tuple[list[RuleResult], dict[str, frozenset[LineKey]]]:
-    """Put every rule to the frame of `line_count` lines that `frame_of` made.
+def check_frame(
+    frame: pd.DataFrame, line_count: int, rules: Sequence[Rule] = RULES
+) -> tuple[list[RuleResult], dict[str, frozenset[LineKey]]]:
+    """Check the frame of `line_count` lines that `frame_of` made against every rule.
 
     Out: results in the rules' order, and by rule code the lines that break it. Raises RunIncompleteError as
     `validate_lines` does.
     """
-    outcomes = _evaluate(frame, line_count)
+    outcomes = _evaluate(frame, line_count, rules)
     results: list[RuleResult] = []
     broken: dict[str, frozenset[LineKey]] = {}
     faults: list[str] = []
-    for rule in RULES:
+    for rule in rules:
         if rule.code not in outcomes:
             faults.append(f"{rule.code} has no result")
             continue
@@ -156,7 +158,7 @@ def judge_frame(frame: pd.DataFrame, line_count: int) -> tuple[list[RuleResult],
     return results, broken
 
 
-def _evaluate(frame: pd.DataFrame, line_count: int) -> dict[str, ExpectationValidationResult]:
+def _evaluate(frame: pd.DataFrame, line_count: int, rules: Sequence[Rule]) -> dict[str, ExpectationValidationResult]:
     import great_expectations as gx
     from great_expectations.data_context.types.base import (
         DataContextConfig,
@@ -177,7 +179,7 @@ def _evaluate(frame: pd.DataFrame, line_count: int) -> dict[str, ExpectationVali
         asset = context.data_sources.add_pandas("orders").add_dataframe_asset("order_lines")
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
         outcome = batch.validate(
-            gx.ExpectationSuite("order_lines", expectations=[_expectation(rule) for rule in RULES]),
+            gx.ExpectationSuite("order_lines", expectations=[_expectation(rule) for rule in rules]),
             result_format={
                 "result_format": "COMPLETE",
                 "unexpected_index_column_names": list(KEY_COLUMNS),
@@ -187,7 +189,7 @@ def _evaluate(frame: pd.DataFrame, line_count: int) -> dict[str, ExpectationVali
             expectation_parameters={LINE_COUNT_PARAMETER: line_count},
         )
     except GreatExpectationsError as error:
-        raise RunIncompleteError(f"Great Expectations failed ({type(error).__name__}): no line was judged.") from error
+        raise RunIncompleteError(f"Great Expectations failed ({type(error).__name__}): no line was checked.") from error
     # Great Expectations returns the results in an order of its own.
     return {
         result.expectation_config.meta["rule_code"]: result for result in outcome.results if result.expectation_config
@@ -216,7 +218,7 @@ def _read(rule: Rule, outcome: ExpectationValidationResult, line_count: int) -> 
     """One rule's result in our words, with the keys of the lines that break it.
 
     Whatever does not add up counts as errored: an exception, which Great Expectations reports as a failed expectation;
-    fewer keys than failures; a verdict that the counts do not bear out.
+    fewer keys than failures; a result that its counts contradict.
     """
     detail: dict[str, Any] = outcome.result
     failing: list[dict[str, str]] = detail.get("unexpected_index_list") or []

@@ -1,7 +1,7 @@
-"""Creates the Commerce order of every promised Amazon order of one account, exactly once, and invoices it.
+"""Creates the Commerce order of every planned Amazon order of one account, exactly once, and invoices it.
 
 Per order: lock it, look for an existing Commerce order, commit that it is being sent, post once, commit the id.
-An outcome that nobody saw is `in_doubt`: it is looked up after a pause, twice, before it may be posted again.
+An outcome that nobody saw is *in doubt*: it is looked up after a pause, twice, before the order may be posted again.
 """
 
 from __future__ import annotations
@@ -9,394 +9,324 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import simplejson
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine, Row, select
 
 from include.adapters.amazon.contacts import read_contact
 from include.adapters.commerce.address import AddressPlaceholders
 from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CommerceOrder
-from include.adapters.commerce.mapping import order_entity, scrub
+from include.adapters.commerce.mapping import encode_order, order_entity, scrub
 from include.adapters.personal_data import PersonalDataCipher
-from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
-from include.database.statements import load_statements
-from include.domain.blockers import BLOCKER_CODES
+from include.database.tables import order_contacts
+from include.database.tables import stores as stores_table
 from include.domain.contacts import Contact
 from include.domain.errors import (
     MalformedOrderError,
     MisconfiguredError,
+    OrdersError,
     OutcomeUnknownError,
     RefusedError,
-    RunIncompleteError,
-    ThrottledError,
     UnavailableError,
+    UndecryptableError,
 )
-from include.domain.orders import AMAZON
+from include.domain.orders import AMAZON, Order
 from include.domain.statuses import CANCELED_STATUSES
-from include.domain.stores import Account
-from include.outbox.order_work import OrderWork
+from include.domain.stores import Store, Stores
+from include.outbox.order_outbox import DueOrder, LinkedOrder, OrderOutbox, due_orders
+from include.outbox.work_loop import Outcome, summary, work_through
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
+Commerce = Callable[[str], CommerceClient]
+
 
 def run(
     engine: Engine,
-    commerce: Callable[[str], CommerceClient],
+    commerce: Commerce,
     cipher: PersonalDataCipher,
-    account: Account,
+    account_name: str,
+    stores: Stores,
     settings: Settings,
     *,
     clock: Callable[[], datetime],
     dag_run_id: str,
 ) -> dict[str, int]:
-    """Advance every open outbox row of the account, oldest purchase first. Returns counts by outcome.
+    """Advance the account's open rows, oldest purchase first, within the time budget. Returns counts by outcome.
 
-    `clock` gives the time (UTC). One order's refusal or doubt never holds another. Raises RunIncompleteError or
-    ThrottledError when Commerce fails `create_failure_limit` times in a row or throttles, MisconfiguredError when a
-    person must act; everything done before is committed. Orders that another worker holds are passed over.
-    Only writer of ops.order_outbox from `sent` on.
+    `commerce` gives the client of a Commerce connection, `clock` the time (UTC). The account may have left stores.yaml:
+    then doubts are resolved and linked orders finished, and nothing is created. One order's refusal, doubt or failure
+    never stops another. Raises RunIncompleteError, ThrottledError or MisconfiguredError when a shop does not answer,
+    throttles, or a person must act; everything else is done before.
     """
-    statements = load_statements(__file__)
-    stores = {store.name: store for store in account.stores}
-    counts = {"created": 0, "adopted": 0, "finished": 0, "in_doubt": 0, "refused": 0, "passed_over": 0}
-    failures = 0
-    misconfigured: dict[str, MisconfiguredError] = {}  # by store name
-    with autocommit(engine) as connection:
-        open_orders = connection.execute(
-            statements["open_orders"],
-            {"account_name": account.name, "now": clock(), "create_limit": settings.create_limit},
-        ).all()
-        for order_id, store_name in open_orders:
-            with try_lock(connection, "order", order_id) as got:
-                if not got:
-                    counts["passed_over"] += 1
-                    continue
-                row = connection.execute(statements["outbox_row"], {"amazon_order_id": order_id}).one()
-                store = stores.get(store_name)
-                if store is None or store_name in misconfigured:  # it left stores.yaml, or a person must act first
-                    counts["passed_over"] += 1
-                    continue
-                work = OrderWork(
-                    engine=engine,
-                    lock_connection=connection,
-                    client=commerce(row.commerce_connection),
-                    store=store,
-                    order=load_orders(connection, [order_id])[order_id],
-                    contact=_contact(connection, cipher, order_id),
-                    settings=settings,
-                    clock=clock,
-                    dag_run_id=dag_run_id,
-                )
-                try:
-                    _advance(work, counts)
-                    failures = 0
-                except ThrottledError:
-                    raise
-                except RefusedError as error:  # of a look-up
-                    _look_up_refused(work, error, counts)
-                except MisconfiguredError as error:
-                    log.error("create_commerce_orders: store=%s order=%s: %s", store_name, order_id, error)
-                    misconfigured[store_name] = error
-                    _say_why_not(work, error)
-                except UnavailableError as error:
-                    failures += 1
-                    log.warning("create_commerce_orders: order=%s: %s", order_id, error)
-                    if failures >= settings.create_failure_limit:
-                        raise RunIncompleteError(
-                            f"Commerce failed {failures} times in a row; account {account.name} has "
-                            f"{len(open_orders)} open orders in this run, the last was {order_id}. "
-                            "Resolution: none needed if the shop comes back; otherwise see docs/runbook.md."
-                        ) from error
-    log.info("create_commerce_orders: account=%s %s", account.name, " ".join(f"{k}={v}" for k, v in counts.items()))
-    if misconfigured:
-        raise next(iter(misconfigured.values()))
-    if failures:
-        raise RunIncompleteError(
-            f"Commerce failed for {failures} orders of account {account.name} at the end of the run."
-        )
-    return counts
+    outbox = OrderOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
+    by_name = {store.name: store for store in stores.all()}
+    undecryptable: dict[str, OrdersError] = {}  # of single orders: the others of their stores go on
+
+    def attempt(session: Connection, due: DueOrder) -> Outcome:
+        row = outbox.read(session, due.amazon_order_id)
+        try:
+            creation = _Creation(
+                outbox=outbox,
+                session=session,
+                client=commerce(row.commerce_connection),
+                store=by_name.get(due.store_name),
+                order=load_orders(session, [due.amazon_order_id])[due.amazon_order_id],
+                contact=_contact(session, cipher, due.amazon_order_id),
+                settings=settings,
+            )
+            return creation.advance(row)
+        except UndecryptableError as error:
+            undecryptable["personal data"] = error
+            outbox.explain(due.amazon_order_id, str(error))
+            return Outcome("passed_over")
+        except MisconfiguredError as error:
+            outbox.explain(due.amazon_order_id, str(error))
+            return Outcome("passed_over", error)
+        except UnavailableError as error:
+            return Outcome("failed", error)
+
+    def put_back(due: DueOrder, error: UnavailableError) -> None:
+        with engine.connect() as connection:
+            row = outbox.read(connection, due.amazon_order_id)
+        outbox.put_back(row, str(error))
+
+    with engine.connect() as connection:
+        rows = due_orders(connection, account_name, clock())
+    report = work_through(
+        engine,
+        rows,
+        attempt,
+        is_answering=lambda due: _is_answering(commerce, due.system),
+        put_back=put_back,
+        clock=clock,
+        time_budget=settings.create_time_budget,
+        limit=settings.create_limit,
+    )
+    report.stopped.update(undecryptable)
+    with engine.connect() as connection:
+        report.stopped.update(_unvalidated_stores(connection, account_name, dag_run_id))
+    log.info("create_commerce_orders: account=%s %s", account_name, summary(report.counts))
+    report.raise_if_incomplete(f"create_commerce_orders of account {account_name}")
+    return dict(report.counts)
 
 
-def _contact(connection: Connection, cipher: PersonalDataCipher, order_id: str) -> Contact:
-    token = connection.execute(load_statements(__file__)["contact"], {"amazon_order_id": order_id}).scalar_one_or_none()
-    return read_contact(cipher.decrypt(bytes(token))) if token is not None else Contact()
-
-
-def _advance(work: OrderWork, counts: dict[str, int]) -> None:
-    """Take one order as far as it goes now."""
-    row = work.row()
-    if row.state == "sent":
-        # The worker that sent it is gone, or we would not hold the order's lock.
-        _doubt(work, "interrupted", "The task ended before Commerce's answer was seen.")
-        counts["in_doubt"] += 1
-        return
-    if row.state in ("planned", "in_doubt"):
-        if work.order.amazon_status in CANCELED_STATUSES and row.state != "in_doubt":
-            with work.engine.begin() as connection:
-                work.execute(connection, "withdraw")
-                work.execute(connection, "close_episodes", closed_by_code="canceled")
-                work.move(connection, "canceled", "Amazon canceled the order before a Commerce order existed.")
-            return
-        found = _look_up(work)
-        if found is not None:
-            _link(work, found, "adopted")
-            counts["adopted"] += 1
-        elif row.state == "in_doubt":
-            _not_found(work, row)
-            counts["in_doubt"] += 1
-            return
-        elif not _create(work, counts):
-            return
-    row = work.row()
-    if row.state in ("created", "adopted") and row.finished_at is None and _finish(work, row):
-        counts["finished"] += 1
-
-
-def _look_up(work: OrderWork) -> CommerceOrder | None:
-    """The Commerce order that exists for this Amazon order already, if any. Looks, never writes."""
-    found = work.client.find_orders(ext_order_id=work.order.amazon_order_id)
-    if len(found) > 1:
-        log.error(
-            "create_commerce_orders: order=%s has %d Commerce orders (%s). Resolution: cancel all but %s in Commerce.",
-            work.order.amazon_order_id,
-            len(found),
-            ", ".join(order.number for order in found),
-            found[0].number,
-        )
-    return found[0] if found else None
-
-
-def _create(work: OrderWork, counts: dict[str, int]) -> bool:
-    """Post the order once. True when it exists afterwards for sure; otherwise the row says what is known."""
+def _is_answering(commerce: Commerce, connection_name: str) -> bool:
     try:
-        entity = _entity(work)
-    except MalformedOrderError as error:
-        _reject(work, RefusedError(str(error), code="incomplete_order", reason="; ".join(error.findings)), counts)
+        commerce(connection_name).probe()
+    except OrdersError:
         return False
-    sha256 = hashlib.sha256(simplejson.dumps(entity, use_decimal=True, sort_keys=True).encode()).hexdigest()
-    # On the connection that holds the order's lock: if that session is lost, so is the lock, and nothing may be sent.
-    if work.execute(work.lock_connection, "mark_sent", request_sha256=sha256).one_or_none() is None:
-        return False
-    try:
-        created = work.client.create_order(
-            work.store.commerce_store_view, entity, scrub=lambda text: scrub(text, work.contact)
-        )
-    except OutcomeUnknownError as error:
-        _doubt(work, "unknown_outcome", str(error))
-        counts["in_doubt"] += 1
-        raise
-    except (UnavailableError, MisconfiguredError) as error:  # nothing was done, and Commerce or the network said so
-        work.write("mark_planned", "ready", f"Not created yet: {error}", code="unavailable", error=str(error)[:500])
-        raise
-    except RefusedError as error:
-        # A number that is taken: by this order, sent earlier, or by a stranger. Looking tells which.
-        found = _look_up(work) if error.code == "duplicate" else None
-        if found is None:
-            _reject(work, error, counts)
-            return False
-        _link(work, found, "adopted")
-        counts["adopted"] += 1
-        return True
-    _link(work, created, "created")
-    counts["created"] += 1
     return True
 
 
-def _entity(work: OrderWork) -> dict[str, Any]:
-    settings, store = work.settings, work.store
-    view = store_view(work.client, store)
-    skus = {store.catalog_sku(line.seller_sku) for line in work.order.lines}
-    products = work.client.products(store.commerce_store_view, skus)
-    missing = sorted(skus - set(products))
-    if missing:
-        raise MalformedOrderError(
-            "A product left the catalog after validation.", [f"not in the catalog: {', '.join(missing)}"]
+def _unvalidated_stores(connection: Connection, account_name: str, dag_run_id: str) -> dict[str, OrdersError]:
+    """Stores of the account whose shop could not be asked by this run's validation, and why: the run must be red."""
+    query = select(stores_table.c.store_name, stores_table.c.commerce_problem).where(
+        stores_table.c.account_name == account_name, stores_table.c.commerce_problem_dag_run_id == dag_run_id
+    )
+    return {row.store_name: MisconfiguredError(row.commerce_problem) for row in connection.execute(query)}
+
+
+def _contact(connection: Connection, cipher: PersonalDataCipher, order_id: str) -> Contact:
+    query = select(order_contacts.c.contact_encrypted).where(order_contacts.c.amazon_order_id == order_id)
+    token = connection.execute(query).scalar_one_or_none()
+    return read_contact(cipher.decrypt(bytes(token))) if token is not None else Contact()
+
+
+@dataclass(frozen=True)
+class _Creation:
+    """One order, its lock, and all that its creation needs. `store` is None when it left stores.yaml."""
+
+    outbox: OrderOutbox
+    session: Connection  # in autocommit; holds the order's lock
+    client: CommerceClient
+    store: Store | None
+    order: Order
+    contact: Contact
+    settings: Settings
+
+    @property
+    def order_id(self) -> str:
+        return self.order.amazon_order_id
+
+    def read(self) -> Row[Any]:
+        return self.outbox.read(self.session, self.order_id)
+
+    def advance(self, row: Row[Any]) -> Outcome:
+        """Take the order as far as it goes now."""
+        if row.state == "sent":
+            # The worker that sent it is gone, or we would not hold the order's lock.
+            self.outbox.doubt(self.order_id, "interrupted", "The task ended before Commerce's answer was seen.")
+            return Outcome("in_doubt")
+        if row.commerce_order_id is not None:
+            return self.finish(row)
+        if row.state == "planned" and self.order.amazon_status in CANCELED_STATUSES:
+            reason = "Amazon canceled the order before a Commerce order existed."
+            self.outbox.withdraw(self.order_id, "canceled", reason, closed_by="canceled")
+            return Outcome("withdrawn")
+        try:
+            found = self.look_up()
+        except RefusedError as error:
+            if row.state == "planned":
+                self.outbox.reject(row, error)
+                return Outcome("refused")
+            self.outbox.put_back(row, str(error))
+            return Outcome("in_doubt")
+        if found is not None:
+            return self.link("adopted", found)
+        if row.state == "in_doubt":
+            return self.not_found(row)
+        if self.store is None:
+            return Outcome("passed_over")
+        return self.create(row, self.store)
+
+    def look_up(self) -> CommerceOrder | None:
+        """The Commerce order that exists for this Amazon order already, if any. Looks, never writes."""
+        found = self.client.find_orders(ext_order_id=self.order_id)
+        if len(found) > 1:
+            log.error(
+                "create_commerce_orders: order=%s has %d Commerce orders (%s). Resolution: cancel all but %s in "
+                "Commerce.",
+                self.order_id,
+                len(found),
+                ", ".join(order.number for order in found),
+                found[0].number,
+            )
+        return found[0] if found else None
+
+    def not_found(self, row: Row[Any]) -> Outcome:
+        """Commerce does not have an order in doubt."""
+        if self.store is None and row.not_found_count + 1 >= 2:
+            reason = "Commerce does not have the order, looked up twice, and its store is not in stores.yaml any more."
+            self.outbox.withdraw(self.order_id, "not_imported", reason, closed_by="settings_changed")
+            return Outcome("withdrawn")
+        self.outbox.not_found(row)
+        return Outcome("in_doubt")
+
+    def create(self, row: Row[Any], store: Store) -> Outcome:
+        """Post the order once, and finish it if it exists for sure afterwards."""
+        try:
+            document = self.document(store)
+        except MalformedOrderError as error:
+            self.outbox.need_attention(self.order_id, f"The order cannot be created: {'; '.join(error.findings)}.")
+            return Outcome("refused")
+        if document is None:
+            return Outcome("passed_over")
+        if not self.outbox.mark_sent(self.session, self.order_id, hashlib.sha256(document).hexdigest()):
+            return Outcome("passed_over")
+        try:
+            created = self.client.create_order(
+                store.commerce_store_view,
+                document,
+                subject=self.order_id,
+                scrub=lambda text: scrub(text, self.contact),
+            )
+        except OutcomeUnknownError as error:
+            self.outbox.doubt(self.order_id, "unknown_outcome", str(error))
+            return Outcome("in_doubt", error)
+        except (UnavailableError, MisconfiguredError) as error:  # nothing was done, and Commerce or the network said so
+            self.outbox.not_sent(self.order_id, error)
+            raise
+        except RefusedError as error:
+            # A number that is taken: by this order, sent earlier, or by a stranger. Looking it up shows which.
+            found = self.look_up() if error.code == "duplicate" else None
+            if found is not None:
+                return self.link("adopted", found)
+            self.outbox.reject(row, error)
+            return Outcome("refused")
+        return self.link("created", created)
+
+    def document(self, store: Store) -> bytes | None:
+        """The request that creates the order; None when validation has to check it again first."""
+        view = store_view(self.client, store)
+        skus = {store.catalog_sku(line.seller_sku) for line in self.order.lines}
+        products = self.client.products(store.commerce_store_view, skus)
+        missing = sorted(skus - set(products))
+        if missing:
+            reason = f"Left the catalog after validation: {', '.join(missing)}. Checked again in the next run."
+            self.outbox.withdraw(self.order_id, "new", reason, closed_by="solved")
+            return None
+        entity = order_entity(
+            self.order,
+            self.contact,
+            store,
+            view,
+            products,
+            shipping_method=self.settings.commerce_shipping_method,
+            placeholder=AddressPlaceholders.from_settings(self.settings),
+            customer_id=self.customer_id(store, view.website_id),
         )
-    customer_id = None
-    if store.orders.fixed_customer_email is not None:
-        customer_id = work.client.customer_id(store.orders.fixed_customer_email, view.website_id)
+        return encode_order(entity)
+
+    def customer_id(self, store: Store, website_id: int) -> int | None:
+        """The account of the store's fixed customer; None for guests."""
+        email = store.orders.fixed_customer_email
+        if email is None:
+            return None
+        customer_id = self.client.customer_id(email, website_id)
         if customer_id is None:
             raise MisconfiguredError(
                 f"Store {store.name}: the shop has no customer with the address given under customer: fixed. "
                 "Resolution: create the customer in the store's website, or correct stores.yaml."
             )
-    return order_entity(
-        work.order,
-        work.contact,
-        store,
-        view,
-        products,
-        shipping_method=settings.commerce_shipping_method,
-        placeholder=AddressPlaceholders(
-            name=settings.placeholder_name,
-            street=settings.placeholder_street,
-            city=settings.placeholder_city,
-            postcode=settings.placeholder_postcode,
-            phone=settings.placeholder_phone,
-            email_domain=settings.placeholder_email_domain,
-        ),
-        customer_id=customer_id,
-    )
+        return customer_id
 
+    def link(self, state: str, found: CommerceOrder) -> Outcome:
+        """Commit the Commerce order's id, then finish the order."""
+        finding = None
+        total = self.order.grand_total_amount
+        if state == "adopted" and total is not None and found.grand_total != total:
+            finding = (
+                f"Commerce order {found.number} has the total {found.grand_total.normalize():f}, Amazon's is "
+                f"{total.normalize():f}."
+            )
+        self.outbox.link(self.order_id, state, LinkedOrder(found.order_id, found.number, found.item_ids, finding))
+        finished = self.finish(self.read())
+        return Outcome(state, finished.failure)
 
-def _link(work: OrderWork, found: CommerceOrder, state: str) -> None:
-    """Commit the Commerce order's id: from here on the order can never be posted again."""
-    code = error = None
-    total = work.order.grand_total_amount
-    if state == "adopted" and total is not None and found.grand_total != total:
-        code = "total_differs"
-        said = f"{found.grand_total.normalize():f}, Amazon says {total.normalize():f}"
-        error = f"The Commerce order {found.number} has the total {said}."
-    with work.engine.begin() as connection:
-        work.execute(
-            connection,
-            "link",
-            state=state,
-            commerce_order_id=found.order_id,
-            commerce_order_number=found.number,
-            code=code,
-            error=error,
-        )
-        work.execute(connection, "close_episodes", closed_by_code="solved")
-        work.move(connection, "created", error or f"Created in Commerce as {found.number}.")
-        # Last: stage_amazon_orders locks orders before lines, too; the other way round the two would deadlock.
-        for amazon_item_id, commerce_item_id in found.item_ids.items():
-            work.execute(connection, "link_item", amazon_item_id=amazon_item_id, commerce_item_id=commerce_item_id)
+    def finish(self, row: Row[Any]) -> Outcome:
+        """Invoice the linked order and give it its final status; each part is looked at before it is done.
 
+        An order that Amazon canceled meanwhile stays without invoice: a plain cancellation in Commerce ends it.
+        """
+        try:
+            if self.order.amazon_status not in CANCELED_STATUSES:
+                found = self.client.order(row.commerce_order_id)
+                if row.invoiced_at is None:
+                    if not found.is_invoiced:
+                        found = self.invoice(found)
+                    self.outbox.mark_invoiced(self.order_id)
+                self.set_status(found)
+        except RefusedError as error:
+            self.outbox.finish_refused(row, error, scrub(error.reason, self.contact))
+            return Outcome("unfinished")
+        except UnavailableError as error:
+            return Outcome("unfinished", error)
+        self.outbox.finish(row)
+        return Outcome("finished")
 
-def _doubt(work: OrderWork, code: str, error: str) -> None:
-    work.write(
-        "mark_in_doubt",
-        "in_doubt",
-        "Sent to Commerce, but the answer was lost; it will be looked up, not sent again. Nothing to do.",
-        next_attempt_at=work.clock() + work.settings.in_doubt_gap,
-        not_found_count=0,
-        code=code,
-        error=error[:500],
-    )
+    def invoice(self, found: CommerceOrder) -> CommerceOrder:
+        """Invoice once; a refusal of an order that turns out to be invoiced is success."""
+        try:
+            self.client.invoice(found.order_id)
+        except RefusedError:
+            after = self.client.order(found.order_id)
+            if not after.is_invoiced:
+                raise
+            return after
+        return self.client.order(found.order_id)
 
-
-def _not_found(work: OrderWork, row: Row[Any]) -> None:
-    """Looked for and not there. Only the second time in a row allows another post."""
-    if row.not_found_count + 1 >= 2:
-        reason = "Commerce does not have the order, looked up twice; it is sent again."
-        work.write("mark_planned", "ready", reason, code=row.last_error_code, error=row.last_error)
-        return
-    work.write(
-        "mark_in_doubt",
-        next_attempt_at=work.clock() + work.settings.in_doubt_gap,
-        not_found_count=row.not_found_count + 1,
-        code=row.last_error_code,
-        error=row.last_error,
-    )
-
-
-def _reject(work: OrderWork, error: RefusedError, counts: dict[str, int]) -> None:
-    """Commerce refused: hold this order with Commerce's reason; try again some times, at growing distances."""
-    refusals = work.row().refusals + 1
-    wait = work.settings.refused_retry * 2 ** min(refusals - 1, 6)
-    is_last = refusals >= work.settings.refused_attempts
-    blocker = BLOCKER_CODES["rejected_by_commerce"]
-    message = blocker.sentence.format(reason=error.reason or error.code)[:400]
-    remedy = blocker.remedy
-    if is_last:
-        remedy = f"Refused {refusals} times; it is tried again when it changes on Amazon, see docs/runbook.md."
-    with work.engine.begin() as connection:
-        work.execute(
-            connection,
-            "mark_rejected",
-            next_attempt_at=None if is_last else work.clock() + wait,
-            code=error.code,
-            error=message,
-            refusals=refusals,
-        )
-        work.execute(connection, "open_rejection", message=message, remedy=remedy)
-        work.move(connection, "rejected", message)
-    counts["refused"] += 1
-    order_id = work.order.amazon_order_id
-    log.warning("create_commerce_orders: order=%s refused (%s), time %d", order_id, error.code, refusals)
-
-
-def _finish(work: OrderWork, row: Row[Any]) -> bool:
-    """Invoice the linked order and give it its final status; each part is looked at before it is done.
-
-    An order that Amazon canceled meanwhile stays without invoice: a plain cancellation in Commerce ends it.
-    """
-    status = work.store.orders.processing_status
-    try:
-        if work.order.amazon_status in CANCELED_STATUSES:
-            work.write("mark_finished")
-            return True
-        found = work.client.order(row.commerce_order_id)
-        if row.invoiced_at is None:
-            if not found.is_invoiced:
-                found = _invoice(work, found)
-            work.write("mark_invoiced")
-        if work.order.fulfilled_by == AMAZON:
+    def set_status(self, found: CommerceOrder) -> None:
+        """What Amazon has shipped is complete; other orders get the store's own status, if it has one."""
+        status = self.store.orders.processing_status if self.store is not None else None
+        if self.order.fulfilled_by == AMAZON:
             if found.state != "complete":
-                work.client.set_status(found, state="complete", status="complete")
+                self.client.set_status(found, state="complete", status="complete")
         elif status and found.state == "processing" and found.status != status:
-            work.client.set_status(found, state="processing", status=status)
-    except RefusedError as error:
-        reason = scrub(error.reason, work.contact)
-        _postpone(work, row, error.code, f"its invoice was refused: {reason}")
-        return False
-    except UnavailableError:
-        _postpone(work, row, "unavailable", "Commerce failed when it was to be invoiced.")
-        raise
-    is_total_wrong = row.last_error_code == "total_differs"
-    work.write("mark_finished", *(() if is_total_wrong else ("created", f"Created in Commerce as {found.number}.")))
-    return True
-
-
-def _postpone(work: OrderWork, row: Row[Any], code: str, cause: str) -> None:
-    """The order exists and is not finished: say so, and let other orders go first for a while."""
-    message = f"The Commerce order {row.commerce_order_number} exists, but {cause}"
-    if row.last_error_code == "total_differs":  # said until a person has looked
-        code, message = row.last_error_code, f"{row.last_error} {message}"
-    wait = work.settings.refused_retry
-    work.write(
-        "mark_unfinished", "created", message, next_attempt_at=work.clock() + wait, code=code, error=message[:500]
-    )
-    log.warning("create_commerce_orders: order=%s not finished (%s)", work.order.amazon_order_id, code)
-
-
-def _say_why_not(work: OrderWork, error: MisconfiguredError) -> None:
-    if work.row().state == "planned":
-        with work.engine.begin() as connection:
-            work.move(connection, "ready", f"Not created yet: {error}")
-
-
-def _look_up_refused(work: OrderWork, error: RefusedError, counts: dict[str, int]) -> None:
-    """Commerce refused to look: an order that was not sent is held; a doubt stays a doubt, for later."""
-    row = work.row()
-    if row.state == "planned":
-        _reject(work, error, counts)
-    elif row.state == "in_doubt":
-        next_attempt_at = work.clock() + work.settings.in_doubt_gap
-        work.write(
-            "mark_in_doubt",
-            next_attempt_at=next_attempt_at,
-            not_found_count=row.not_found_count,
-            code=error.code,
-            error=str(error)[:500],
-        )
-        counts["in_doubt"] += 1
-
-
-def _invoice(work: OrderWork, found: CommerceOrder) -> CommerceOrder:
-    """Invoice once; a refusal of an order that turns out to be invoiced is success."""
-    try:
-        work.client.invoice(found.order_id)
-    except RefusedError:
-        after = work.client.order(found.order_id)
-        if not after.is_invoiced:
-            raise
-        return after
-    return work.client.order(found.order_id)
+            self.client.set_status(found, state="processing", status=status)

@@ -25,6 +25,7 @@ from include.settings import Settings
 log = logging.getLogger(__name__)
 
 # Amazon's words when it has every unit already: another channel confirmed the order, or an earlier try of ours did.
+_FAILURE_LIMIT = 3
 _ALREADY_SHIPPED = "PackageToUpdateNotFound"
 
 
@@ -83,7 +84,7 @@ def run(
                     counts["sent"] += 1
                     failures = 0
                 connection.execute(statements["mark"], keys | after | {"now": clock(), "dag_run_id": dag_run_id})
-            if failures >= settings.create_failure_limit:
+            if failures >= _FAILURE_LIMIT:
                 break
     log.info("push_amazon_shipments: account=%s %s", account_name, " ".join(f"{k}={v}" for k, v in counts.items()))
     if failures:

@@ -8,12 +8,15 @@ from datetime import datetime
 from sqlalchemy import Engine, text
 
 from include.database.statements import load_statements
+from include.outbox.pipeline_state import move_selected
 
 log = logging.getLogger(__name__)
 
 
 def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
     """Stage every landed page that is not staged yet, in one transaction. Returns counts: pages, versions, orders.
+
+    Linked orders whose shipment an earlier run has seen are completed.
 
     The newest version of an order wins, whichever page brought it; older ones only add to the history. Only writer of
     core.order_items and of Amazon's facts in core.orders.
@@ -22,6 +25,7 @@ def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
     keys = {"now": now, "dag_run_id": dag_run_id}
     with engine.begin() as connection:
         connection.execute(statements["lock"])
+        move_selected(connection, statements["orders_to_complete"], {}, now=now, dag_run_id=dag_run_id)
         pages = connection.execute(statements["claim_pages"]).rowcount
         counts = {"pages": pages, "versions": 0, "orders": 0}
         if pages:

@@ -2,6 +2,21 @@
 -- One stager at a time; a second copy waits and finds nothing left to do.
 select pg_advisory_xact_lock(hashtext('stage_amazon_orders'));
 
+-- name: orders_to_complete
+-- Shipped on Amazon and linked, and both were seen before this run.
+select
+    orders.amazon_order_id,
+    'completed' as to_code,
+    'Shipped on Amazon; the Commerce order is linked.' as reason
+from core.orders as orders
+inner join ops.order_outbox as outbox on orders.amazon_order_id = outbox.amazon_order_id
+where
+    orders.pipeline_state = 'created'
+    and orders.amazon_status = 'SHIPPED'
+    and outbox.finished_at is not null
+    and orders.status_dag_run_id <> :dag_run_id
+    and outbox.linked_dag_run_id <> :dag_run_id
+
 -- name: claim_pages
 create temporary table claimed_pages on commit drop as
 select ingest_window_id, page_number

@@ -1,7 +1,8 @@
-"""Judges every order that Commerce does not have yet: waits, is left out, is blocked, or is promised to the outbox.
+"""Checks every order that Commerce does not have yet: it waits, is left out, is blocked, or is planned in the outbox.
 
-The catalog is asked once per store, stock is allocated oldest purchase first, and Great Expectations finds the blocker
-products. Blocked orders are judged again by every run, so that a solved blocker frees its order without anybody's help.
+The shops are asked once per run. The rules that need no stock are checked first, stock is allocated among the orders
+that pass, oldest purchase first, and then the stock rules are checked. Blocked orders are checked again by every run,
+so that a solved blocker releases its order without anybody's help.
 """
 
 from __future__ import annotations
@@ -9,202 +10,286 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
-from include.adapters.commerce.catalog import Candidate, CatalogFacts, Commerce, Promise, ask_shops
+from include.adapters.commerce.catalog import AllocatedUnits, CatalogFacts, Commerce, ask_shops
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
 from include.database.statements import load_statements
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import MisconfiguredError, OrdersError
-from include.domain.orders import OrderLine, decide
+from include.domain.orders import Candidate, OrderLine, decide
+from include.domain.stock import LineDemand, allocate
 from include.domain.stores import Store, Stores
-from include.expectations.order_lines import CheckedLine, ValidationReport, validate_lines
+from include.expectations.order_lines import CheckedLine, RuleResult, validate_lines
+from include.expectations.rules import CATALOG_RULES, STOCK_RULES, Rule, suite_sha256
+from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
+from include.outbox.order_checks import KnownCheck, facts_sha256, keep_checks, known_checks
+from include.outbox.order_outbox import PlannedOrder, accounts_with_work, plan_orders, sent_orders, withdraw_orders
 from include.outbox.pipeline_state import move_orders
+from include.outbox.work_loop import summary
 
 log = logging.getLogger(__name__)
 
-# How a decision that is not `create` closes the blockers that an order had.
+# How the open blockers of an order end that is not to be created.
 _CLOSED_BY = {"canceled": "canceled", "not_imported": "settings_changed", "waiting": "solved"}
+_RULE_GROUPS: dict[str, Sequence[Rule]] = {"catalog": CATALOG_RULES, "stock": STOCK_RULES}
 
 
-@dataclass
-class _Judged:
-    """What this run found out; written in one transaction at the end."""
+@dataclass(frozen=True)
+class Verdict:
+    """What is to happen with one order now, and why."""
 
-    read: dict[str, str] = field(default_factory=dict)  # order id -> payload_sha256 of the version that was judged
-    refused: set[str] = field(default_factory=set)  # refused before, unchanged, and due again
-    moves: dict[str, tuple[str, str]] = field(default_factory=dict)  # order id -> (state, reason)
-    closed_by: dict[str, str] = field(default_factory=dict)
-    episodes: list[dict[str, Any]] = field(default_factory=list)
-    plans: list[dict[str, Any]] = field(default_factory=list)
-    products: list[dict[str, Any]] = field(default_factory=list)
+    order_id: str
+    state: str  # the pipeline state to move to
+    reason: str
+    closes_blockers: str | None = None  # how blockers that were not found again end; None: none was checked
+    blockers: tuple[Blocker, ...] = ()
+    plan: PlannedOrder | None = None
 
 
-def run(
-    engine: Engine,
-    commerce: Commerce,
-    stores: Stores,
-    *,
-    now: datetime,
-    dag_run_id: str,
-) -> list[str]:
-    """Judge the open orders and return the accounts that have orders to create, look up or finish.
+def run(engine: Engine, commerce: Commerce, stores: Stores, *, now: datetime, dag_run_id: str) -> list[str]:
+    """Check the open orders and return the accounts that have orders to create, look up or finish.
 
-    `commerce` gives the client of a Commerce connection. A shop that does not answer holds its own orders only, which
-    say so; the step fails with its error when nothing else is left to do, so that doubts are always looked up. Beside
-    a second copy, one works and the other returns the same accounts.
+    `commerce` gives the client of a Commerce connection. A shop that does not answer blocks its own orders only. Its
+    accounts are returned as well, so that the creation, which does what can be done, fails with the cause; without any
+    such work this step fails with it. Beside a second copy, one works and the other returns the same accounts.
     """
-    statements = load_statements(__file__)
-    failure: OrdersError | None = None
+    failures: dict[str, OrdersError] = {}
     with autocommit(engine) as session, try_lock(session, "validate_orders") as got:
         if got:
-            failure = _judge_all(engine, commerce, stores, now, dag_run_id)
+            failures = _Validation(engine, stores, now, dag_run_id).run(commerce)
         else:
             log.info("validate_orders: another run is validating")
     with engine.connect() as connection:
-        with_work = set(connection.execute(statements["accounts_with_work"], {"now": now}).scalars())
-    accounts = [account.name for account in stores.accounts if account.name in with_work]
-    if failure is not None and not accounts:
-        raise failure
-    return accounts
+        accounts = set(accounts_with_work(connection, now))
+        if failures and not accounts:
+            raise next(iter(failures.values()))
+        values = {"dag_run_id": dag_run_id}
+        accounts |= set(connection.execute(load_statements(__file__)["accounts_with_problems"], values).scalars())
+    return sorted(accounts)
 
 
-def _judge_all(
-    engine: Engine,
-    commerce: Commerce,
-    stores: Stores,
-    now: datetime,
-    dag_run_id: str,
-) -> OrdersError | None:
-    """Judge and write. Returns the failure of a store that could not be asked about, if there was one."""
-    statements = load_statements(__file__)
-    with engine.begin() as connection:
-        done = connection.execute(statements["complete_orders"], {"dag_run_id": dag_run_id}).scalars().all()
-        moves = [(order_id, "completed", "Shipped on Amazon; the Commerce order is linked.") for order_id in done]
-        move_orders(connection, moves, now=now, dag_run_id=dag_run_id)
-        rows = connection.execute(statements["candidates"], {"now": now}).all()
-        orders = load_orders(connection, [row.amazon_order_id for row in rows])
-        promised = connection.execute(statements["promised"]).all()
-    by_name = {store.name: store for store in stores.all()}
-    judged = _Judged()
-    candidates: list[Candidate] = []
-    for row in rows:
-        order, store = orders[row.amazon_order_id], by_name.get(row.store_name)
-        decision = decide(order, store, row.import_since)
-        if decision.state == "create" and store is not None:
-            candidates.append(Candidate(order, store, decision))
-        else:
-            judged.moves[order.amazon_order_id] = (decision.state, decision.reason)
-            judged.closed_by[order.amazon_order_id] = _CLOSED_BY[decision.state]
-    judged.refused = {row.amazon_order_id for row in rows if row.pipeline_state == "rejected"}
-    judged.read = {row.amazon_order_id: row.payload_sha256 for row in rows}
-    facts = ask_shops(candidates, commerce, [_promise(row, by_name.get(row.store_name)) for row in promised])
-    held = {row.amazon_order_id for row in rows if row.pipeline_state in ("blocked", "rejected")}
-    _hold(judged, [entry for entry in candidates if entry.order.amazon_order_id not in held], facts.failures)
-    lines = [_line(candidate, line, facts) for candidate in facts.checked for line in candidate.order.lines]
-    report = validate_lines(lines)
-    _fold(facts, lines, report, judged, now, dag_run_id)
-    with engine.begin() as connection:
-        _write(connection, judged, report, now, dag_run_id)
-    counts = Counter(state for state, _ in judged.moves.values())
-    log.info(
-        "validate_orders: read=%d completed=%d %s",
-        len(rows),
-        len(done),
-        " ".join(f"{state}={count}" for state, count in sorted(counts.items())),
+@dataclass(frozen=True)
+class _Validation:
+    """One validation of all open orders."""
+
+    engine: Engine
+    stores: Stores
+    now: datetime
+    dag_run_id: str
+
+    def run(self, commerce: Commerce) -> dict[str, OrdersError]:
+        """Check and write. Returns the failures of stores whose shop could not be asked, by store name."""
+        statements = load_statements(__file__)
+        by_name = {store.name: store for store in self.stores.all()}
+        with self.engine.begin() as connection:
+            rows = connection.execute(statements["candidates"], {"now": self.now}).all()
+            orders = load_orders(connection, [row.amazon_order_id for row in rows])
+            allocated = connection.execute(statements["allocated"], {"now": self.now}).all() if rows else []
+            known = known_checks(connection, list(orders))
+        verdicts: list[Verdict] = []
+        candidates: list[Candidate] = []
+        for row in rows:
+            order, store = orders[row.amazon_order_id], by_name.get(row.store_name)
+            decision = decide(order, store, row.import_since)
+            if decision.state == "create" and store is not None:
+                candidates.append(Candidate(order, store, decision))
+            else:
+                closes = _CLOSED_BY[decision.state]
+                verdicts.append(Verdict(order.amazon_order_id, decision.state, decision.reason, closes))
+        facts = ask_shops(candidates, commerce, [_units(row, by_name.get(row.store_name)) for row in allocated])
+        blocked = {row.amazon_order_id for row in rows if row.pipeline_state in ("blocked", "rejected")}
+        verdicts += _unchecked(candidates, facts.failures, blocked)
+        check = _LineCheck(facts, known)
+        verdicts += [_verdict(candidate, check) for candidate in facts.checked]
+        with self.engine.begin() as connection:
+            self._write(connection, verdicts, {row.amazon_order_id: row for row in rows}, check)
+        counts = Counter(verdict.state for verdict in verdicts)
+        log.info("validate_orders: read=%d %s", len(rows), summary(dict(sorted(counts.items()))))
+        return facts.failures
+
+    def _write(
+        self, connection: Connection, verdicts: Sequence[Verdict], rows: Mapping[str, Row[Any]], check: _LineCheck
+    ) -> None:
+        """One transaction. Orders that Amazon changed or a creation took up meanwhile are left to the next run."""
+        statements = load_statements(__file__)
+        stamp: dict[str, Any] = {"now": self.now, "dag_run_id": self.dag_run_id}
+        order_ids = {"order_ids": sorted(verdict.order_id for verdict in verdicts)}
+        taken = sent_orders(connection, order_ids["order_ids"])
+        for now in connection.execute(statements["versions_now"], order_ids):
+            if now.payload_sha256 != rows[now.amazon_order_id].payload_sha256:
+                taken.add(now.amazon_order_id)
+        kept = sorted((v for v in verdicts if v.order_id not in taken), key=lambda verdict: verdict.order_id)
+        planned = [verdict.plan for verdict in kept if verdict.plan is not None]
+        products = [row | {"checked_at": self.now, "dag_run_id": self.dag_run_id} for row in _product_rows(check.facts)]
+        if products:
+            connection.execute(statements["upsert_product"], products)
+        open_episodes(connection, [blocker for verdict in kept for blocker in verdict.blockers], **stamp)
+        refused_before = {order_id for order_id, row in rows.items() if row.pipeline_state == "rejected"}
+        plan_orders(connection, planned, refused_before=refused_before, **stamp)
+        closed = {verdict.order_id: verdict.closes_blockers for verdict in kept if verdict.closes_blockers is not None}
+        close_episodes(connection, closed, **stamp)
+        withdraw_orders(connection, [verdict.order_id for verdict in kept if verdict.plan is None], **stamp)
+        blocked = {verdict.order_id for verdict in kept if verdict.state == "blocked"}
+        keep_checks(
+            connection,
+            {key: value for key, value in check.known.items() if key[0] in blocked},
+            forget=[verdict.order_id for verdict in kept if verdict.order_id not in blocked],
+            **stamp,
+        )
+        move_orders(connection, [(verdict.order_id, verdict.state, verdict.reason) for verdict in kept], **stamp)
+        failures = check.facts.failures
+        problems = {"store_names": list(failures), "problems": [str(error)[:500] for error in failures.values()]}
+        connection.execute(statements["note_store_problems"], problems | {"dag_run_id": self.dag_run_id})
+        for result in check.results:
+            connection.execute(
+                statements["insert_result"],
+                stamp | vars(result) | {"suite_sha256": suite_sha256(), "duration_ms": check.duration_ms},
+            )
+
+
+class _LineCheck:
+    """Every line of the candidates against every rule: `findings` by order id, each an item id and a blocker code."""
+
+    def __init__(self, facts: CatalogFacts, known: Mapping[tuple[str, str], KnownCheck]) -> None:
+        self.facts = facts
+        self.known: dict[tuple[str, str], KnownCheck] = dict(known)
+        self.results: list[RuleResult] = []
+        self.duration_ms = 0
+        self.findings: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self.lines = {
+            (candidate.order.amazon_order_id, line.amazon_item_id): _line(candidate, line, facts)
+            for candidate in facts.checked
+            for line in candidate.order.lines
+        }
+        self._check("catalog")
+        blocked = {
+            order_id
+            for order_id, findings in self.findings.items()
+            if any(BLOCKER_CODES[code].severity == "critical" for _, code in findings)
+        }
+        demands = [_demand(entry, line, facts, blocked) for entry in facts.checked for line in entry.order.lines]
+        available = allocate(demands, facts.free)
+        self.lines = {key: replace(line, available_qty=available[key]) for key, line in self.lines.items()}
+        self._check("stock")
+
+    def _check(self, group: str) -> None:
+        """Check one group of rules on the orders whose facts changed; the others keep their findings."""
+        by_order: dict[str, list[CheckedLine]] = defaultdict(list)
+        for line in self.lines.values():
+            by_order[line.amazon_order_id].append(line)
+        hashes = {order_id: facts_sha256(suite_sha256(), lines) for order_id, lines in by_order.items()}
+        changed = [
+            order_id
+            for order_id, sha256 in hashes.items()
+            if (check := self.known.get((order_id, group))) is None or check.facts_sha256 != sha256
+        ]
+        report = validate_lines([line for order_id in changed for line in by_order[order_id]], _RULE_GROUPS[group])
+        found: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for finding in report.findings:
+            found[finding.amazon_order_id].add((finding.amazon_item_id, finding.blocker_code))
+        for order_id in changed:
+            self.known[order_id, group] = KnownCheck(hashes[order_id], frozenset(found[order_id]))
+        for order_id, lines in by_order.items():
+            codes = {rule.code: place for place, rule in enumerate(_RULE_GROUPS[group])}
+            places = {line.amazon_item_id: place for place, line in enumerate(lines)}
+            findings = self.known[order_id, group].findings
+            self.findings[order_id] += sorted(findings, key=lambda f: (places[f[0]], codes[f[1]]))
+        self.results += report.results
+        self.duration_ms += report.duration_ms
+
+
+def _verdict(candidate: Candidate, check: _LineCheck) -> Verdict:
+    order, store = candidate.order, candidate.store
+    order_id = order.amazon_order_id
+    blockers = tuple(
+        _blocker(check.lines[order_id, amazon_item_id], blocker_code)
+        for amazon_item_id, blocker_code in check.findings[order_id]
     )
-    return next(iter(facts.failures.values()), None)
+    critical = dict.fromkeys(blocker.message for blocker in blockers if blocker.is_critical)
+    if critical:
+        return Verdict(order_id, "blocked", " ".join(critical), "solved", blockers)
+    prefix = store.orders.order_number_prefix
+    plan = PlannedOrder(
+        amazon_order_id=order_id,
+        account_name=order.account_name,
+        store_name=store.name,
+        commerce_connection=store.commerce_connection,
+        commerce_store_view=store.commerce_store_view,
+        increment_id=prefix + order_id if store.orders.order_number_source == "amazon" else None,
+    )
+    return Verdict(order_id, "ready", "Will be created in Commerce.", "solved", blockers, plan)
 
 
-def _promise(row: Row[Any], store: Store | None) -> Promise:
+def _unchecked(
+    candidates: Sequence[Candidate], failures: Mapping[str, OrdersError], blocked: set[str]
+) -> list[Verdict]:
+    """Orders whose shop could not be asked. A shop that a person has to set right blocks them, with the cause.
+
+    Otherwise they wait and say why; what was blocked before stays so, with its reason.
+    """
+    verdicts = []
+    for candidate in candidates:
+        order_id, error = candidate.order.amazon_order_id, failures.get(candidate.store.name)
+        if isinstance(error, MisconfiguredError):
+            message = BLOCKER_CODES["store_misconfigured"].sentence.format(reason=error)
+            blocker = Blocker(order_id, "store_misconfigured", message[:500])
+            verdicts.append(Verdict(order_id, "blocked", blocker.message, blockers=(blocker,)))
+        elif error is not None and order_id not in blocked:
+            reason = "Commerce could not be asked about the products; the next run asks again."
+            verdicts.append(Verdict(order_id, "new", reason))
+    return verdicts
+
+
+def _units(row: Row[Any], store: Store | None) -> AllocatedUnits:
     """`store` is None when it left stores.yaml: its goods are still to be shipped."""
     sku = row.seller_sku if store is None else store.catalog_sku(row.seller_sku)
-    return Promise(row.commerce_connection, row.commerce_store_view, sku, row.qty)
-
-
-def _hold(judged: _Judged, candidates: Sequence[Candidate], failures: Mapping[str, OrdersError]) -> None:
-    """The shop could not be asked: its new orders wait and say why. What was held already stays so, with its reason."""
-    for candidate in candidates:
-        error = failures.get(candidate.store.name)
-        if error is not None:
-            cause = str(error) if isinstance(error, MisconfiguredError) else "the next run asks again."
-            reason = f"Commerce could not be asked about the products: {cause}"
-            judged.moves[candidate.order.amazon_order_id] = ("new", reason[:500])
+    return AllocatedUnits(row.commerce_connection, row.commerce_store_view, sku, row.qty)
 
 
 def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> CheckedLine:
-    product = facts.product(candidate.store, line.seller_sku)
+    order, store = candidate.order, candidate.store
+    product = facts.product(store, line.seller_sku)
     return CheckedLine(
-        amazon_order_id=candidate.order.amazon_order_id,
+        amazon_order_id=order.amazon_order_id,
         amazon_item_id=line.amazon_item_id,
         seller_sku=line.seller_sku,
-        catalog_sku=candidate.store.catalog_sku(line.seller_sku),
+        catalog_sku=store.catalog_sku(line.seller_sku),
         is_in_catalog=product is not None,
         is_enabled=product is not None and product.is_enabled,
         requested_qty=line.ordered_qty,
-        available_qty=facts.available[candidate.order.amazon_order_id, line.amazon_item_id],
+        available_qty=None,
         is_stock_required=candidate.decision.is_stock_required,
-        currency_code=candidate.order.currency_code,
-        store_currency=facts.views[candidate.store.name].base_currency,
-        is_orderable_type=product is None or product.is_orderable,
+        currency_code=order.currency_code,
+        store_currency=facts.views[store.name].base_currency,
+        is_orderable_type=product is None or facts.is_orderable(store, product),
+        has_amounts=order.grand_total_amount is not None and order.currency_code is not None,
     )
 
 
-def _fold(
-    facts: CatalogFacts,
-    lines: Sequence[CheckedLine],
-    report: ValidationReport,
-    judged: _Judged,
-    now: datetime,
-    dag_run_id: str,
-) -> None:
-    """Turn the findings into episodes, states and plans."""
-    amounts = {
-        (candidate.order.amazon_order_id, line.amazon_item_id): line.item_amount
-        for candidate in facts.checked
-        for line in candidate.order.lines
-    }
-    by_line = {(line.amazon_order_id, line.amazon_item_id): line for line in lines}
-    held: dict[str, list[str]] = defaultdict(list)
-    for finding in report.findings:
-        key = (finding.amazon_order_id, finding.amazon_item_id)
-        episode = _episode(by_line[key], finding.blocker_code, amounts[key])
-        judged.episodes.append(episode | {"now": now, "dag_run_id": dag_run_id})
-        if episode["severity"] == "critical":
-            held[finding.amazon_order_id].append(episode["message"])
-    for candidate in facts.checked:
-        order_id, store = candidate.order.amazon_order_id, candidate.store
-        judged.closed_by[order_id] = "solved"
-        if order_id in held:
-            judged.moves[order_id] = ("blocked", " ".join(held[order_id])[:500])
-            continue
-        is_amazon_number = store.orders.order_number_source == "amazon"
-        judged.moves[order_id] = ("ready", "Will be created in Commerce.")
-        judged.plans.append(
-            {
-                "amazon_order_id": order_id,
-                "account_name": candidate.order.account_name,
-                "store_name": store.name,
-                "commerce_connection": store.commerce_connection,
-                "commerce_store_view": store.commerce_store_view,
-                "increment_id": store.orders.order_number_prefix + order_id if is_amazon_number else None,
-                "is_changed": order_id not in judged.refused,
-                "now": now,
-                "dag_run_id": dag_run_id,
-            }
-        )
-    judged.products = [row | {"checked_at": now, "dag_run_id": dag_run_id} for row in _product_rows(facts)]
+def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts, blocked: set[str]) -> LineDemand:
+    order, store = candidate.order, candidate.store
+    product = facts.product(store, line.seller_sku)
+    return LineDemand(
+        amazon_order_id=order.amazon_order_id,
+        amazon_item_id=line.amazon_item_id,
+        purchased_at=order.purchased_at,
+        catalog_sku=product.sku if product else store.catalog_sku(line.seller_sku),
+        stock_key=facts.stock_key(store),
+        qty=line.ordered_qty,
+        is_stock_required=product is not None and facts.is_stock_checked(candidate, product),
+        is_blocked=order.amazon_order_id in blocked,
+    )
 
 
-def _episode(line: CheckedLine, blocker_code: str, amount: Decimal | None) -> dict[str, Any]:
-    code = BLOCKER_CODES[blocker_code]
-    message = code.sentence.format(
+def _blocker(line: CheckedLine, blocker_code: str) -> Blocker:
+    message = BLOCKER_CODES[blocker_code].sentence.format(
         seller_sku=line.seller_sku or "(none)",
         catalog_sku=line.catalog_sku or "(none)",
         requested_qty=line.requested_qty,
@@ -212,20 +297,16 @@ def _episode(line: CheckedLine, blocker_code: str, amount: Decimal | None) -> di
         currency_code=line.currency_code,
         store_currency=line.store_currency,
     )
-    return {
-        "amazon_order_id": line.amazon_order_id,
-        "amazon_item_id": line.amazon_item_id,
-        "blocker_code": code.code,
-        "severity": code.severity,
-        "seller_sku": line.seller_sku,
-        "catalog_sku": line.catalog_sku,
-        "message": message,
-        "remedy": code.remedy,
-        "requested_qty": line.requested_qty,
-        "available_qty": line.available_qty,
-        "affected_amount": amount,
-        "currency_code": line.currency_code,
-    }
+    return Blocker(
+        amazon_order_id=line.amazon_order_id,
+        blocker_code=blocker_code,
+        message=message,
+        amazon_item_id=line.amazon_item_id,
+        seller_sku=line.seller_sku,
+        catalog_sku=line.catalog_sku,
+        requested_qty=line.requested_qty,
+        available_qty=line.available_qty,
+    )
 
 
 def _product_rows(facts: CatalogFacts) -> list[dict[str, Any]]:
@@ -247,50 +328,3 @@ def _product_rows(facts: CatalogFacts) -> list[dict[str, Any]]:
                 "salable_qty": facts.free.get((facts.stock_key(store), product.sku.casefold())) if product else None,
             }
     return list(rows.values())
-
-
-def _write(connection: Connection, judged: _Judged, report: ValidationReport, now: datetime, dag_run_id: str) -> None:
-    """One transaction. Orders that changed on Amazon or that a creator took up meanwhile are left to the next run."""
-    statements = load_statements(__file__)
-    keys = {"now": now, "dag_run_id": dag_run_id}
-    order_ids = {"order_ids": sorted(judged.moves)}
-    taken = set(connection.execute(statements["sent_meanwhile"], order_ids).scalars())
-    for row in connection.execute(statements["versions_now"], order_ids):
-        if row.payload_sha256 != judged.read[row.amazon_order_id]:
-            taken.add(row.amazon_order_id)
-    for name, rows in (
-        ("upsert_product", judged.products),
-        ("open_episode", [row for row in judged.episodes if row["amazon_order_id"] not in taken]),
-        ("plan_order", sorted((p for p in judged.plans if p["amazon_order_id"] not in taken), key=_order_id)),
-    ):
-        if rows:
-            connection.execute(statements[name], rows)
-    closed = {order_id: code for order_id, code in judged.closed_by.items() if order_id not in taken}
-    connection.execute(
-        statements["close_episodes"],
-        keys | {"order_ids": list(closed), "closed_by_codes": list(closed.values())},
-    )
-    planned = {plan["amazon_order_id"] for plan in judged.plans}
-    connection.execute(statements["withdraw_orders"], keys | {"order_ids": sorted(set(judged.moves) - planned - taken)})
-    moves = [(order_id, *move) for order_id, move in judged.moves.items() if order_id not in taken]
-    move_orders(connection, moves, now=now, dag_run_id=dag_run_id)
-    for result in report.results:
-        connection.execute(
-            statements["insert_result"],
-            keys
-            | {
-                "suite_sha256": report.suite_sha256,
-                "rule_code": result.rule_code,
-                "expectation_type": result.expectation_type,
-                "severity": result.severity,
-                "is_success": result.is_success,
-                "is_errored": result.is_errored,
-                "evaluated_count": result.evaluated_count,
-                "unexpected_count": result.unexpected_count,
-                "duration_ms": report.duration_ms,
-            },
-        )
-
-
-def _order_id(plan: Mapping[str, Any]) -> str:
-    return str(plan["amazon_order_id"])

@@ -15,7 +15,7 @@ from include.adapters.commerce.address import AddressPlaceholders
 from include.adapters.commerce.auth import build_auth
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder, StoreView
-from include.adapters.commerce.mapping import order_entity, scrub
+from include.adapters.commerce.mapping import encode_order, order_entity, scrub
 from include.adapters.http import Timeouts
 from include.domain.contacts import Buyer, Contact, Recipient
 from include.domain.orders import Order, OrderLine
@@ -137,4 +137,10 @@ def entity(amazon_order_id: str = AMAZON_ORDER_ID, source: str = "commerce", **c
 
 
 def create(client: CommerceClient, *arguments: str, **changes: Any) -> CommerceOrder:
-    return client.create_order("default", entity(*arguments, **changes), scrub=lambda text: scrub(text, CONTACT))
+    document = entity(*arguments, **changes)
+    return client.create_order(
+        "default",
+        encode_order(document),
+        subject=str(document["ext_order_id"]),
+        scrub=lambda text: scrub(text, CONTACT),
+    )

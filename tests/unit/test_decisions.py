@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.domain.orders import Order, decide
+from include.domain.orders import Order, OrderLine, decide
 from include.domain.stores import OrderSettings, Store
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,6 +20,7 @@ ORDER = Order(
     purchased_at=SINCE + timedelta(days=1),
     currency_code="USD",
     grand_total_amount=None,
+    lines=(OrderLine("1", "MUG", 1),),
 )
 STATUSES = (
     "PENDING",

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import RunIncompleteError
-from include.expectations.order_lines import CheckedLine, Finding, frame_of, judge_frame, suite_sha256, validate_lines
-from include.expectations.suite import RULES
+from include.expectations.order_lines import CheckedLine, Finding, check_frame, frame_of, validate_lines
+from include.expectations.rules import RULES, suite_sha256
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,20 +42,18 @@ def expected_findings(lines: list[CheckedLine]) -> list[Finding]:
     """The rules once more, in plain Python, with exact fractions."""
     findings = []
     for line in lines:
-        codes = []
+        codes = [] if line.has_amounts else ["amount_missing"]
         if not line.is_in_catalog:
             codes.append("missing_product")
         else:
-            if not line.is_enabled:
-                codes.append("disabled_product")
-            if not line.is_orderable_type:
-                codes.append("unsupported_product_type")
-            if line.is_stock_required and line.available_qty is not None:
-                is_short = Fraction(line.available_qty) < line.requested_qty
-                codes += ["out_of_stock"] if is_short else []
+            codes += [] if line.is_enabled else ["disabled_product"]
+            codes += [] if line.is_orderable_type else ["unsupported_product_type"]
         known = [code for code in (line.currency_code, line.store_currency) if code is not None]
         if len(set(known)) == 2:
             codes.append("currency_mismatch")
+        if line.is_in_catalog and line.is_stock_required and line.available_qty is not None:
+            is_short = Fraction(line.available_qty) < line.requested_qty
+            codes += ["out_of_stock"] if is_short else []
         findings += [Finding(line.amazon_order_id, line.amazon_item_id, code) for code in codes]
     return findings
 
@@ -127,6 +125,7 @@ def random_line(number: int, dice: random.Random) -> CheckedLine:
         currency_code=dice.choice(["USD", "EUR", None]),
         store_currency=dice.choice(["USD", "EUR", None]),
         is_orderable_type=dice.random() < 0.9,
+        has_amounts=dice.random() < 0.9,
     )
 
 
@@ -206,7 +205,7 @@ def test_counts_tell_how_many_lines_a_rule_judged_when_it_skips_some() -> None:
         ("available_qty", "5", "out_of_stock"),
     ],
 )
-def test_validation_is_void_when_a_line_cannot_be_judged(column: str, value: Any, rule_code: str) -> None:
+def test_validation_is_void_when_a_line_cannot_be_evaluated(column: str, value: Any, rule_code: str) -> None:
     fields: dict[str, Any] = {column: value}
     with pytest.raises(RunIncompleteError, match=rule_code):
         validate_lines([replace(LINE, amazon_item_id="1"), replace(replace(LINE, amazon_item_id="2"), **fields)])
@@ -220,21 +219,22 @@ def test_validation_is_void_when_a_line_comes_twice() -> None:
 def test_validation_is_void_when_the_frame_lost_a_line() -> None:
     lines = [LINE, replace(LINE, amazon_item_id="2")]
     with pytest.raises(RunIncompleteError, match="every_line_present"):
-        judge_frame(frame_of(lines[:1]), len(lines))
+        check_frame(frame_of(lines[:1]), len(lines))
 
 
 @pytest.mark.parametrize(
-    "column", ["is_in_catalog", "is_enabled", "is_orderable_type", "available_qty", "store_currency"]
+    "column", ["has_amounts", "is_in_catalog", "is_enabled", "is_orderable_type", "available_qty", "store_currency"]
 )
 def test_validation_is_void_when_the_frame_lost_a_column(column: str) -> None:
     with pytest.raises(RunIncompleteError, match=column):
-        judge_frame(frame_of([LINE]).drop(columns=column), 1)
+        check_frame(frame_of([LINE]).drop(columns=column), 1)
 
 
 def test_rules_have_the_severity_of_their_blocker_when_they_find_one() -> None:
     blockers = {rule.code: rule.severity for rule in RULES if rule.is_blocker}
     assert blockers == {code: BLOCKER_CODES[code].severity for code in blockers}
     assert blockers.keys() == {
+        "amount_missing",
         "missing_product",
         "disabled_product",
         "unsupported_product_type",

@@ -26,9 +26,11 @@ def demand(
     minutes: int = 0,
     stock_key: StockKey = SHOP,
     is_stock_required: bool = True,
-    is_held: bool = False,
+    is_blocked: bool = False,
 ) -> LineDemand:
-    return LineDemand(order, item, START + timedelta(minutes=minutes), sku, stock_key, qty, is_stock_required, is_held)
+    return LineDemand(
+        order, item, START + timedelta(minutes=minutes), sku, stock_key, qty, is_stock_required, is_blocked
+    )
 
 
 def mugs(units: str) -> dict[tuple[StockKey, str], Decimal | None]:
@@ -57,13 +59,13 @@ def test_order_takes_nothing_when_another_of_its_lines_is_short() -> None:
 
 
 def test_order_takes_nothing_when_a_blocker_holds_one_of_its_lines() -> None:
-    lines = [demand("A", "1", qty=2), demand("A", "2", sku="GONE", is_held=True), demand("B", qty=2, minutes=1)]
+    lines = [demand("A", "1", qty=2), demand("A", "2", sku="GONE", is_blocked=True), demand("B", qty=2, minutes=1)]
     assert allocate(lines, mugs("2")) == {("A", "1"): 2, ("A", "2"): None, ("B", "1"): 2}
 
 
 def test_held_line_is_told_its_stock_when_it_is_known() -> None:
     """So that a disabled product is found to be short as well."""
-    assert allocate([demand("A", qty=3, is_held=True)], mugs("2")) == {("A", "1"): 2}
+    assert allocate([demand("A", qty=3, is_blocked=True)], mugs("2")) == {("A", "1"): 2}
 
 
 def test_lines_compete_when_one_order_has_the_same_sku_twice() -> None:
@@ -128,7 +130,7 @@ random_demands = st.lists(
         sku=skus,
         stock_key=st.sampled_from([SHOP, ("commerce_api", 2)]),
         is_stock_required=st.booleans(),
-        is_held=st.integers(0, 9).map(lambda number: number == 0),
+        is_blocked=st.integers(0, 9).map(lambda number: number == 0),
     ),
     unique_by=lambda line: (line.amazon_order_id, line.amazon_item_id),
     max_size=24,
@@ -164,7 +166,7 @@ def test_no_unit_is_promised_twice_when_orders_are_random(
         fits = all(taken[key] + qty <= limit for key, qty in wanted.items() if (limit := limits[key]) is not None)
         shares = [(line, available[line.amazon_order_id, line.amazon_item_id]) for line in orders[order]]
         assert fits == all(share is None or share >= line.qty for line, share in shares)
-        if fits and not any(line.is_held for line in orders[order]):
+        if fits and not any(line.is_blocked for line in orders[order]):
             taken += wanted
     for key, qty in taken.items():
         limit = limits[key]

@@ -14,6 +14,7 @@ from typing import Any
 from include.domain import contacts
 from include.domain.contacts import Contact, Recipient
 from include.domain.marketplaces import Marketplace
+from include.settings import Settings
 
 _LONGEST_TEXT = 255
 _LONGEST_CUSTOMER_TEXT = 128
@@ -37,6 +38,11 @@ class AddressPlaceholders:
     postcode: str
     phone: str
     email_domain: str
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> AddressPlaceholders:
+        """What the settings say."""
+        return cls(**{name: getattr(settings, f"placeholder_{name}") for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)

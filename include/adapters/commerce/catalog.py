@@ -1,4 +1,4 @@
-"""What the shops say about the products of the orders in question: catalog, store view, and stock allocated in turn."""
+"""What the shops report about the products of the orders in question: store views, catalog, and stock."""
 
 from __future__ import annotations
 
@@ -12,28 +12,18 @@ from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CatalogProduct, StoreView
 from include.adapters.http import NotAuthorizedError
 from include.domain.errors import MisconfiguredError, OrdersError, RefusedError
-from include.domain.orders import Decision, Order, OrderLine
-from include.domain.stock import LineDemand, allocate
+from include.domain.orders import Candidate
+from include.domain.stock import StockKey
 from include.domain.stores import Store
 
 log = logging.getLogger(__name__)
 
 Commerce = Callable[[str], CommerceClient]
-StockKey = tuple[str, int]  # Airflow connection of the shop, stock id
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An order that may be created, its store, and why."""
-
-    order: Order
-    store: Store
-    decision: Decision
-
-
-@dataclass(frozen=True)
-class Promise:
-    """Units of a product that a shop's unshipped orders need: it reserves nothing for orders made over its API."""
+class AllocatedUnits:
+    """Units of a product that go to orders created earlier and not yet shipped: Commerce reserves nothing for them."""
 
     commerce_connection: str
     commerce_store_view: str
@@ -50,7 +40,7 @@ class CatalogFacts:
     views: dict[str, StoreView] = field(default_factory=dict)  # by store name
     products: dict[tuple[str, str], dict[str, CatalogProduct]] = field(default_factory=dict)  # by connection and view
     free: dict[tuple[StockKey, str], Decimal | None] = field(default_factory=dict)  # by stock and SKU, casefolded
-    available: dict[tuple[str, str], Decimal | None] = field(default_factory=dict)  # by order and item
+    without_stock: set[tuple[StockKey, str]] = field(default_factory=set)  # stock cannot be queried for this SKU
 
     def product(self, store: Store, seller_sku: str) -> CatalogProduct | None:
         """The product that `store` sells under Amazon's `seller_sku`; None if the catalog lacks it."""
@@ -60,6 +50,15 @@ class CatalogFacts:
     def stock_key(self, store: Store) -> StockKey:
         """The stock that `store` sells from; id 0 where the shop has no inventory management by stocks."""
         return store.commerce_connection, self.views[store.name].stock_id or 0
+
+    def is_orderable(self, store: Store, product: CatalogProduct) -> bool:
+        """Whether an order line can name the product, and its stock can be queried."""
+        return product.is_orderable and (self.stock_key(store), product.sku.casefold()) not in self.without_stock
+
+    def is_stock_checked(self, candidate: Candidate, product: CatalogProduct) -> bool:
+        """Whether the stock of this product decides about the candidate."""
+        has_stock = self.views[candidate.store.name].stock_id is not None
+        return candidate.decision.is_stock_required and has_stock and product.is_orderable
 
 
 def store_view(client: CommerceClient, store: Store) -> StoreView:
@@ -73,10 +72,10 @@ def store_view(client: CommerceClient, store: Store) -> StoreView:
     return views[store.commerce_store_view]
 
 
-def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, promised: Sequence[Promise]) -> CatalogFacts:
-    """Ask each shop once about all products of its candidates and allocate stock, oldest purchase first.
+def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, allocated: Sequence[AllocatedUnits]) -> CatalogFacts:
+    """Ask each shop once about all products of its candidates.
 
-    What is `promised` counts as taken, whichever store of the shop it was promised to.
+    `facts.free` is what is left after the `allocated` units, whichever store of the shop they were allocated to.
     """
     facts = CatalogFacts()
     by_shop: dict[str, dict[Store, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
@@ -98,72 +97,53 @@ def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, promised: Seq
                 found = facts.products.setdefault((connection, store.commerce_store_view), {})
                 found.update(client.products(store.commerce_store_view, skus))
                 checked += entries
-            own = [promise for promise in promised if promise.commerce_connection == connection]
+            own = [units for units in allocated if units.commerce_connection == connection]
             _ask_for_stock(client, checked, facts, own)
         except OrdersError as error:
             _fail(facts, stores, error)
         else:
             facts.checked += checked
-    facts.available = allocate(
-        [_demand(entry, line, facts) for entry in facts.checked for line in entry.order.lines], facts.free
-    )
     return facts
 
 
 def _fail(facts: CatalogFacts, stores: Iterable[Store], error: OrdersError) -> None:
     for store in stores:
         log.warning("validate_orders: store=%s: %s", store.name, error)
-        facts.failures[store.name] = error
-
-
-def _is_stock_asked(candidate: Candidate, product: CatalogProduct, facts: CatalogFacts) -> bool:
-    has_stock = facts.views[candidate.store.name].stock_id is not None
-    return candidate.decision.is_stock_required and has_stock and product.is_orderable
-
-
-def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> LineDemand:
-    product = facts.product(candidate.store, line.seller_sku)
-    return LineDemand(
-        amazon_order_id=candidate.order.amazon_order_id,
-        amazon_item_id=line.amazon_item_id,
-        purchased_at=candidate.order.purchased_at,
-        catalog_sku=product.sku if product else candidate.store.catalog_sku(line.seller_sku),
-        stock_key=facts.stock_key(candidate.store),
-        qty=line.ordered_qty,
-        is_stock_required=product is not None and _is_stock_asked(candidate, product, facts),
-        is_held=product is None or not product.is_enabled or not product.is_orderable,
-    )
+        facts.failures.setdefault(store.name, error)
 
 
 def _ask_for_stock(
     client: CommerceClient,
     candidates: Sequence[Candidate],
     facts: CatalogFacts,
-    promised: Sequence[Promise],
+    allocated: Sequence[AllocatedUnits],
 ) -> None:
     """Fill `facts.free` for one shop: None where all that is wanted can be sold, else the quantity that is left.
 
-    `promised` are the promises of this shop; stores that share a stock share what is left of it.
+    Stores that share a stock share what is left of it.
     """
     wanted: dict[StockKey, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for candidate in candidates:
         for line in candidate.order.lines:
             product = facts.product(candidate.store, line.seller_sku)
-            if product is not None and _is_stock_asked(candidate, product, facts):
+            if product is not None and facts.is_stock_checked(candidate, product):
                 wanted[facts.stock_key(candidate.store)][product.sku] += line.ordered_qty
     taken: dict[tuple[StockKey, str], Decimal] = defaultdict(Decimal)
-    views = client.store_views() if promised else {}
-    for promise in promised:
-        view = views.get(promise.commerce_store_view)
+    views = client.store_views() if allocated else {}
+    for units in allocated:
+        view = views.get(units.commerce_store_view)
         if view is not None:
-            taken[(promise.commerce_connection, view.stock_id or 0), promise.catalog_sku.casefold()] += promise.qty
+            taken[(units.commerce_connection, view.stock_id or 0), units.catalog_sku.casefold()] += units.qty
     for stock_key, skus in wanted.items():
         needed = {sku: qty + taken[stock_key, sku.casefold()] for sku, qty in skus.items()}
         for sku, is_enough in client.salable(stock_key[1], needed).items():
             key = (stock_key, sku.casefold())
-            facts.free[key] = (
-                None if is_enough else max(_salable_quantity(client, sku, stock_key[1]) - taken[key], Decimal(0))
-            )
+            if is_enough is None:
+                facts.without_stock.add(key)
+            elif is_enough:
+                facts.free[key] = None
+            else:
+                facts.free[key] = max(_salable_quantity(client, sku, stock_key[1]) - taken[key], Decimal(0))
 
 
 def _salable_quantity(client: CommerceClient, sku: str, stock_id: int) -> Decimal:

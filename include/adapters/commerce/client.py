@@ -36,7 +36,7 @@ from include.adapters.commerce.documents import (
 from include.adapters.commerce.errors import Scrub, explain, words
 from include.adapters.commerce.search import PAGE_SIZE, Filter, batches, search_query, sku_key
 from include.adapters.http import NotAuthorizedError, Timeouts, exchange, open_client
-from include.domain.errors import MisconfiguredError, NotFoundError, OutcomeUnknownError, UnavailableError
+from include.domain.errors import MisconfiguredError, NotFoundError, OutcomeUnknownError, RefusedError, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,10 @@ class CommerceClient:
             self._views = self._load_store_views()
         return self._views
 
+    def probe(self) -> None:
+        """Ask the shop for something small. Raises what any call raises when the shop does not answer."""
+        self._read("storeViews", read_rows, self._send("storeViews", "GET", "store/storeViews"))
+
     def products(self, store_view: str, skus: Collection[str]) -> dict[str, CatalogProduct]:
         """The catalog's products by requested SKU, as `store_view` sees them; what the catalog lacks is absent.
 
@@ -113,22 +117,33 @@ class CommerceClient:
                 found[sku_key(product.sku)] = product
         return {sku: found[sku_key(sku)] for sku in skus if sku_key(sku) in found}
 
-    def salable(self, stock_id: int, wanted: Mapping[str, Decimal]) -> dict[str, bool]:
-        """Whether the stock can sell each SKU's wanted quantity; a SKU on which Commerce says nothing cannot be sold.
+    def salable(self, stock_id: int, wanted: Mapping[str, Decimal]) -> dict[str, bool | None]:
+        """Whether the stock can sell each SKU's wanted quantity; a SKU that Commerce leaves out cannot be sold.
 
-        Commerce counts backorders and unmanaged stock in, and does not look at whether a product is enabled.
+        None: Commerce refuses to answer for this SKU, because of its product type. Commerce counts backorders and
+        unmanaged stock in, and does not look at whether a product is enabled.
         """
-        said: dict[str, bool] = {}
+        found: dict[str, bool | None] = {}
         for batch in batches(sorted(wanted)):
-            query = [("stockId", str(stock_id))]
-            for index, sku in enumerate(batch):
-                query.append((f"skuRequests[{index}][sku]", sku))
-                query.append((f"skuRequests[{index}][qty]", f"{wanted[sku]:f}"))
-            path = "inventory/are-product-salable-for-requested-qty/"
+            found |= self._salable(stock_id, {sku: wanted[sku] for sku in batch})
+        return {sku: found.get(sku_key(sku), False) for sku in wanted}
+
+    def _salable(self, stock_id: int, wanted: Mapping[str, Decimal]) -> dict[str, bool | None]:
+        """By `sku_key`. Commerce refuses the whole request because of one SKU: halving finds it."""
+        query = [("stockId", str(stock_id))]
+        for index, (sku, qty) in enumerate(wanted.items()):
+            query += [(f"skuRequests[{index}][sku]", sku), (f"skuRequests[{index}][qty]", f"{qty:f}")]
+        path = "inventory/are-product-salable-for-requested-qty/"
+        try:
             document = self._send("areSalableForQty", "GET", path, query=query)
-            rows = self._read("areSalableForQty", read_salable, document)
-            said.update(rows)
-        return {sku: said.get(sku_key(sku), False) for sku in wanted}
+        except RefusedError:
+            skus = list(wanted)
+            if len(skus) == 1:
+                return {sku_key(skus[0]): None}
+            halves = (skus[: len(skus) // 2], skus[len(skus) // 2 :])
+            first, second = (self._salable(stock_id, {sku: wanted[sku] for sku in half}) for half in halves)
+            return first | second
+        return dict(self._read("areSalableForQty", read_salable, document))
 
     def salable_quantity(self, sku: str, stock_id: int) -> Decimal:
         """The quantity of `sku` that the stock can sell. Raises RefusedError where Commerce knows none.
@@ -179,24 +194,24 @@ class CommerceClient:
         )
         return self._read("getOrder", read_order, document)
 
-    def create_order(self, store_view: str, entity: Mapping[str, Any], *, scrub: Scrub) -> CommerceOrder:
-        """Create the order `entity` (see mapping.order_entity) with one POST.
+    def create_order(self, store_view: str, document: bytes, *, subject: str, scrub: Scrub) -> CommerceOrder:
+        """Create the order of `document` (see mapping.encode_order) with one POST.
 
-        `scrub` removes the buyer's data from Commerce's words: a refusal can quote what was sent. Raises RefusedError,
-        with the code `duplicate` when the order number is taken, and OutcomeUnknownError when the order may exist.
+        `subject` is the Amazon order id. `scrub` removes the buyer's data from Commerce's words: a refusal can quote
+        what was sent. Raises RefusedError, with the code `duplicate` when the order number is taken, and
+        OutcomeUnknownError when the order may exist.
         """
-        subject = str(entity.get("ext_order_id", ""))
-        document = self._send(
+        answer = self._send(
             "createOrder",
             "POST",
             "orders",
             scope=store_view,
             query=[("fields", ORDER_FIELDS)],
-            body={"entity": entity},
+            body=document,
             subject=subject,
             scrub=scrub,
         )
-        return self._read("createOrder", read_order, document, is_write=True, subject=subject)
+        return self._read("createOrder", read_order, answer, is_write=True, subject=subject)
 
     def set_status(self, order: CommerceOrder, *, state: str, status: str) -> None:
         """Give the order a state and one of that state's statuses; safe to repeat."""
@@ -325,7 +340,7 @@ class CommerceClient:
         *,
         scope: str = _ALL_VIEWS,
         query: Sequence[tuple[str, str]] = (),
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         subject: str = "",
         scrub: Scrub = str,
     ) -> Any:
@@ -338,7 +353,7 @@ class CommerceClient:
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
-            content = simplejson.dumps(body, use_decimal=True, ensure_ascii=False).encode()
+            content = body if isinstance(body, bytes) else simplejson.dumps(body, use_decimal=True).encode()
         request = self._client.build_request(method, url, headers=headers, content=content)
         try:
             answer = exchange(

@@ -14,6 +14,9 @@ from typing import Any
 
 from include.adapters.commerce.search import sku_key
 
+# Types whose stock cannot be queried by SKU (commerce inventory: "composite types are refused").
+_COMPOSITE_TYPES = frozenset({"bundle", "configurable", "grouped", "giftcard"})
+
 # `fields` of an order: what CommerceOrder needs, and no address.
 ORDER_FIELDS = (
     "entity_id,increment_id,store_id,ext_order_id,state,status,grand_total,order_currency_code,created_at,"
@@ -29,9 +32,6 @@ _SHIPMENT_LISTS = {
 SHIPMENT_FIELDS = ",".join(
     [*_SHIPMENT_FIELDS, *(f"{name}[{','.join(kept)}]" for name, kept in _SHIPMENT_LISTS.items())]
 )
-
-# Types whose stock cannot be asked for by SKU (commerce inventory: "composite types are refused").
-_COMPOSITE_TYPES = frozenset({"bundle", "configurable", "grouped", "giftcard"})
 
 
 @dataclass(frozen=True)

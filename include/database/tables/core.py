@@ -30,6 +30,8 @@ stores = Table(
         "settings_sha256",
         "SHA-256 of the store's settings; when it changes, orders that were left out are judged anew.",
     ),
+    text("commerce_problem", "Why its shop could not be used in the last run; null: all is well.", nullable=True),
+    text("commerce_problem_dag_run_id", "Airflow run that met this problem.", nullable=True),
     UniqueConstraint("account_name", "marketplace_id"),
     schema="core",
     comment="Stores of stores.yaml, and since when they are connected.",

@@ -204,6 +204,19 @@ blocker_episodes = Table(
     comment="Blockers as episodes: when each began, when it ended and how.",
 )
 
+order_checks = Table(
+    "order_checks",
+    metadata,
+    text("amazon_order_id", "Amazon's order id.", ForeignKey("core.orders.amazon_order_id"), primary_key=True),
+    text("rule_group", "catalog or stock.", primary_key=True),
+    text("facts_sha256", "SHA-256 of the rules and of the facts that they were checked on."),
+    typed("findings", JSONB(), "What was found: list of [amazon_item_id, blocker_code]."),
+    timestamp("checked_at", "When these facts were first checked."),
+    text("dag_run_id", "Airflow run that checked them."),
+    schema="ops",
+    comment="Blocked orders and the facts that they were checked on; unchanged facts are not checked again.",
+)
+
 validation_results = Table(
     "validation_results",
     metadata,

@@ -24,3 +24,18 @@ and state in ('planned', 'sent', 'in_doubt', 'created', 'adopted');
 
 update ops.blocker_episodes set closed_by_code = 'canceled'
 where closed_by_code = 'cancelled';
+
+alter table core.stores add column commerce_problem text;
+alter table core.stores add column commerce_problem_dag_run_id text;
+
+create table ops.order_checks (
+    amazon_order_id text not null,
+    rule_group text not null,
+    facts_sha256 text not null,
+    findings jsonb not null,
+    checked_at timestamp with time zone not null,
+    dag_run_id text not null,
+    constraint pk_order_checks primary key (amazon_order_id, rule_group),
+    constraint fk_order_checks_amazon_order_id
+    foreign key (amazon_order_id) references core.orders (amazon_order_id)
+);

@@ -1,8 +1,11 @@
 """The rules for order lines, as plain values: what each checks, on which columns, for which lines.
 
-A *blocker rule* finds lines that hold their order; code and severity are those of `include.domain.blockers`. A *data
-check* proves that every line can be judged: Great Expectations skips nulls and passes an empty frame, so that a line
+A *blocker rule* finds lines that block their order; code and severity are those of `include.domain.blockers`. A *data
+check* proves that every line can be evaluated: Great Expectations skips nulls and passes an empty frame, so that a line
 without a value would otherwise pass. Nothing here imports Great Expectations.
+
+The rules come in two groups. CATALOG_RULES need no stock. Stock is then allocated among the orders that pass them, and
+STOCK_RULES check the result: a blocked order takes no stock from a sound one.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ Argument = str | bool | list[str] | list[bool] | dict[str, str]
 class Rule:
     """One expectation: `arguments` are those of Great Expectations' `expectation_type`.
 
-    It is put only to the lines in which every column of `only_where` is true. A line that breaks a blocker rule holds
-    its order; one that breaks a data check makes the whole validation void.
+    It is put only to the lines in which every column of `only_where` is true. A line that breaks a blocker rule
+    blocks its order; one that breaks a data check makes the whole validation void.
     """
 
     code: str
@@ -42,11 +45,16 @@ def _blocker(
     return Rule(code, BLOCKER_CODES[code].severity, expectation_type, arguments, only_where, is_blocker=True)
 
 
+def _flag(code: str, column: str, only_where: tuple[str, ...] = ()) -> Rule:
+    """A blocker rule that every line passes in which `column` is true."""
+    return _blocker(code, "expect_column_values_to_be_in_set", {"column": column, "value_set": [True]}, only_where)
+
+
 def _known(column: str, only_where: tuple[str, ...] = ()) -> Rule:
     return Rule(f"{column}_known", "critical", "expect_column_values_to_not_be_null", {"column": column}, only_where)
 
 
-RULES: tuple[Rule, ...] = (
+CATALOG_RULES: tuple[Rule, ...] = (
     Rule(
         "every_line_present",
         "critical",
@@ -54,43 +62,42 @@ RULES: tuple[Rule, ...] = (
         {"value": {"$PARAMETER": LINE_COUNT_PARAMETER}},
     ),
     *(_known(column) for column in KEY_COLUMNS),
+    _known("has_amounts"),
     _known("is_in_catalog"),
     _known("is_enabled"),
     _known("is_orderable_type"),
-    _known("is_stock_required"),
-    _known("requested_qty"),
-    # Decimal("NaN") counts as null here: a limit without a number.
-    _known("available_qty", ("is_stock_limited",)),
     Rule("line_unique", "critical", "expect_compound_columns_to_be_unique", {"column_list": list(KEY_COLUMNS)}),
-    _blocker(
-        "missing_product",
-        "expect_column_values_to_be_in_set",
-        {"column": "is_in_catalog", "value_set": [True]},
-    ),
-    _blocker(
-        "disabled_product",
-        "expect_column_values_to_be_in_set",
-        {"column": "is_enabled", "value_set": [True]},
-        ("is_in_catalog",),
-    ),
-    _blocker(
-        "unsupported_product_type",
-        "expect_column_values_to_be_in_set",
-        {"column": "is_orderable_type", "value_set": [True]},
-        ("is_in_catalog",),
-    ),
-    _blocker(
-        "out_of_stock",
-        "expect_column_pair_values_a_to_be_greater_than_b",
-        {"column_A": "available_qty", "column_B": "requested_qty", "or_equal": True, "ignore_row_if": "neither"},
-        ("is_in_catalog", "is_stock_required", "is_stock_limited"),
-    ),
+    _flag("amount_missing", "has_amounts"),
+    _flag("missing_product", "is_in_catalog"),
+    _flag("disabled_product", "is_enabled", only_where=("is_in_catalog",)),
+    _flag("unsupported_product_type", "is_orderable_type", only_where=("is_in_catalog",)),
     _blocker(
         "currency_mismatch",
         "expect_column_pair_values_to_be_equal",
         {"column_A": "currency_code", "column_B": "store_currency", "ignore_row_if": "either_value_is_missing"},
     ),
 )
+
+STOCK_RULES: tuple[Rule, ...] = (
+    Rule(
+        "every_line_present_for_stock",
+        "critical",
+        "expect_table_row_count_to_equal",
+        {"value": {"$PARAMETER": LINE_COUNT_PARAMETER}},
+    ),
+    _known("is_stock_required"),
+    _known("requested_qty"),
+    # Decimal("NaN") counts as null here: a limit without a number.
+    _known("available_qty", ("is_stock_limited",)),
+    _blocker(
+        "out_of_stock",
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        {"column_A": "available_qty", "column_B": "requested_qty", "or_equal": True, "ignore_row_if": "neither"},
+        ("is_in_catalog", "is_stock_required", "is_stock_limited"),
+    ),
+)
+
+RULES = (*CATALOG_RULES, *STOCK_RULES)
 
 
 def suite_sha256(rules: Sequence[Rule] = RULES) -> str:

@@ -1,0 +1,68 @@
+-- name: due_orders
+-- New orders first, then those that failed before: what cannot be done must not stand before what can.
+select
+    open_rows.amazon_order_id,
+    open_rows.commerce_connection as system,
+    coalesce(orders.store_name, orders.account_name) as store_name
+from ops.open_order_outbox as open_rows
+inner join core.orders as orders on open_rows.amazon_order_id = orders.amazon_order_id
+where open_rows.account_name = :account_name and coalesce(open_rows.next_attempt_at, :now) <= :now
+order by
+    open_rows.failures, open_rows.commerce_order_id is not null, orders.purchased_at, open_rows.amazon_order_id;
+
+-- name: accounts_with_work
+select distinct account_name
+from ops.open_order_outbox
+where coalesce(next_attempt_at, :now) <= :now
+order by account_name;
+
+-- name: plan_orders
+-- A row that was planned before keeps its distance and its failures; one that was refused or withdrawn starts anew.
+insert into ops.order_outbox as outbox (
+    amazon_order_id, account_name, store_name, commerce_connection, commerce_store_view, increment_id, state,
+    planned_at, dag_run_id, updated_at
+)
+select
+    amazon_order_id, account_name, store_name, commerce_connection, commerce_store_view, increment_id, 'planned', :now,
+    :dag_run_id, :now
+from
+    unnest(
+        cast(:amazon_order_id as text[]),
+        cast(:account_name as text[]),
+        cast(:store_name as text[]),
+        cast(:commerce_connection as text[]),
+        cast(:commerce_store_view as text[]),
+        cast(:increment_id as text[])
+    ) as planned (amazon_order_id, account_name, store_name, commerce_connection, commerce_store_view, increment_id)
+order by amazon_order_id
+on conflict (amazon_order_id) do update
+    set
+        store_name = excluded.store_name,
+        commerce_connection = excluded.commerce_connection,
+        commerce_store_view = excluded.commerce_store_view,
+        increment_id = excluded.increment_id,
+        state = 'planned',
+        next_attempt_at = case when outbox.state = 'planned' then outbox.next_attempt_at end,
+        failures = case when outbox.state = 'planned' then outbox.failures else 0 end,
+        -- Refusals are counted until Amazon changes the order.
+        refusals = case
+            when outbox.amazon_order_id = any(cast(:refused_before as text[])) then outbox.refusals
+            else 0
+        end,
+        dag_run_id = excluded.dag_run_id,
+        updated_at = excluded.updated_at
+    where outbox.state in ('planned', 'rejected', 'canceled');
+
+-- name: withdraw_orders
+-- A row that was not sent yet is taken back; whatever was or may have been sent stays.
+update ops.order_outbox
+set state = 'canceled', dag_run_id = :dag_run_id, updated_at = :now
+where amazon_order_id = any(cast(:order_ids as text[])) and state in ('planned', 'rejected');
+
+-- name: sent_meanwhile
+select amazon_order_id
+from ops.order_outbox
+where
+    amazon_order_id = any(cast(:order_ids as text[]))
+    and state in ('sent', 'in_doubt', 'created', 'adopted')
+for update;
