@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from include.adapters.amazon.carriers import carrier_for
 from include.adapters.canonical_json import sha256_of
+from include.adapters.commerce.landed_shipments import collect_landed_shipments
 from include.database.statements import load_statements
 from include.domain.packages import share_out
 
@@ -33,7 +34,7 @@ def run(engine: Engine, *, now: datetime, dag_run_id: str) -> list[str]:
     counts: Counter[str] = Counter()
     with engine.begin() as connection:
         connection.execute(statements["lock"])
-        counts["shipments"] = connection.execute(statements["claim_shipments"]).rowcount
+        counts["shipments"] = collect_landed_shipments(connection)
         if counts["shipments"]:
             connection.execute(statements["write_shipments"], keys)
             for name in ("write_items", "drop_tracks_that_left", "write_tracks"):

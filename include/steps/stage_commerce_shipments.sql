@@ -1,18 +1,6 @@
 -- name: lock
 select pg_advisory_xact_lock(hashtext('stage_commerce_shipments'));
 
--- name: claim_shipments
-create temporary table newest on commit drop as
-select distinct on (shipments.commerce_connection, shipments.commerce_shipment_id)
-    shipments.commerce_connection,
-    shipments.commerce_shipment_id,
-    shipments.commerce_order_id,
-    shipments.amazon_order_id,
-    shipments.payload
-from raw.commerce_shipments as shipments
-where not shipments.is_staged
-order by shipments.commerce_connection, shipments.commerce_shipment_id, shipments.fetched_at desc;
-
 -- name: write_shipments
 insert into core.shipments (
     commerce_connection, commerce_shipment_id, commerce_order_id, amazon_order_id, shipped_at, loaded_at, dag_run_id
@@ -22,7 +10,7 @@ select
     commerce_shipment_id,
     commerce_order_id,
     amazon_order_id,
-    cast(payload ->> 'created_at' as timestamp) at time zone 'UTC',
+    shipped_at,
     :now,
     :dag_run_id
 from newest
@@ -32,17 +20,16 @@ on conflict (commerce_connection, commerce_shipment_id) do update
 -- name: write_items
 insert into core.shipment_items (commerce_connection, commerce_shipment_id, amazon_item_id, qty)
 select
-    newest.commerce_connection,
-    newest.commerce_shipment_id,
-    items.amazon_item_id,
-    sum(cast(entry ->> 'qty' as numeric))
-from newest
-cross join lateral jsonb_array_elements(newest.payload -> 'items') as entry
-inner join core.order_items as items
+    newest_items.commerce_connection,
+    newest_items.commerce_shipment_id,
+    lines.amazon_item_id,
+    sum(newest_items.qty)
+from newest_items
+inner join core.order_items as lines
     on
-        newest.amazon_order_id = items.amazon_order_id
-        and entry ->> 'order_item_id' = items.commerce_item_id
-group by newest.commerce_connection, newest.commerce_shipment_id, items.amazon_item_id
+        newest_items.amazon_order_id = lines.amazon_order_id
+        and newest_items.commerce_item_id = lines.commerce_item_id
+group by newest_items.commerce_connection, newest_items.commerce_shipment_id, lines.amazon_item_id
 on conflict (commerce_connection, commerce_shipment_id, amazon_item_id) do update set qty = excluded.qty;
 
 -- name: drop_tracks_that_left
@@ -56,16 +43,8 @@ where
 insert into core.shipment_tracks (
     commerce_connection, commerce_shipment_id, commerce_track_id, carrier_code, carrier_title, tracking_number
 )
-select
-    newest.commerce_connection,
-    newest.commerce_shipment_id,
-    entry ->> 'entity_id',
-    entry ->> 'carrier_code',
-    entry ->> 'title',
-    btrim(entry ->> 'track_number')
-from newest
-cross join lateral jsonb_array_elements(newest.payload -> 'tracks') as entry
-where btrim(entry ->> 'track_number') <> '';
+select commerce_connection, commerce_shipment_id, commerce_track_id, carrier_code, carrier_title, tracking_number
+from newest_tracks;
 
 -- name: shipments_to_plan
 select

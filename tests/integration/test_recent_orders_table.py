@@ -157,7 +157,7 @@ def test_order_url_when_the_order_is_linked_and_before(road: Road) -> None:
     link = f"{road.sandbox.commerce_url}/admin/sales/order/view/order_id/{created['entity_id']}"
     assert road.shown(ORDER).order_url == link
 
-    stage_stores.run(road.engine, road.stores, {SHOP: None}, now=road.now())
+    stage_stores.run(road.engine, road.stores, {SHOP: None}, now=road.now(), dag_run_id=road.run_id)
     road.publish_recent_orders()
     assert road.shown(ORDER).order_url == f"https://sellercentral.amazon.com/orders-v3/order/{ORDER}"
 

@@ -184,7 +184,8 @@ class Road:
     # One method per step, so that tests read as the path does.
 
     def stage_stores(self) -> list[str]:
-        return stage_stores.run(self.engine, self.stores, {SHOP: self.sandbox.commerce_url + "/admin"}, now=self.now())
+        admin_urls = {SHOP: self.sandbox.commerce_url + "/admin"}
+        return stage_stores.run(self.engine, self.stores, admin_urls, now=self.now(), dag_run_id=self.run_id)
 
     def extract_amazon_orders(self, account_name: str = "acme-na") -> dict[str, int]:
         with self.amazon(account_name) as client:
