@@ -74,7 +74,7 @@ def main(orders: int) -> None:
         migrate(engine)
         listing = Listing(orders)
         stores = load_stores(Settings().stores_file)
-        stage_stores.run(engine, stores, {}, now=datetime.now(UTC) - timedelta(days=1))
+        stage_stores.run(engine, stores, {}, now=datetime.now(UTC) - timedelta(days=1), dag_run_id="bench")
 
         making = time.perf_counter()
         for page in range((orders + PAGE - 1) // PAGE):

@@ -51,7 +51,7 @@ def amazon_orders_to_commerce() -> None:
         from include.steps import stage_stores as step
 
         with Resources() as use:
-            return step.run(use.engine, use.stores, use.admin_urls(), now=utc_now())
+            return step.run(use.engine, use.stores, use.admin_urls(), now=utc_now(), dag_run_id=use.run_id)
 
     @task(pool="amazon_search_orders", map_index_template=ACCOUNT)
     def extract_amazon_orders(account_name: str) -> dict[str, int]:

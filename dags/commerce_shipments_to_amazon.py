@@ -56,7 +56,7 @@ def commerce_shipments_to_amazon() -> None:
         from include.steps import stage_commerce_shipments as step
 
         with Resources() as use:
-            return step.run(use.engine, now=utc_now(), dag_run_id=use.run_id)
+            return step.run(use.engine, use.settings, clock=utc_now, dag_run_id=use.run_id)
 
     @task(pool="amazon_confirm_shipment", map_index_template=ACCOUNT)
     def push_amazon_shipments(account_name: str) -> dict[str, int]:
@@ -74,7 +74,7 @@ def commerce_shipments_to_amazon() -> None:
 
         with Resources() as use:
             client = use.amazon(account_name)
-            return step.run(use.engine, client, account_name, use.settings, now=utc_now(), dag_run_id=use.run_id)
+            return step.run(use.engine, client, account_name, use.settings, clock=utc_now, dag_run_id=use.run_id)
 
     extracted = extract_commerce_shipments()
     accounts: Any = stage_commerce_shipments()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from include.domain.statuses import CANCELED_STATUSES, SHIPPABLE_STATUSES, SHIPPED
 from include.domain.stores import Store
@@ -50,16 +49,6 @@ class Order:
     programs: tuple[str, ...] = ()
     replaced_amazon_order_id: str | None = None
     lines: tuple[OrderLine, ...] = ()
-
-
-@dataclass(frozen=True)
-class Contact:
-    """The personal part of an order, decrypted, at Amazon's own paths. Never log it, never put it in an exception.
-
-    Its repr shows nothing, so that a stray log line leaks nothing.
-    """
-
-    document: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Integer, Row, Select, delete, func, insert, select, update
@@ -68,10 +68,14 @@ def due_packages(connection: Connection, account_name: str, now: datetime) -> li
         .where(due.account_name == account_name, due.state == "planned", _is_due(now))
         .order_by(due.failures, due.shipped_at, due.amazon_order_id, _NUMBER)
     )
-    return [DuePackage(row.amazon_order_id, row.package_reference_id, account_name) for row in connection.execute(statement)]
+    return [
+        DuePackage(row.amazon_order_id, row.package_reference_id, account_name) for row in connection.execute(statement)
+    ]
 
 
-def orders_to_read_back(connection: Connection, account_name: str, now: datetime, sent_before: datetime) -> list[DueOrder]:
+def orders_to_read_back(
+    connection: Connection, account_name: str, now: datetime, sent_before: datetime
+) -> list[DueOrder]:
     """The account's orders with packages sent before `sent_before` and due to be read: those without failures first."""
     due = shipment_outbox.c
     statement: Select[Any] = (
@@ -207,7 +211,9 @@ class ShipmentOutbox:
 
     def not_sent(self, package: DuePackage, error: OrdersError) -> None:
         """Amazon has done nothing, and that is certain: the package is sent again."""
-        self._after_call(package, state="planned", last_error_code="unavailable", last_error=str(error)[:_LONGEST_ERROR])
+        self._after_call(
+            package, state="planned", last_error_code="unavailable", last_error=str(error)[:_LONGEST_ERROR]
+        )
 
     def reject(self, package: DuePackage, code: str, reason: str) -> None:
         """Amazon refused the package: a person corrects the track in Commerce, or confirms it on Amazon."""

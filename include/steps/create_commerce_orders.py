@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select
 
+from include.adapters.amazon.contacts import read_contact
 from include.adapters.commerce.address import AddressPlaceholders
 from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
@@ -24,6 +25,7 @@ from include.adapters.personal_data import PersonalDataCipher
 from include.database.orders import load_orders
 from include.database.tables import order_contacts
 from include.database.tables import stores as stores_table
+from include.domain.contacts import Contact
 from include.domain.errors import (
     MalformedOrderError,
     MisconfiguredError,
@@ -33,7 +35,7 @@ from include.domain.errors import (
     UnavailableError,
     UndecryptableError,
 )
-from include.domain.orders import AMAZON, Contact, Order
+from include.domain.orders import AMAZON, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store, Stores
 from include.outbox.order_outbox import DueOrder, LinkedOrder, OrderOutbox, due_orders
@@ -134,7 +136,7 @@ def _unvalidated_stores(connection: Connection, account_name: str, dag_run_id: s
 def _contact(connection: Connection, cipher: PersonalDataCipher, order_id: str) -> Contact:
     query = select(order_contacts.c.contact_encrypted).where(order_contacts.c.amazon_order_id == order_id)
     token = connection.execute(query).scalar_one_or_none()
-    return Contact(cipher.decrypt(bytes(token)) if token is not None else {})
+    return read_contact(cipher.decrypt(bytes(token))) if token is not None else Contact()
 
 
 @dataclass(frozen=True)

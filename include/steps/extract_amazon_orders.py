@@ -17,15 +17,11 @@ from sqlalchemy import Connection, Engine, Row, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 
 from include.adapters.amazon.client import AmazonClient, OrdersPage
+from include.adapters.amazon.contacts import merge_contact
 from include.adapters.amazon.contract import readable_order_id
-from include.adapters.amazon.mapping import (
-    IMPORT_DATA,
-    LandedOrder,
-    merge_contact,
-    search_query,
-    sha256_of,
-    split_order,
-)
+from include.adapters.amazon.requests import IMPORT_DATA, search_query
+from include.adapters.amazon.split import LandedOrder, split_order
+from include.adapters.canonical_json import sha256_of
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements

@@ -10,7 +10,7 @@ from datetime import datetime
 import simplejson
 from sqlalchemy import Engine
 
-from include.adapters.amazon.mapping import sha256_of
+from include.adapters.canonical_json import sha256_of
 from include.adapters.commerce.client import CommerceClient
 from include.database.statements import load_statements
 from include.domain.errors import OrdersError
@@ -46,11 +46,11 @@ def run(
         rows = [
             {
                 "commerce_connection": shop,
-                "commerce_shipment_id": str(shipment["entity_id"]),
-                "payload_sha256": sha256_of(shipment),
-                "commerce_order_id": str(shipment["order_id"]),
-                "amazon_order_id": orders[str(shipment["order_id"])],
-                "payload": simplejson.dumps(shipment, use_decimal=True),
+                "commerce_shipment_id": shipment.commerce_shipment_id,
+                "payload_sha256": sha256_of(shipment.document),
+                "commerce_order_id": shipment.commerce_order_id,
+                "amazon_order_id": orders[shipment.commerce_order_id],
+                "payload": simplejson.dumps(shipment.document, use_decimal=True),
                 "now": now,
                 "dag_run_id": dag_run_id,
             }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
+from include.adapters.amazon.landed_orders import collect_landed_orders
 from include.database.statements import load_statements
 from include.outbox.pipeline_state import move_selected
 
@@ -29,12 +30,13 @@ def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
         pages = connection.execute(statements["claim_pages"]).rowcount
         counts = {"pages": pages, "versions": 0, "orders": 0}
         if pages:
-            counts["versions"] = connection.execute(statements["collect_versions"]).rowcount
-            connection.execute(text("analyze versions"))
-            for name in ("collect_status_changes", "collect_newest", "collect_items"):
-                connection.execute(statements[name])
+            counts["versions"] = collect_landed_orders(connection)
+            connection.execute(statements["collect_status_changes"])
             counts["orders"] = connection.execute(statements["collect_changed_orders"]).rowcount
-            for name in ("write_orders", "write_items", "drop_items_that_left", "write_status_changes", "finish_pages"):
+            for name in ("write_orders", "write_items", "drop_items_that_left", "write_status_changes"):
                 connection.execute(statements[name], keys)
+            connection.execute(statements["resume_attempts"], keys)
+            move_selected(connection, statements["orders_to_check_again"], {}, now=now, dag_run_id=dag_run_id)
+            connection.execute(statements["finish_pages"], keys)
     log.info("stage_amazon_orders: %s", " ".join(f"{name}={count}" for name, count in counts.items()))
     return counts

@@ -23,111 +23,31 @@ select ingest_window_id, page_number
 from ops.ingest_pages
 where staged_at is null;
 
--- name: collect_versions
-create temporary table versions on commit drop as
-select
-    landed.amazon_order_version_id,
-    landed.amazon_order_id,
-    landed.account_name,
-    landed.last_updated_at,
-    landed.payload,
-    landed.payload_sha256,
-    stores.store_name,
-    channel.marketplace_id,
-    coalesce(landed.payload #>> '{fulfillment,fulfillmentStatus}', 'UNKNOWN') as amazon_status
-from claimed_pages
-inner join raw.amazon_orders as landed
-    on
-        claimed_pages.ingest_window_id = landed.ingest_window_id
-        and claimed_pages.page_number = landed.page_number
--- A sale outside Amazon, which Amazon only ships, belongs to no store: the merchant's own channel has it already.
-left join lateral (
-    select
-        case
-            when coalesce(landed.payload #>> '{salesChannel,channelName}', '') <> 'NON_AMAZON'
-                then landed.payload #>> '{salesChannel,marketplaceId}'
-        end as marketplace_id
-) as channel on true
-left join core.stores as stores
-    on
-        landed.account_name = stores.account_name
-        and channel.marketplace_id = stores.marketplace_id;
-
 -- name: collect_status_changes
 -- Every change between the known version and the newest one, in Amazon's order of time. Kept until the orders exist.
 create temporary table status_changes on commit drop as
 select
     amazon_order_id,
-    last_updated_at as changed_at,
+    amazon_last_updated_at as changed_at,
     amazon_status as to_code,
     from_code
 from (
     select
         versions.amazon_order_id,
-        versions.last_updated_at,
+        versions.amazon_last_updated_at,
         versions.amazon_status,
         coalesce(
             lag(versions.amazon_status) over (
                 partition by versions.amazon_order_id
-                order by versions.last_updated_at, versions.amazon_order_version_id
+                order by versions.amazon_last_updated_at, versions.amazon_order_version_id
             ),
             orders.amazon_status
         ) as from_code
     from versions
     left join core.orders as orders on versions.amazon_order_id = orders.amazon_order_id
-    where orders.amazon_order_id is null or versions.last_updated_at >= orders.amazon_last_updated_at
+    where orders.amazon_order_id is null or versions.amazon_last_updated_at >= orders.amazon_last_updated_at
 ) as sequenced
 where from_code is distinct from amazon_status;
-
--- name: collect_newest
-create temporary table newest on commit drop as
-select distinct on (amazon_order_id) *
-from versions
-order by amazon_order_id, last_updated_at desc, amazon_order_version_id desc;
-
--- name: collect_items
-create temporary table newest_items on commit drop as
-select
-    newest.amazon_order_id,
-    item.document ->> 'orderItemId' as amazon_item_id,
-    item.position as line_number,
-    coalesce(item.document #>> '{product,sellerSku}', '') as seller_sku,
-    item.document #>> '{product,asin}' as asin,
-    item.document #>> '{product,title}' as title,
-    cast(item.document ->> 'quantityOrdered' as integer) as ordered_qty,
-    coalesce(cast(item.document #>> '{fulfillment,quantityFulfilled}' as integer), 0) as fulfilled_qty,
-    coalesce(
-        item.document #>> '{proceeds,proceedsTotal,currencyCode}',
-        item.document #>> '{product,price,unitPrice,currencyCode}'
-    ) as currency_code,
-    cast(item.document #>> '{product,price,unitPrice,amount}' as numeric) as unit_price_amount,
-    money.item_amount,
-    money.shipping_amount,
-    money.gift_wrap_amount,
-    money.tax_amount,
-    money.discount_amount,
-    money.other_amount,
-    cast(item.document #>> '{proceeds,proceedsTotal,amount}' as numeric) as line_total_amount,
-    item.document #> '{cancellation,cancellationRequest}' is not null as is_buyer_cancel_requested
-from newest
-cross join lateral jsonb_array_elements(newest.payload -> 'orderItems') with ordinality as item (document, position)
-left join lateral (
-    select
-        sum(breakdown.amount) filter (where breakdown.type_code = 'ITEM') as item_amount,
-        sum(breakdown.amount) filter (where breakdown.type_code = 'SHIPPING') as shipping_amount,
-        sum(breakdown.amount) filter (where breakdown.type_code = 'GIFT_WRAP') as gift_wrap_amount,
-        sum(breakdown.amount) filter (where breakdown.type_code = 'TAX') as tax_amount,
-        sum(abs(breakdown.amount)) filter (where breakdown.type_code = 'DISCOUNT') as discount_amount,
-        sum(breakdown.amount) filter (
-            where breakdown.type_code not in ('ITEM', 'SHIPPING', 'GIFT_WRAP', 'TAX', 'DISCOUNT')
-        ) as other_amount
-    from (
-        select
-            entry ->> 'type' as type_code,
-            cast(entry #>> '{subtotal,amount}' as numeric) as amount
-        from jsonb_array_elements(item.document #> '{proceeds,breakdowns}') as entry
-    ) as breakdown
-) as money on true;
 
 -- name: collect_changed_orders
 create temporary table changed_orders on commit drop as
@@ -148,35 +68,24 @@ select
     newest.amazon_order_id,
     newest.account_name,
     newest.marketplace_id,
-    newest.store_name,
+    stores.store_name,
     newest.amazon_status,
-    newest.payload #>> '{fulfillment,fulfilledBy}' as fulfilled_by,
-    newest.payload #>> '{fulfillment,fulfillmentServiceLevel}' as service_level,
-    cast(newest.payload ->> 'createdTime' as timestamptz) as purchased_at,
-    newest.last_updated_at as amazon_last_updated_at,
-    cast(newest.payload #>> '{fulfillment,shipByWindow,latestDateTime}' as timestamptz) as ship_by_at,
-    cast(newest.payload #>> '{fulfillment,deliverByWindow,latestDateTime}' as timestamptz) as deliver_by_at,
-    cast(newest.payload #>> '{proceeds,grandTotal,amount}' as numeric) as grand_total_amount,
+    newest.fulfilled_by,
+    newest.service_level,
+    newest.purchased_at,
+    newest.amazon_last_updated_at,
+    newest.ship_by_at,
+    newest.deliver_by_at,
+    newest.grand_total_amount,
     totals.line_total_amount,
-    coalesce(newest.payload #>> '{proceeds,grandTotal,currencyCode}', totals.currency_code) as currency_code,
+    coalesce(newest.currency_code, totals.currency_code) as currency_code,
     coalesce(
-        abs(
-            cast(newest.payload #>> '{proceeds,grandTotal,amount}' as numeric)
-            - totals.line_total_amount
-            - coalesce(extras.amount, 0)
-        ) > 0.01 * totals.item_count,
+        abs(newest.grand_total_amount - totals.line_total_amount - newest.delivery_tip_amount)
+        > 0.01 * totals.item_count,
         false
     ) as has_total_mismatch,
-    coalesce(
-        array(select jsonb_array_elements_text(newest.payload -> 'programs')),
-        cast('{}' as text[])
-    ) as programs,
-    (
-        select associated ->> 'orderId'
-        from jsonb_array_elements(newest.payload -> 'associatedOrders') as associated
-        where associated ->> 'associationType' in ('REPLACEMENT_ORIGINAL_ID', 'EXCHANGE_ORIGINAL_ID')
-        limit 1
-    ) as replaced_amazon_order_id,
+    newest.programs,
+    newest.replaced_amazon_order_id,
     totals.item_count,
     totals.ordered_qty,
     totals.fulfilled_qty,
@@ -184,29 +93,29 @@ select
     newest.payload_sha256
 from newest
 inner join totals on newest.amazon_order_id = totals.amazon_order_id
-left join lateral (
-    select sum(cast(entry #>> '{subtotal,amount}' as numeric)) as amount
-    from jsonb_array_elements(newest.payload #> '{proceeds,breakdowns}') as entry
-    where entry ->> 'type' = 'DELIVERY_TIP'
-) as extras on true
+left join core.stores as stores
+    on newest.account_name = stores.account_name and newest.marketplace_id = stores.marketplace_id
 left join core.orders as known on newest.amazon_order_id = known.amazon_order_id
 where
     known.amazon_order_id is null
-    or known.amazon_last_updated_at < newest.last_updated_at
-    or (known.amazon_last_updated_at = newest.last_updated_at and known.payload_sha256 <> newest.payload_sha256);
+    or known.amazon_last_updated_at < newest.amazon_last_updated_at
+    or (
+        known.amazon_last_updated_at = newest.amazon_last_updated_at
+        and known.payload_sha256 <> newest.payload_sha256
+    );
 
 -- name: write_orders
 insert into core.orders as orders (
     amazon_order_id, account_name, marketplace_id, store_name, amazon_status, fulfilled_by, service_level,
     purchased_at, amazon_last_updated_at, ship_by_at, deliver_by_at, grand_total_amount, line_total_amount,
     currency_code, has_total_mismatch, programs, replaced_amazon_order_id, item_count, ordered_qty, fulfilled_qty,
-    is_buyer_cancel_requested, payload_sha256, pipeline_state, status_dag_run_id, dag_run_id, first_seen_at, loaded_at
+    is_buyer_cancel_requested, payload_sha256, status_dag_run_id, dag_run_id, first_seen_at, loaded_at
 )
 select
     amazon_order_id, account_name, marketplace_id, store_name, amazon_status, fulfilled_by, service_level,
     purchased_at, amazon_last_updated_at, ship_by_at, deliver_by_at, grand_total_amount, line_total_amount,
     currency_code, has_total_mismatch, programs, replaced_amazon_order_id, item_count, ordered_qty, fulfilled_qty,
-    is_buyer_cancel_requested, payload_sha256, 'new', :dag_run_id, :dag_run_id, :now, :now
+    is_buyer_cancel_requested, payload_sha256, :dag_run_id, :dag_run_id, :now, :now
 from changed_orders
 order by amazon_order_id
 on conflict (amazon_order_id) do update
@@ -235,11 +144,6 @@ on conflict (amazon_order_id) do update
         fulfilled_qty = excluded.fulfilled_qty,
         is_buyer_cancel_requested = excluded.is_buyer_cancel_requested,
         payload_sha256 = excluded.payload_sha256,
-        -- What Amazon changed is judged anew, unless Commerce has or may have the order already.
-        pipeline_state = case
-            when orders.pipeline_state in ('waiting', 'not_imported', 'canceled', 'rejected') then 'new'
-            else orders.pipeline_state
-        end,
         dag_run_id = excluded.dag_run_id,
         loaded_at = excluded.loaded_at;
 
@@ -296,6 +200,35 @@ insert into core.order_status_changes (
 select amazon_order_id, 'amazon', changed_at, to_code, from_code, :now, :dag_run_id
 from status_changes
 on conflict do nothing;
+
+-- name: resume_attempts
+-- What Amazon changed may be what the attempts failed on: an order that needed attention is tried afresh. A refused row
+-- starts afresh when it is planned again.
+update ops.order_outbox as outbox
+set needs_attention_at = null, failures = 0, dag_run_id = :dag_run_id, updated_at = :now
+from changed_orders
+inner join core.orders as orders on changed_orders.amazon_order_id = orders.amazon_order_id
+where
+    outbox.amazon_order_id = orders.amazon_order_id
+    and outbox.state = 'planned'
+    and outbox.needs_attention_at is not null
+    and orders.pipeline_state = 'needs_attention';
+
+-- name: orders_to_check_again
+-- Not those that Commerce has or may have already.
+select
+    orders.amazon_order_id,
+    'new' as to_code,
+    'Changed on Amazon; checked again in this run.' as reason
+from changed_orders
+inner join core.orders as orders on changed_orders.amazon_order_id = orders.amazon_order_id
+left join ops.order_outbox as outbox on orders.amazon_order_id = outbox.amazon_order_id
+where
+    orders.pipeline_state in ('waiting', 'not_imported', 'canceled', 'rejected')
+    or (
+        orders.pipeline_state = 'needs_attention'
+        and coalesce(outbox.state, 'planned') in ('planned', 'rejected')
+    );
 
 -- name: finish_pages
 update ops.ingest_pages as pages

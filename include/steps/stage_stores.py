@@ -14,16 +14,19 @@ from include.database.statements import load_statements
 from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES
 from include.domain.stores import Stores
+from include.outbox.pipeline_state import move_selected
 
 log = logging.getLogger(__name__)
 
 
-def run(engine: Engine, stores: Stores, admin_urls: Mapping[str, str | None], *, now: datetime) -> list[str]:
+def run(
+    engine: Engine, stores: Stores, admin_urls: Mapping[str, str | None], *, now: datetime, dag_run_id: str
+) -> list[str]:
     """Write the connected stores and return the account names, in the file's order.
 
     `admin_urls` maps each Commerce connection to the base address of its admin pages. `now` (UTC) becomes the
     `connected_at` of a store seen for the first time; it never changes afterwards. A store whose settings changed
-    has its left-out orders judged anew. Only writer of core.stores.
+    has its left-out orders checked again. Only writer of core.stores.
     """
     statements = load_statements(__file__)
     rows = []
@@ -48,13 +51,19 @@ def run(engine: Engine, stores: Stores, admin_urls: Mapping[str, str | None], *,
                     "now": now,
                 }
             )
+    keys = {"now": now, "dag_run_id": dag_run_id}
+    settings = {
+        f"{name}s": [row[name] for row in rows] for name in ("account_name", "marketplace_id", "settings_sha256")
+    }
     with engine.begin() as connection:
         connection.execute(statements["lock"])
         _refuse_renamed_accounts(connection, stores)
-        connection.execute(statements["judge_left_out_orders_anew"], rows)
+        # Before the stores are written: afterwards nobody knows which of them changed.
+        move_selected(connection, statements["orders_to_check_again"], settings, now=now, dag_run_id=dag_run_id)
         connection.execute(statements["free_names"], rows)
         connection.execute(statements["upsert_stores"], rows)
-        connection.execute(statements["adopt_orders"])
+        move_selected(connection, statements["orders_to_adopt"], {}, now=now, dag_run_id=dag_run_id)
+        connection.execute(statements["adopt_orders"], keys)
         connection.execute(statements["disconnect_others"], {"store_names": [row["store_name"] for row in rows]})
     log.info("stage_stores: accounts=%d stores=%d", len(stores.accounts), len(rows))
     return [account.name for account in stores.accounts]

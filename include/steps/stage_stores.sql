@@ -8,16 +8,21 @@ select distinct
     region
 from core.stores;
 
--- name: judge_left_out_orders_anew
+-- name: orders_to_check_again
 -- Of a store that is back in the file, too: its orders were left out because it was gone.
-update core.orders as orders
-set pipeline_state = 'new'
-from core.stores as stores
+select
+    orders.amazon_order_id,
+    'new' as to_code,
+    'The settings of its store changed; checked again in this run.' as reason
+from
+    unnest(
+        cast(:account_names as text[]), cast(:marketplace_ids as text[]), cast(:settings_sha256s as text[])
+    ) as listed (account_name, marketplace_id, settings_sha256)
+inner join core.stores as stores
+    on listed.account_name = stores.account_name and listed.marketplace_id = stores.marketplace_id
+inner join core.orders as orders on stores.store_name = orders.store_name
 where
-    stores.account_name = :account_name
-    and stores.marketplace_id = :marketplace_id
-    and (stores.settings_sha256 <> :settings_sha256 or not stores.is_connected)
-    and orders.store_name = stores.store_name
+    (stores.settings_sha256 <> listed.settings_sha256 or not stores.is_connected)
     and orders.pipeline_state in ('not_imported', 'waiting');
 
 -- name: free_names
@@ -57,14 +62,28 @@ update core.stores
 set is_connected = false
 where is_connected and not store_name = any(cast(:store_names as text[]));
 
--- name: adopt_orders
+-- name: orders_to_adopt
 -- Orders that came before their marketplace was connected.
+select
+    orders.amazon_order_id,
+    'new' as to_code,
+    'Its marketplace is connected now; checked again in this run.' as reason
+from core.orders as orders
+inner join core.stores as stores
+    on orders.account_name = stores.account_name and orders.marketplace_id = stores.marketplace_id
+where
+    orders.store_name is null
+    and stores.is_connected
+    and orders.pipeline_state in ('not_imported', 'waiting', 'new');
+
+-- name: adopt_orders
+-- After their move.
 update core.orders as orders
-set store_name = stores.store_name, pipeline_state = 'new'
+set store_name = stores.store_name, dag_run_id = :dag_run_id, loaded_at = :now
 from core.stores as stores
 where
     orders.store_name is null
     and stores.is_connected
     and orders.account_name = stores.account_name
     and orders.marketplace_id = stores.marketplace_id
-    and orders.pipeline_state in ('not_imported', 'waiting', 'new');
+    and orders.pipeline_state = 'new';

@@ -9,10 +9,12 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
-from include.adapters.amazon.mapping import IMPORT_DATA, search_query, split_order
+from include.adapters.amazon.requests import search_query
+from include.adapters.amazon.split import split_order
 from include.adapters.api_calls import DatabaseCallRecorder
 from include.database.engine import make_engine
 from include.database.tables import api_calls, rate_limits
+from include.domain.amazon_packages import AmazonOrderState, AmazonPackage
 from include.domain.errors import NotFoundError, OutcomeUnknownError, RefusedError, ThrottledError, UnavailableError
 from local.sandbox.faults import FaultKind
 from tests.support.amazon_account import MARKETPLACE, NO_ANSWER, ORDER_ID, Account, account, package
@@ -109,16 +111,14 @@ def test_search_orders_when_the_window_ends_too_late(account: Account) -> None:
 
 def test_get_order_when_it_exists(account: Account) -> None:
     with account.client() as client:
-        order = client.get_order(ORDER_ID, ["FULFILLMENT"])
-    assert order["orderId"] == ORDER_ID
-    assert order["fulfillment"]["fulfillmentStatus"] == "UNSHIPPED"
-    assert "buyer" not in order
+        order = client.get_order(ORDER_ID)
+    assert order == AmazonOrderState(ORDER_ID, "UNSHIPPED")
 
 
 @pytest.mark.parametrize("order_id", ["111-9999999-9999999", "../orders", "a/b?c"])
 def test_get_order_when_there_is_none(account: Account, order_id: str) -> None:
     with account.client() as client, pytest.raises(NotFoundError):
-        client.get_order(order_id, ["FULFILLMENT"])
+        client.get_order(order_id)
 
 
 @pytest.mark.parametrize("kind", NO_ANSWER)
@@ -126,7 +126,7 @@ def test_get_order_when_there_is_no_usable_answer(account: Account, kind: FaultK
     account.script("getOrder", kind)
     with account.client() as client:
         with pytest.raises(UnavailableError, match=ORDER_ID) as caught:
-            client.get_order(ORDER_ID, ["FULFILLMENT"])
+            client.get_order(ORDER_ID)
         assert not isinstance(caught.value, OutcomeUnknownError)
 
 
@@ -139,9 +139,11 @@ def test_confirm_shipment_when_it_is_taken(account: Account) -> None:
         client.confirm_shipment(ORDER_ID, body)
         client.confirm_shipment(ORDER_ID, body)
         account.sandbox.clock.advance(timedelta(minutes=3))
-        order = client.get_order(ORDER_ID, ["FULFILLMENT", "PACKAGES"])
-    assert [package["packageReferenceId"] for package in order["packages"]] == ["1"]
-    assert order["fulfillment"]["fulfillmentStatus"] == "PARTIALLY_SHIPPED"
+        order = client.get_order(ORDER_ID)
+    details = body["packageDetail"]
+    shipped = {item["orderItemId"]: item["quantity"] for item in details["orderItems"]}
+    assert order.packages == (AmazonPackage("1", details["trackingNumber"], details["carrierCode"], shipped),)
+    assert order.amazon_status == "PARTIALLY_SHIPPED"
 
 
 @pytest.mark.parametrize("kind", NO_ANSWER)
@@ -196,7 +198,7 @@ def test_calls_when_they_are_recorded_in_the_database(account: Account) -> None:
         client.search_orders(account.query(), None)
         account.script("getOrder", "throttle")
         with pytest.raises(ThrottledError):
-            client.get_order(ORDER_ID, [])
+            client.get_order(ORDER_ID)
     with account.engine.connect() as connection:
         rows = connection.execute(select(api_calls).order_by(api_calls.c.api_call_id)).all()
     assert [(row.operation, row.status_code, row.is_throttled) for row in rows] == [
@@ -212,7 +214,7 @@ def test_calls_when_they_are_recorded_in_the_database(account: Account) -> None:
 def test_calls_when_the_database_is_gone_still_answer(account: Account, caplog: pytest.LogCaptureFixture) -> None:
     gone = make_engine("postgresql+psycopg://nobody@127.0.0.1:9/none", application_name="tests")
     with account.client(record=DatabaseCallRecorder(gone)) as client:
-        assert client.get_order(ORDER_ID, [])["orderId"] == ORDER_ID
+        assert client.get_order(ORDER_ID).amazon_order_id == ORDER_ID
     assert "getOrder was not recorded" in caplog.text
 
 
@@ -223,7 +225,7 @@ def test_logs_when_everything_is_logged_hold_no_secret_and_no_person(
     caplog.set_level(logging.DEBUG, logger="include")
     with account.client() as client:
         page = client.search_orders(account.query(page_size=2), None)
-        client.get_order(ORDER_ID, IMPORT_DATA)
+        client.get_order(ORDER_ID)
         client.confirm_shipment(ORDER_ID, package())
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("include."))
     assert f"amazon getOrder {ORDER_ID} status=200 request_id=" in ours
@@ -254,8 +256,11 @@ def test_search_orders_when_the_answer_holds_no_list(account: Account, odd: Odd,
         client.search_orders(account.query(), None)
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"order": []}', b"null"])
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", b'{"order": []}', b"null", b'{"order": {"orderId": 7}}', b'{"order": {"orderId": "A", "packages": [7]}}'],
+)
 def test_get_order_when_the_answer_holds_no_order(account: Account, odd: Odd, body: bytes) -> None:
     odd.replies = [(200, {}, body)]
     with account.client(endpoint=odd.url) as client, pytest.raises(UnavailableError, match="does not hold"):
-        client.get_order(ORDER_ID, [])
+        client.get_order(ORDER_ID)

@@ -24,21 +24,21 @@ __all__ = ["account", "odd"]  # fixtures: the tests name them as arguments
 def test_token_when_two_clients_have_the_same_credentials(account: Account) -> None:
     for _ in range(2):
         with account.client() as client:
-            client.get_order(ORDER_ID, [])
+            client.get_order(ORDER_ID)
     assert account.sent("token") == 1
 
 
 def test_token_when_threads_start_together_is_asked_for_once(account: Account) -> None:
     with account.client() as client, ThreadPoolExecutor(8) as threads:
-        assert len(list(threads.map(lambda _: client.get_order(ORDER_ID, []), range(8)))) == 8
+        assert len(list(threads.map(lambda _: client.get_order(ORDER_ID), range(8)))) == 8
     assert account.sent("token") == 1
 
 
 def test_token_when_it_expires_under_many_threads_is_renewed_once(account: Account) -> None:
     with account.client() as client, ThreadPoolExecutor(6) as threads:
-        client.get_order(ORDER_ID, [])
+        client.get_order(ORDER_ID)
         account.sandbox.clock.advance(timedelta(hours=2))
-        assert len(list(threads.map(lambda _: client.get_order(ORDER_ID, []), range(6)))) == 6
+        assert len(list(threads.map(lambda _: client.get_order(ORDER_ID), range(6)))) == 6
     assert account.sent("token") == 2
 
 
@@ -84,7 +84,7 @@ def test_token_when_there_is_no_usable_answer(account: Account, kind: FaultKind)
 def test_token_when_the_login_throttles(account: Account) -> None:
     account.script("token", "throttle", retry_after=3)
     with account.client() as client, pytest.raises(ThrottledError) as caught:
-        client.get_order(ORDER_ID, [])
+        client.get_order(ORDER_ID)
     assert caught.value.retry_after == timedelta(seconds=3)
 
 
@@ -122,15 +122,15 @@ def token_reply(life: object, token: object = "Atza|x") -> Reply:
 def test_token_when_the_answer_is_unusable(account: Account, odd: Odd, reply: Reply) -> None:
     odd.replies = [reply]
     with account.client(token_url=odd.url) as client, pytest.raises(UnavailableError, match="no usable token"):
-        client.get_order(ORDER_ID, [])
+        client.get_order(ORDER_ID)
 
 
 @pytest.mark.parametrize(("life", "asked"), [(3600, 1), (60, 2)])
 def test_token_when_it_is_about_to_expire_is_renewed_early(account: Account, odd: Odd, life: int, asked: int) -> None:
     odd.replies = [token_reply(life, account.sandbox.amazon.issue_token(account.application))]
     with account.client(token_url=odd.url) as client:
-        client.get_order(ORDER_ID, [])
-        client.get_order(ORDER_ID, [])
+        client.get_order(ORDER_ID)
+        client.get_order(ORDER_ID)
     assert len(odd.seen) == asked
 
 

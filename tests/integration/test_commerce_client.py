@@ -16,7 +16,7 @@ import pytest
 
 from include.adapters.commerce.auth import build_auth
 from include.adapters.commerce.client import CommerceClient
-from include.adapters.commerce.documents import CatalogProduct, StoreView
+from include.adapters.commerce.documents import CatalogProduct, ShipmentItem, StoreView
 from include.domain.errors import MisconfiguredError, NotFoundError, RefusedError
 from local.sandbox.servers import Sandbox
 from tests.support.commerce_client_fixtures import (
@@ -212,13 +212,10 @@ def test_shipments_when_there_are_many_orders(client: CommerceClient, sandbox: S
         sandbox.commerce.ship(f"700-0000000-{number:07}", None, [("ups", "UPS", f"1Z{number}")])
     sandbox.commerce.ship("700-0000000-0000001", {"item-1": Decimal(1)}, [("ups", "UPS", "A"), ("dhl", "DHL", "B")])
     found = client.shipments(ids)
-    assert [each["order_id"] for each in found] == [int(ids[number]) for number in (0, 1, 60, 119)]
-    partial = next(each for each in found if each["order_id"] == int(ids[1]))
-    assert set(partial) == {"entity_id", "increment_id", "order_id", "created_at", "updated_at", "items", "tracks"}
-    assert [(item["order_item_id"], item["qty"]) for item in partial["items"]] == [
-        (int(client.order(ids[1]).item_ids["item-1"]), 1)
-    ]
-    assert [(track["track_number"], track["carrier_code"], track["title"]) for track in partial["tracks"]] == [
+    assert [each.commerce_order_id for each in found] == [ids[number] for number in (0, 1, 60, 119)]
+    partial = found[1]
+    assert partial.items == (ShipmentItem(client.order(ids[1]).item_ids["item-1"], Decimal(1)),)
+    assert [(track.tracking_number, track.carrier_code, track.carrier_title) for track in partial.tracks] == [
         ("A", "ups", "UPS"),
         ("B", "dhl", "DHL"),
     ]

@@ -157,7 +157,7 @@ def test_order_url_when_the_order_is_linked_and_before(road: Road) -> None:
     link = f"{road.sandbox.commerce_url}/admin/sales/order/view/order_id/{created['entity_id']}"
     assert road.shown(ORDER).order_url == link
 
-    stage_stores.run(road.engine, road.stores, {SHOP: None}, now=road.now())
+    stage_stores.run(road.engine, road.stores, {SHOP: None}, now=road.now(), dag_run_id=road.run_id)
     road.publish_recent_orders()
     assert road.shown(ORDER).order_url == f"https://sellercentral.amazon.com/orders-v3/order/{ORDER}"
 
@@ -181,7 +181,7 @@ def test_rows_when_nothing_changed_are_left_alone(road: Road) -> None:
 BEGINNINGS = {
     "long": "Product NO-SUCH-PRODUCT-1 (Amazon SKU NO-SUCH-PRODUCT-1) is not in the Commerce catalog. Create",
     "blocked": "Product CLOCK-WALL-30 (Amazon SKU CLOCK-WALL-30) is disabled in the store view. Enable",
-    "unpriced": "Commerce refused the order: proceeds.grandTotal: required",
+    "unpriced": "Commerce refused the order: Amazon gives no grand total",
     "doubtful": "Sent to Commerce, but the answer was lost; it will be looked up, not sent again.",
     "asked": "The buyer asks to cancel. Decide in Seller Central before you ship.",
     "unreadable": "Amazon sent a newer version that cannot be read; this row shows the one before.",

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import text
+
 from include.domain.stores import Account, Stores
 from include.steps import stage_stores
 from tests.support.orders import order_id
@@ -19,6 +21,11 @@ def stores_by_name(road: Road) -> dict[str, Any]:
     return {row.store_name: row for row in road.rows("select * from core.stores")}
 
 
+def history(road: Road) -> list[Any]:
+    """The moves of the one order from state to state."""
+    return road.rows("select * from core.order_status_changes where system_code = 'pipeline' order by changed_at")
+
+
 def edit(road: Road, account_name: str, **changes: Any) -> Account:
     """Change one account of the stores file; returns it as it is now."""
     accounts = tuple(replace(a, **changes) if a.name == account_name else a for a in road.stores.accounts)
@@ -29,7 +36,8 @@ def edit(road: Road, account_name: str, **changes: Any) -> Account:
 def test_stores_when_seen_for_the_first_time(road: Road) -> None:
     now = road.now()
     admin_urls = {SHOP: "https://shop.example/admin"}
-    assert stage_stores.run(road.engine, road.stores, admin_urls, now=now) == ["acme-na", "acme-eu", "acme-fe"]
+    accounts = stage_stores.run(road.engine, road.stores, admin_urls, now=now, dag_run_id="first")
+    assert accounts == ["acme-na", "acme-eu", "acme-fe"]
     found = stores_by_name(road)
     assert set(found) == {store.name for store in road.stores.all()}
     us, canada = found["Acme US"], found["Acme Canada"]
@@ -125,15 +133,37 @@ def test_store_when_it_leaves_while_its_order_is_promised(road: Road) -> None:
     assert [order["ext_order_id"] for order in road.sandbox.commerce.orders()] == [ORDER]
 
 
-def test_left_out_orders_when_the_settings_change_are_judged_anew(road: Road) -> None:
+def test_left_out_orders_are_checked_again_when_the_settings_change(road: Road) -> None:
     road.change_store("Acme US", is_import_enabled=False)
     road.buy(ORDER, TRAY)
     road.next_run()
     road.stage_stores()
     assert road.value("select pipeline_state from core.orders") == "not_imported", "nothing changed"
     road.change_store("Acme US", is_import_enabled=True)
+    road.run_number += 1
     road.stage_stores()
     assert road.value("select pipeline_state from core.orders") == "new"
+    moved = history(road)[-1]
+    assert (moved.from_code, moved.to_code, moved.dag_run_id) == ("not_imported", "new", road.run_id)
+    assert moved.reason == "The settings of its store changed; checked again in this run."
+
+
+def test_orders_of_an_unknown_store_are_checked_again_when_it_is_connected(road: Road) -> None:
+    road.stage_stores()
+    road.buy(ORDER, TRAY, marketplace_id="A2EUQ1WTGCTBG2", currency="CAD")
+    road.pass_time(minutes=10)
+    road.extract_amazon_orders()
+    with road.engine.begin() as connection:
+        connection.execute(text("delete from core.stores where store_name = 'Acme Canada'"))
+    road.stage_amazon_orders()
+    road.validate_orders()
+    assert road.value("select pipeline_state from core.orders where store_name is null") == "not_imported"
+    road.run_number += 1
+    road.stage_stores()
+    assert road.value("select pipeline_state from core.orders where store_name = 'Acme Canada'") == "new"
+    moved = history(road)[-1]
+    assert (moved.from_code, moved.to_code, moved.dag_run_id) == ("not_imported", "new", road.run_id)
+    assert road.value("select dag_run_id from core.orders") == road.run_id
 
 
 def test_binding_when_the_order_was_created_before_it_changed(road: Road) -> None:

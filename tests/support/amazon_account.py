@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Engine
 
 from include.adapters.amazon.client import AmazonClient
-from include.adapters.amazon.mapping import IMPORT_DATA, search_query, shipment_confirmation
 from include.adapters.amazon.rate_limits import RateLimiter
+from include.adapters.amazon.requests import IMPORT_DATA, search_query, shipment_confirmation
 from include.adapters.api_calls import ApiCall, CallRecorder
 from local.sandbox.faults import Fault, FaultKind
 from local.sandbox.seeds import AmazonApplication, AmazonOrderSeed, CommerceSeed, Scenario
@@ -111,5 +111,5 @@ def package(quantity: int = 1) -> dict[str, Any]:
         shipping_method=None,
         tracking_number="1Z999",
         shipped_at=datetime.now(UTC),
-        items=[{"orderItemId": "90000000001", "quantity": quantity}],
+        units={"90000000001": quantity},
     )

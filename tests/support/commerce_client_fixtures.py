@@ -17,7 +17,8 @@ from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder, StoreView
 from include.adapters.commerce.mapping import encode_order, order_entity, scrub
 from include.adapters.http import Timeouts
-from include.domain.orders import Contact, Order, OrderLine
+from include.domain.contacts import Buyer, Contact, Recipient
+from include.domain.orders import Order, OrderLine
 from include.domain.stores import OrderSettings, Store
 from local.sandbox.seeds import CommerceSeed, Product, Scenario, Website
 from local.sandbox.seeds import StoreView as SeedView
@@ -33,7 +34,7 @@ OAUTH = {
 BEARER = {"auth": "bearer", "access_token": "token"}
 ODD_SKUS = ("shirt/red", "mug,blue", "Große Tasse", "MÜG-1", "50% off & more", "a+b [c]")
 AMAZON_ORDER_ID = "123-4567890-1234567"
-CONTACT = Contact({"buyer": {"buyerName": "Ada Lovelace"}, "recipient": {"deliveryAddress": {"phone": "0123456789"}}})
+CONTACT = Contact(Buyer(name="Ada Lovelace"), Recipient(phone="0123456789"))
 TIMEOUTS = Timeouts(connect=5, read=10)
 
 

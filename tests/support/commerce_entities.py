@@ -11,8 +11,9 @@ from typing import Any
 from include.adapters.commerce.address import AddressPlaceholders
 from include.adapters.commerce.documents import CatalogProduct, StoreView
 from include.adapters.commerce.mapping import order_entity
+from include.domain.contacts import Buyer, Contact, Recipient
 from include.domain.marketplaces import MARKETPLACES
-from include.domain.orders import Contact, Order, OrderLine
+from include.domain.orders import Order, OrderLine
 from include.domain.stores import OrderSettings, Store
 
 US, DE, JP = "ATVPDKIKX0DER", "A1PA6795UKMFR9", "A1VC38T7YXB528"
@@ -26,21 +27,16 @@ PLACEHOLDERS = AddressPlaceholders(
     email_domain="amazon.invalid",
 )
 CONTACT = Contact(
-    {
-        "buyer": {"buyerName": "Ada Lovelace", "buyerEmail": "abc123@marketplace.amazon.com"},
-        "recipient": {
-            "deliveryAddress": {
-                "name": "Grace Brewster Hopper",
-                "addressLine1": "1 Compiler Way",
-                "addressLine2": "Apt 9",
-                "city": "Arlington",
-                "stateOrRegion": "VA",
-                "postalCode": "22201",
-                "countryCode": "US",
-                "phone": "+1 703 555 0100",
-            }
-        },
-    }
+    Buyer(name="Ada Lovelace", email="abc123@marketplace.amazon.com"),
+    Recipient(
+        name="Grace Brewster Hopper",
+        address_lines=("1 Compiler Way", "Apt 9"),
+        city="Arlington",
+        region="VA",
+        postal_code="22201",
+        country_code="US",
+        phone="+1 703 555 0100",
+    ),
 )
 
 

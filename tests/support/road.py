@@ -184,7 +184,8 @@ class Road:
     # One method per step, so that tests read as the path does.
 
     def stage_stores(self) -> list[str]:
-        return stage_stores.run(self.engine, self.stores, {SHOP: self.sandbox.commerce_url + "/admin"}, now=self.now())
+        admin_urls = {SHOP: self.sandbox.commerce_url + "/admin"}
+        return stage_stores.run(self.engine, self.stores, admin_urls, now=self.now(), dag_run_id=self.run_id)
 
     def extract_amazon_orders(self, account_name: str = "acme-na") -> dict[str, int]:
         with self.amazon(account_name) as client:
@@ -217,7 +218,7 @@ class Road:
         )
 
     def stage_commerce_shipments(self) -> list[str]:
-        return stage_commerce_shipments.run(self.engine, now=self.now(), dag_run_id=self.run_id)
+        return stage_commerce_shipments.run(self.engine, self.settings, clock=self.now, dag_run_id=self.run_id)
 
     def push_amazon_shipments(self, account_name: str = "acme-na") -> dict[str, int]:
         with self.amazon(account_name) as client:
@@ -228,7 +229,7 @@ class Road:
     def verify_amazon_shipments(self, account_name: str = "acme-na") -> dict[str, int]:
         with self.amazon(account_name) as client:
             return verify_amazon_shipments.run(
-                self.engine, client, account_name, self.settings, now=self.now(), dag_run_id=self.run_id
+                self.engine, client, account_name, self.settings, clock=self.now, dag_run_id=self.run_id
             )
 
     def publish_recent_orders(self) -> dict[str, int]:

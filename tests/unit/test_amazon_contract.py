@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from include.adapters.amazon.contract import check, contract, parse_moment
-from include.adapters.amazon.mapping import split_order
+from include.adapters.amazon.split import split_order
 from include.domain.errors import MalformedOrderError
 
 MODEL_FILE = Path(__file__).parents[3] / "shared" / "models" / "amazon" / "orders_2026-01-01.json"

@@ -1,4 +1,4 @@
-"""Splitting orders by allow-list, and merging contacts."""
+"""Splitting orders by allow-list."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.adapters.amazon.contacts import merge_contact
 from include.adapters.amazon.contract import contract
-from include.adapters.amazon.mapping import canonical_json, merge_contact, sha256_of, split_order
+from include.adapters.amazon.split import split_order
+from include.adapters.canonical_json import canonical_json, sha256_of
 from include.domain.errors import MalformedOrderError
 
 # Amazon's own list of personal data (developer-docs.amazon.com/sp-api/docs/access-orders-pii), and more of that kind.
@@ -309,29 +311,3 @@ def test_split_when_two_items_have_one_id() -> None:
     with pytest.raises(MalformedOrderError) as caught:
         split_order(document)
     assert caught.value.findings == ["orderItems[].orderItemId: unique"]
-
-
-OLD_ADDRESS = {"name": "A B", "addressLine1": "1 Main St", "addressLine2": "Flat 2", "city": "X", "phone": "555"}
-
-
-def test_merge_when_the_address_is_withheld_in_part() -> None:
-    old = {"recipient": {"deliveryAddress": OLD_ADDRESS}, "buyer": {"buyerName": "A B", "buyerEmail": "a@example.com"}}
-    new = {"recipient": {"deliveryAddress": {"city": "X", "phone": ""}}, "buyer": {"buyerName": "A. B."}}
-    merged = merge_contact(old, new)
-    assert merged["recipient"]["deliveryAddress"] == OLD_ADDRESS
-    assert merged["buyer"] == {"buyerName": "A. B.", "buyerEmail": "a@example.com"}
-
-
-def test_merge_when_the_address_is_another_one_mixes_nothing() -> None:
-    moved = {"name": "A B", "addressLine1": "9 Side St", "city": "Y"}
-    merged = merge_contact({"recipient": {"deliveryAddress": OLD_ADDRESS}}, {"recipient": {"deliveryAddress": moved}})
-    assert merged == {"recipient": {"deliveryAddress": moved}}
-
-
-def test_merge_when_items_come_and_go() -> None:
-    old = {"orderItems": {"1": {"note": "a", "x": 1}}, "tax": {"taxRegistrations": [{"legalName": "Old"}]}}
-    new = {"orderItems": {"1": {"note": "b"}, "2": {"note": "c"}}, "tax": {"taxRegistrations": []}}
-    assert merge_contact(old, new) == {
-        "orderItems": {"1": {"note": "b", "x": 1}, "2": {"note": "c"}},
-        "tax": {"taxRegistrations": [{"legalName": "Old"}]},
-    }

@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from include.adapters.amazon.mapping import CARRIERS, amazon_time, carrier_for, search_query, shipment_confirmation
+from include.adapters.amazon.carriers import CARRIERS, carrier_for
+from include.adapters.amazon.requests import amazon_time, search_query, shipment_confirmation
 from include.domain.errors import MisconfiguredError, RefusedError
 
 MODELS = Path(__file__).parents[3] / "shared" / "models"
@@ -73,7 +74,7 @@ PACKAGE: dict[str, Any] = {
     "shipping_method": "FedEx Ground",
     "tracking_number": "112345678",
     "shipped_at": datetime(2022, 2, 11, 1, tzinfo=UTC),
-    "items": [{"orderItemId": "79039765272157", "quantity": 1}],
+    "units": {"79039765272157": 1},
 }
 
 
@@ -107,9 +108,9 @@ def test_shipment_confirmation_when_compared_with_amazons_example() -> None:
         ({"package_reference_id": "P-1"}, "package reference"),
         ({"tracking_number": "  "}, "tracking number"),
         ({"carrier_code": "Other", "carrier_name": " "}, "carrier"),
-        ({"items": []}, "line"),
-        ({"items": [{"orderItemId": "1", "quantity": 0}]}, "line"),
-        ({"items": [{"orderItemId": "1", "quantity": Decimal("1.5")}]}, "line"),
+        ({"units": {}}, "line"),
+        ({"units": {"1": 0}}, "line"),
+        ({"units": {"1": Decimal("1.5")}}, "line"),
     ],
 )
 def test_shipment_confirmation_when_amazon_would_refuse_it(change: dict[str, Any], reason: str) -> None:

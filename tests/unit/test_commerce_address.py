@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from include.adapters.amazon.contacts import read_contact
 from include.adapters.commerce.mapping import scrub
-from include.domain.orders import Contact
-from tests.support.commerce_entities import AMAZON_ORDER_ID, CONTACT, DE, comment, entity, leaves, line, order, shipping
+from include.domain.contacts import Buyer, Contact, Recipient
+from tests.support.commerce_entities import AMAZON_ORDER_ID, CONTACT, DE, comment, entity, line, order, shipping
 
 # People
 
@@ -27,9 +28,8 @@ def test_address_when_amazon_gives_all() -> None:
     assert (document["customer_is_guest"], document["customer_group_id"]) == (1, 0)
 
 
-@pytest.mark.parametrize("given", [{}, {"buyer": {}, "recipient": {"deliveryAddress": {"name": None}}}, {"buyer": []}])
-def test_address_when_amazon_withholds_the_buyer(given: dict[str, Any]) -> None:
-    document = entity(order(line(), total="10.00", currency="EUR"), Contact(given), DE)
+def test_address_when_amazon_withholds_the_buyer() -> None:
+    document = entity(order(line(), total="10.00", currency="EUR"), Contact(), DE)
     delivery = shipping(document)["address"]
     assert (delivery["firstname"], delivery["lastname"]) == ("Amazon", "Customer")
     assert (delivery["street"], delivery["city"]) == (["Withheld by Amazon"], "Withheld")
@@ -52,7 +52,7 @@ def test_address_when_amazon_withholds_the_buyer(given: dict[str, Any]) -> None:
     ],
 )
 def test_name_when_it_is_unusual(name: str, first: str, last: str) -> None:
-    contact = Contact({"buyer": {"buyerName": name}, "recipient": {"deliveryAddress": {"name": name}}})
+    contact = Contact(Buyer(name=name), Recipient(name=name))
     document = entity(order(line(), total="10.00"), contact)
     delivery = shipping(document)["address"]
     assert (delivery["firstname"], delivery["lastname"]) == (first, last)
@@ -62,41 +62,30 @@ def test_name_when_it_is_unusual(name: str, first: str, last: str) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"countryCode": "US", "stateOrRegion": "Puerto Rico"}, {"country_id": "PR", "region": None}),
-        ({"countryCode": "US", "stateOrRegion": "pr"}, {"country_id": "PR", "region_code": None}),
-        ({"countryCode": "uk"}, {"country_id": "GB"}),
-        ({"countryCode": "Deutschland"}, {"country_id": "US"}),
-        ({"stateOrRegion": "New South Wales"}, {"region": "New South Wales", "region_code": None}),
-        ({"stateOrRegion": "ny"}, {"region": "ny", "region_code": "NY"}),
+        ({"country_code": "US", "region": "Puerto Rico"}, {"country_id": "PR", "region": None}),
+        ({"country_code": "US", "region": "pr"}, {"country_id": "PR", "region_code": None}),
+        ({"country_code": "uk"}, {"country_id": "GB"}),
+        ({"country_code": "Deutschland"}, {"country_id": "US"}),
+        ({"region": "New South Wales"}, {"region": "New South Wales", "region_code": None}),
+        ({"region": "ny"}, {"region": "ny", "region_code": "NY"}),
         ({"city": "", "municipality": "Lyngby"}, {"city": "Lyngby"}),
         (
-            {"addressLine1": "A", "addressLine2": "A", "addressLine3": "C", "districtOrCounty": "D", "city": "E"},
+            {"address_lines": ("A", "A", "C"), "district": "D", "city": "E"},
             {"street": ["A", "C", "D"]},
         ),
         (
-            {
-                "addressLine1": "A",
-                "addressLine2": "B",
-                "addressLine3": "C",
-                "districtOrCounty": "D",
-                "municipality": "M",
-            },
+            {"address_lines": ("A", "B", "C"), "district": "D", "municipality": "M"},
             {"street": ["A", "B", "C", "D"], "city": "M"},
         ),
-        (
-            {"extendedFields": {"streetName": "Rua X", "streetNumber": "9", "neighborhood": "Centro"}},
-            {"street": ["Rua X 9", "Centro"]},
-        ),
-        ({"addressLine1": "x" * 300}, {"street": ["x" * 255]}),
-        ({"addressLine1": "x" * 200, "addressLine2": "y" * 100}, {"street": ["x" * 200, "y" * 54]}),
-        ({"addressLine1": "Line\r\none\t🎉"}, {"street": ["Line one"]}),
-        ({"companyName": "ACME"}, {"company": "ACME"}),
+        ({"address_lines": ("x" * 300,)}, {"street": ["x" * 255]}),
+        ({"address_lines": ("x" * 200, "y" * 100)}, {"street": ["x" * 200, "y" * 54]}),
+        ({"address_lines": ("Line\r\none\t🎉",)}, {"street": ["Line one"]}),
+        ({"company": "ACME"}, {"company": "ACME"}),
     ],
 )
 def test_address_when_it_is_unusual(given: dict[str, Any], expected: dict[str, Any]) -> None:
-    delivery = shipping(entity(order(line(), total="10.00"), Contact({"recipient": {"deliveryAddress": given}})))[
-        "address"
-    ]
+    document = entity(order(line(), total="10.00"), Contact(recipient=Recipient(**given)))
+    delivery = shipping(document)["address"]
     assert {key: delivery.get(key) for key in expected} == expected
 
 
@@ -107,8 +96,8 @@ def test_customer_when_the_store_has_a_fixed_one() -> None:
 
 
 def test_comment_when_there_is_a_gift_message() -> None:
-    message = {"fulfillment": {"packing": {"giftOption": {"giftMessage": "Love <a href='x'>you</a>"}}}}
-    document = entity(order(line(), total="10.00"), Contact({"orderItems": {"item-1": message}}))
+    contact = Contact(gift_messages={"item-1": "Love <a href='x'>you</a>"})
+    document = entity(order(line(), total="10.00"), contact)
     assert "Gift message (SKU-1): Love (a href='x')you(/a)" in comment(document)
 
 
@@ -118,15 +107,20 @@ def test_comment_when_there_is_a_gift_message() -> None:
 def test_scrub_when_a_refusal_quotes_the_order() -> None:
     said = 'Address of GRACE BREWSTER HOPPER, "1 Compiler Way": hopper is not "VA"; abc123@marketplace.amazon.com'
     clean = scrub(said, CONTACT)
-    for _, value in leaves(CONTACT.document):
+    for value in CONTACT.texts():
         for word in [value, *value.split()]:
             assert len(word) < 3 or word.casefold() not in clean.casefold()
     assert "Address of [removed]" in clean
     assert "VA" not in clean
 
 
+def test_scrub_removes_texts_of_unknown_fields_when_a_refusal_quotes_them() -> None:
+    contact = read_contact({"buyer": {"buyerName": "Li"}, "nickname": {"unknown": ["Sunny"]}})
+    assert scrub("Li, called Sunny", contact) == "[removed], called [removed]"
+
+
 def test_scrub_when_a_short_value_is_inside_a_word() -> None:
-    contact = Contact({"buyer": {"buyerName": "Li", "age": 7, "nothing": None, "yes": True}})
+    contact = read_contact({"buyer": {"buyerName": "Li", "age": 7, "nothing": None, "yes": True}})
     assert scrub("Li did not validate the quality of 7 items in 77, yes", contact) == (
         "[removed] did not validate the quality of [removed] items in 77, yes"
     )
@@ -137,7 +131,7 @@ def test_scrub_when_the_text_is_long_or_there_is_no_contact() -> None:
 
 
 def test_scrub_when_the_text_is_escaped() -> None:
-    contact = Contact({"recipient": {"deliveryAddress": {"name": "Björn", "addressLine1": "Große Straße 5"}}})
+    contact = Contact(recipient=Recipient(name="Björn", address_lines=("Große Straße 5",)))
     said = '{"name": "Bj\\u00f6rn"} Gro%C3%9Fe%20Stra%C3%9Fe%205 &quot;Bj&ouml;rn&quot;'
     clean = scrub(said, contact)
     assert "rn" not in clean.replace("[removed]", "")

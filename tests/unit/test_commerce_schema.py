@@ -13,8 +13,10 @@ import jsonschema
 import pytest
 import simplejson
 
-from include.adapters.amazon.mapping import split_order
-from include.domain.orders import Contact, Order, OrderLine
+from include.adapters.amazon.contacts import read_contact
+from include.adapters.amazon.split import split_order
+from include.domain.contacts import Contact
+from include.domain.orders import Order, OrderLine
 from tests.support.commerce_entities import US, entity, line, order
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
@@ -94,7 +96,7 @@ def test_entity_when_held_against_the_schema(file: str) -> None:
     for example in examples:
         landed = split_order(example)
         found = staged(landed.payload)
-        documents.append(entity(found, Contact(landed.contact), found.marketplace_id or US))
+        documents.append(entity(found, read_contact(landed.contact), found.marketplace_id or US))
         assert documents[-1]["grand_total"] == Decimal(example["proceeds"]["grandTotal"]["amount"])
     for document in documents:
         wire = json.loads(simplejson.dumps(document, use_decimal=True))

@@ -1,4 +1,4 @@
-"""Units of a shipment shared out among its tracks: none lost, none doubled, even parts."""
+"""Packages are planned from tracks, none lost and none doubled, and classified by what Amazon shows."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.domain.packages import share_out
+from include.domain.amazon_packages import AmazonOrderState, AmazonPackage
+from include.domain.packages import (
+    ALREADY_SHIPPED,
+    KnownPackage,
+    SentPackage,
+    Track,
+    classify,
+    plan_packages,
+    share_out,
+)
 
 
-def test_share_out_when_there_is_one_track() -> None:
+def test_one_package_gets_every_unit_when_there_is_one_track() -> None:
     assert share_out({"a": 2, "b": 1}, ["t1"]) == {"t1": {"a": 2, "b": 1}}
 
 
-def test_share_out_when_units_do_not_divide_evenly_gives_the_first_more() -> None:
+def test_first_packages_get_more_when_units_do_not_divide_evenly() -> None:
     assert share_out({"a": 3, "b": 2}, ["t1", "t2"]) == {"t1": {"a": 3}, "t2": {"b": 2}}
     assert share_out({"a": 4, "b": 1}, ["t1", "t2"]) == {"t1": {"a": 3}, "t2": {"a": 1, "b": 1}}
 
 
-def test_share_out_when_there_are_more_tracks_than_units_leaves_packages_empty() -> None:
+def test_packages_stay_empty_when_there_are_more_tracks_than_units() -> None:
     assert share_out({"a": 1}, ["t1", "t2"]) == {"t1": {"a": 1}, "t2": {}}
 
 
 @pytest.mark.parametrize("units", [{}, {"a": 2}])
-def test_share_out_when_there_is_no_track(units: dict[str, int]) -> None:
+def test_no_package_is_made_when_there_is_no_track(units: dict[str, int]) -> None:
     assert share_out(units, []) == {}
 
 
@@ -31,7 +40,7 @@ def test_share_out_when_there_is_no_track(units: dict[str, int]) -> None:
     units=st.dictionaries(st.text(min_size=1, max_size=4), st.integers(0, 20), max_size=6),
     tracks=st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=6, unique=True),
 )
-def test_share_out_when_shipments_are_random(units: dict[str, int], tracks: list[str]) -> None:
+def test_no_unit_is_lost_or_doubled_when_shipments_are_random(units: dict[str, int], tracks: list[str]) -> None:
     packages = share_out(units, tracks)
     assert list(packages) == tracks
     for item_id, count in units.items():
@@ -40,3 +49,75 @@ def test_share_out_when_shipments_are_random(units: dict[str, int], tracks: list
     assert max(sizes) - min(sizes) <= 1
     assert sizes == sorted(sizes, reverse=True)
     assert all(count > 0 for package in packages.values() for count in package.values())
+
+
+def track(track_id: str, number: str = "1Z") -> Track:
+    return Track(track_id, "UPS", None, number)
+
+
+def known(reference: str, track_id: str, units: dict[str, int], **changes: object) -> KnownPackage:
+    values: dict[str, object] = {
+        "reference_id": reference,
+        "shipment_id": "7",
+        "track_id": track_id,
+        "carrier_code": "UPS",
+        "carrier_name": None,
+        "tracking_number": "1Z",
+        "units": units,
+        "is_skipped": False,
+        "error_code": None,
+    }
+    return KnownPackage(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_new_tracks_share_what_is_left_when_one_is_known() -> None:
+    plan = plan_packages("7", {"a": 3}, [track("t1"), track("t2")], [known("4", "t1", {"a": 2})], [])
+    assert [(package.reference_id, package.units) for package in plan.new] == [("5", {"a": 1})]
+    assert (plan.changed, plan.followed, plan.dropped) == ({}, {}, [])
+
+
+def test_package_is_changed_when_its_track_was_corrected() -> None:
+    plan = plan_packages("7", {"a": 1}, [track("t1", "2Z")], [known("1", "t1", {"a": 1})], [])
+    assert {reference: changed.tracking_number for reference, changed in plan.changed.items()} == {"1": "2Z"}
+    assert plan.new == []
+
+
+def test_package_is_taken_over_when_its_track_was_replaced() -> None:
+    plan = plan_packages("7", {"a": 1}, [track("t2", "2Z")], [known("1", "t1", {"a": 1})], [])
+    assert (plan.followed, list(plan.changed), plan.new) == ({"1": "t2"}, ["1"], [])
+
+
+def test_empty_package_gives_way_when_the_other_track_leaves() -> None:
+    empty = known("2", "t2", {}, is_skipped=True, error_code="no_units_left")
+    plan = plan_packages("7", {"a": 1}, [track("t2")], [known("1", "t1", {"a": 1}), empty], [])
+    assert (plan.dropped, plan.followed, plan.new) == (["2"], {"1": "t2"}, [])
+
+
+def test_package_is_skipped_when_amazon_confirms_it_itself() -> None:
+    plan = plan_packages("7", {"a": 1}, [track("t1")], [], ["FBM_SHIP_PLUS"])
+    assert [package.skipped and package.skipped[0] for package in plan.new] == ["ship_plus"]
+
+
+SENT = SentPackage("1", "1Z", is_in_doubt=False, sends=1, reads=1, error_code=None)
+
+
+@pytest.mark.parametrize(
+    ("package", "shown", "status", "outcome"),
+    [
+        (SENT, [AmazonPackage("1", "1Z")], "UNSHIPPED", "accepted"),
+        (SENT, [AmazonPackage("1")], "UNSHIPPED", "accepted"),
+        (SENT, [AmazonPackage("1", "other")], "UNSHIPPED", "waiting"),
+        (SENT, [AmazonPackage("2", "1Z")], "UNSHIPPED", "waiting"),
+        (SentPackage("1", "1Z", True, 1, 1, None), [], "UNSHIPPED", "waiting"),
+        (SentPackage("1", "1Z", True, 1, 2, None), [], "UNSHIPPED", "sent_again"),
+        (SentPackage("1", "1Z", False, 1, 2, None), [], "UNSHIPPED", "waiting"),
+        (SentPackage("1", "1Z", False, 1, 10, None), [], "UNSHIPPED", "sent_again"),
+        (SentPackage("1", "1Z", False, 3, 10, None), [], "UNSHIPPED", "rejected"),
+        (SentPackage("1", "1Z", True, 1, 1, ALREADY_SHIPPED), [], "SHIPPED", "rejected"),
+        (SentPackage("1", "1Z", True, 1, 1, ALREADY_SHIPPED), [], "UNSHIPPED", "waiting"),
+    ],
+)
+def test_package_is_classified_by_what_amazon_shows_when_it_is_read_back(
+    package: SentPackage, shown: list[AmazonPackage], status: str, outcome: str
+) -> None:
+    assert classify(package, AmazonOrderState("1", status, tuple(shown)), most_reads=10).outcome == outcome

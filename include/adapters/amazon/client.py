@@ -10,7 +10,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,9 +21,11 @@ from urllib.parse import quote
 import httpx
 
 from include.adapters.amazon.contract import parse_moment
+from include.adapters.amazon.order_state import ORDER_STATE_DATA, read_order_state
 from include.adapters.amazon.rate_limits import RateLimiter
 from include.adapters.api_calls import CallRecorder
 from include.adapters.http import Answer, NotAuthorizedError, Timeouts, exchange, http_date, open_client, rate_limit
+from include.domain.amazon_packages import AmazonOrderState
 from include.domain.errors import MisconfiguredError, RefusedError, ThrottledError, UnavailableError
 
 USER_AGENT = "amazon-commerce-orders/0.1.0 (Language=Python)"
@@ -184,18 +186,18 @@ class AmazonClient:
             fetched_at=self.server_time(),
         )
 
-    def get_order(self, amazon_order_id: str, included_data: Sequence[str]) -> dict[str, Any]:
-        """One order's document, personal data included. Raises NotFoundError when Amazon does not know the order."""
+    def get_order(self, amazon_order_id: str) -> AmazonOrderState:
+        """One order's status and packages. Raises NotFoundError when Amazon does not know the order."""
         request = self._api.build_request(
             "GET",
             f"{_ORDERS}/{quote(amazon_order_id, safe='')}",
-            params={"includedData": ",".join(sorted(set(included_data)))} if included_data else None,
+            params={"includedData": ",".join(ORDER_STATE_DATA)},
         )
         answer = self._call(_GET_ORDER, request, subject=amazon_order_id)
-        order = answer.document.get("order") if isinstance(answer.document, dict) else None
-        if not isinstance(order, dict):
-            raise self._no_data(_GET_ORDER, answer, "an order")
-        return order
+        try:
+            return read_order_state(answer.document["order"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self._no_data(_GET_ORDER, answer, "an order") from None
 
     def confirm_shipment(self, amazon_order_id: str, body: Mapping[str, Any]) -> None:
         """Tell Amazon about one package; `body` is from `shipment_confirmation`.

@@ -1,7 +1,7 @@
-"""Turns Amazon's delivery address and buyer into Commerce's address documents and names.
+"""Turns an order's recipient and buyer into Commerce's address documents and names.
 
 Limits: columns of `sales_order` and `sales_order_address` (magento2, Magento_Sales `etc/db_schema.xml`, read 2026-11).
-Schema: openapi-admin-2.4.9, `sales-data-order-address-interface`. Amazon's fields: orders_2026-01-01.json, `Address`.
+Schema: openapi-admin-2.4.9, `sales-data-order-address-interface`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from include.domain import contacts
+from include.domain.contacts import Contact, Recipient
 from include.domain.marketplaces import Marketplace
-from include.domain.orders import Contact
 from include.settings import Settings
 
 _LONGEST_TEXT = 255
@@ -54,33 +55,30 @@ class PersonName:
 
 def buyer_email(contact: Contact, amazon_order_id: str, placeholders: AddressPlaceholders) -> str:
     """Amazon's relay address of the buyer; <order id>@<placeholder domain> when Amazon gives none that fits."""
-    given = _text(_mapping(contact.document, "buyer").get("buyerEmail"))
+    given = _text(contact.buyer.email)
     if "@" in given and len(given) <= _LONGEST_CUSTOMER_TEXT:
         return given
     return f"{amazon_order_id}@{placeholders.email_domain}"
 
 
 def buyer_name(contact: Contact, placeholders: AddressPlaceholders) -> PersonName:
-    """The buyer's name, else the recipient's, else the placeholder."""
-    return _split_name(
-        _name(_mapping(contact.document, "buyer").get("buyerName")) or _name(_delivery_address(contact).get("name")),
-        placeholders,
-        _LONGEST_CUSTOMER_TEXT,
-    )
+    """The buyer's name as far as Commerce takes it, else the recipient's, else the placeholder."""
+    name = _name(contacts.buyer_name(contact)) or _name(contact.recipient.name)
+    return _split_name(name, placeholders, _LONGEST_CUSTOMER_TEXT)
 
 
 def shipping_address(
     contact: Contact, email: str, marketplace: Marketplace, placeholders: AddressPlaceholders
 ) -> dict[str, Any]:
-    """The delivery address as Commerce's address document; placeholders stand for what Amazon withholds.
+    """The recipient's address as Commerce's address document; placeholders stand for what Amazon withholds.
 
     The country falls back to the marketplace's. Puerto Rico is a country in Commerce's orders, not a state of the US.
     """
-    given = _delivery_address(contact)
-    name = _split_name(_name(given.get("name")) or _buyer_text(contact, "buyerName"), placeholders, _LONGEST_TEXT)
-    city = _text(given.get("city")) or _text(given.get("municipality")) or _text(given.get("districtOrCounty"))
-    region = _text(given.get("stateOrRegion"))
-    country = _text(given.get("countryCode")).upper()
+    given = contact.recipient
+    name = _split_name(_name(given.name) or _name(contact.buyer.name), placeholders, _LONGEST_TEXT)
+    city = _text(given.city) or _text(given.municipality) or _text(given.district)
+    region = _text(given.region)
+    country = _text(given.country_code).upper()
     country = _COUNTRIES.get(country, country)
     if len(country) != 2 or not country.isalpha():
         country = marketplace.country_code
@@ -92,12 +90,12 @@ def shipping_address(
         "lastname": name.last,
         "street": _street(given, known=(city, region)) or [placeholders.street],
         "city": city[:_LONGEST_TEXT] or placeholders.city,
-        "postcode": _text(given.get("postalCode"))[:_LONGEST_TEXT] or placeholders.postcode,
+        "postcode": _text(given.postal_code)[:_LONGEST_TEXT] or placeholders.postcode,
         "country_id": country,
-        "telephone": _text(given.get("phone"))[:_LONGEST_TEXT] or placeholders.phone,
+        "telephone": _text(given.phone)[:_LONGEST_TEXT] or placeholders.phone,
         "email": email,
     }
-    if company := _text(given.get("companyName")):
+    if company := _text(given.company):
         address["company"] = company[:_LONGEST_TEXT]
     if region:
         address["region"] = region[:_LONGEST_TEXT]
@@ -106,18 +104,11 @@ def shipping_address(
     return address
 
 
-def _street(given: Mapping[str, Any], known: tuple[str, str]) -> list[str]:
+def _street(given: Recipient, known: tuple[str, str]) -> list[str]:
     """At most four lines, which is what Commerce can be set to; `known` stands elsewhere in the address."""
-    lines = [_text(given.get(field)) for field in ("addressLine1", "addressLine2", "addressLine3")]
-    if not any(lines):
-        # Brazil: Amazon may give the street in parts only.
-        parts = _mapping(given, "extendedFields")
-        lines = [" ".join(_text(parts.get(field)) for field in ("streetName", "streetNumber")).strip()]
-        lines += [_text(parts.get(field)) for field in ("complement", "neighborhood")]
+    lines = [_text(line) for line in given.address_lines]
     # Commerce has no field for these; without them a parcel may not find its way.
-    lines += [
-        part for part in (_text(given.get("districtOrCounty")), _text(given.get("municipality"))) if part not in known
-    ]
+    lines += [part for part in (_text(given.district), _text(given.municipality)) if part not in known]
     lines = [line for line in dict.fromkeys(lines) if line]
     if len(lines) > _MOST_STREET_LINES:
         lines[_MOST_STREET_LINES - 1 :] = [", ".join(lines[_MOST_STREET_LINES - 1 :])]
@@ -128,10 +119,10 @@ def _street(given: Mapping[str, Any], known: tuple[str, str]) -> list[str]:
 def billing_address(shipping: Mapping[str, Any], contact: Contact, placeholders: AddressPlaceholders) -> dict[str, Any]:
     """The delivery address under the buyer's name and company: Amazon gives no billing address."""
     address = {**shipping, "address_type": "billing"}
-    if _buyer_text(contact, "buyerName"):
+    if _name(contact.buyer.name):
         name = buyer_name(contact, placeholders)
         address |= {"firstname": name.first, "lastname": name.last}
-    if company := _text(_mapping(contact.document, "buyer").get("buyerCompanyName")):
+    if company := _text(contact.buyer.company):
         address["company"] = company[:_LONGEST_TEXT]
     return address
 
@@ -143,7 +134,7 @@ def _split_name(name: str, placeholders: AddressPlaceholders, longest: int) -> P
     return PersonName(first[:longest] or spare_first, last[:longest].strip() or spare_last or spare_first)
 
 
-def _name(value: Any) -> str:
+def _name(value: str) -> str:
     """A name without the signs that Commerce refuses in one; empty if nothing but signs is left."""
     text = _text(value).translate(_APOSTROPHES)
     kept = "".join(sign if _is_name_sign(sign) else " " for sign in text)
@@ -155,22 +146,7 @@ def _is_name_sign(sign: str) -> bool:
     return sign in _NAME_SIGNS or category[0] in "LM" or category == "Nd"
 
 
-def _buyer_text(contact: Contact, field: str) -> str:
-    return _name(_mapping(contact.document, "buyer").get(field))
-
-
-def _delivery_address(contact: Contact) -> dict[str, Any]:
-    return _mapping(_mapping(contact.document, "recipient"), "deliveryAddress")
-
-
-def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = parent.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
+def _text(value: str) -> str:
     """One line of text without control signs and emoji: shops with three-byte UTF-8 tables refuse the latter."""
-    if not isinstance(value, str):
-        return ""
     kept = "".join(" " if unicodedata.category(sign) == "Cc" or ord(sign) > 0xFFFF else sign for sign in value)
     return " ".join(kept.split())

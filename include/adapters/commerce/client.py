@@ -23,6 +23,7 @@ from include.adapters.commerce.documents import (
     SHIPMENT_FIELDS,
     CatalogProduct,
     CommerceOrder,
+    CommerceShipment,
     StoreView,
     read_id,
     read_number,
@@ -238,12 +239,12 @@ class CommerceClient:
         )
         return self._read("invoiceOrder", read_id, document, is_write=True, subject=commerce_order_id)
 
-    def shipments(self, commerce_order_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The shipments of these orders, as Commerce's documents trimmed to ids, times (UTC), items and tracks.
+    def shipments(self, commerce_order_ids: Sequence[str]) -> list[CommerceShipment]:
+        """The shipments of these orders, oldest first within each batch of order ids.
 
         Asked by order, not by time: a track that is added later moves no `updated_at`.
         """
-        found: list[dict[str, Any]] = []
+        found: list[CommerceShipment] = []
         for batch in batches(sorted(set(commerce_order_ids), key=int)):
             groups: list[list[Filter]] = [[("order_id", "in", ",".join(batch))]]
             found += self._search("searchShipments", "shipments", groups, SHIPMENT_FIELDS, read_shipment)

@@ -1,13 +1,13 @@
-"""What we keep of Commerce's documents: store views, products and orders, read from its JSON.
+"""What we keep of Commerce's documents: store views, products, orders and shipments, read from its JSON.
 
 The readers take parsed JSON without floats and raise KeyError, TypeError, ValueError or ArithmeticError for anything
 that is not such a document; the client says what that means for its call. Shapes: openapi-admin-2.4.9, `store-data-*`,
-`catalog-data-product-interface`, `sales-data-order-interface`.
+`catalog-data-product-interface`, `sales-data-order-interface`, `sales-data-shipment-interface`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -23,9 +23,14 @@ ORDER_FIELDS = (
     "total_invoiced,items[item_id,ext_order_item_id]"
 )
 PRODUCT_FIELDS = "id,sku,name,status,type_id,price,weight,extension_attributes[website_ids]"
-SHIPMENT_FIELDS = (
-    "entity_id,increment_id,order_id,created_at,updated_at,items[entity_id,order_item_id,sku,qty],"
-    "tracks[entity_id,track_number,title,carrier_code,created_at]"
+# What is kept of a shipment. Not its label, which is a printed address, and not its comments, which can name anybody.
+_SHIPMENT_FIELDS = ("entity_id", "increment_id", "order_id", "created_at", "updated_at")
+_SHIPMENT_LISTS = {
+    "items": ("entity_id", "order_item_id", "sku", "qty"),
+    "tracks": ("entity_id", "track_number", "title", "carrier_code", "created_at"),
+}
+SHIPMENT_FIELDS = ",".join(
+    [*_SHIPMENT_FIELDS, *(f"{name}[{','.join(kept)}]" for name, kept in _SHIPMENT_LISTS.items())]
 )
 
 
@@ -88,6 +93,39 @@ class CommerceOrder:
         return self.state in ("processing", "complete", "closed")
 
 
+@dataclass(frozen=True)
+class ShipmentItem:
+    """Units of one line of a Commerce order in one shipment."""
+
+    commerce_item_id: str
+    qty: Decimal
+
+
+@dataclass(frozen=True)
+class ShipmentTrack:
+    """One tracking number of a shipment; empty when people saved a track without one."""
+
+    commerce_track_id: str
+    carrier_code: str | None
+    carrier_title: str | None
+    tracking_number: str
+
+
+@dataclass(frozen=True)
+class CommerceShipment:
+    """One shipment of a Commerce order; `shipped_at` is UTC.
+
+    `document` is what is kept of Commerce's own document: ids, times, items and tracks.
+    """
+
+    commerce_shipment_id: str
+    commerce_order_id: str
+    shipped_at: datetime
+    items: tuple[ShipmentItem, ...]
+    tracks: tuple[ShipmentTrack, ...]
+    document: dict[str, Any] = field(repr=False)
+
+
 def read_order(document: Any) -> CommerceOrder:
     """An order document, whole or trimmed to ORDER_FIELDS."""
     return CommerceOrder(
@@ -99,8 +137,7 @@ def read_order(document: Any) -> CommerceOrder:
         status=_text(document.get("status")),
         grand_total=read_number(document["grand_total"]),
         currency=_text(document.get("order_currency_code")),
-        # Always UTC, whatever the shop's zone (magento2 issue 24985).
-        created_at=datetime.strptime(document["created_at"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC),
+        created_at=_moment(document["created_at"]),
         total_invoiced=read_number(document.get("total_invoiced") or 0),
         item_ids={
             str(item["ext_order_item_id"]): str(item["item_id"])
@@ -156,9 +193,36 @@ def read_salable(document: Any) -> dict[str, bool]:
     return {sku_key(row["sku"]): row["salable"] is True for row in read_rows(document)}
 
 
-def read_shipment(document: dict[str, Any]) -> dict[str, Any]:
-    """A shipment document with its lists of items and tracks in place."""
-    return {**document, "items": read_rows(document["items"] or []), "tracks": read_rows(document["tracks"] or [])}
+def read_shipment(document: Any) -> CommerceShipment:
+    """A shipment document, whole or trimmed to SHIPMENT_FIELDS."""
+    kept = _kept(document, _SHIPMENT_FIELDS)
+    for name, fields in _SHIPMENT_LISTS.items():
+        kept[name] = [_kept(row, fields) for row in read_rows(document[name] or [])]
+    return CommerceShipment(
+        commerce_shipment_id=read_id(kept["entity_id"]),
+        commerce_order_id=read_id(kept["order_id"]),
+        shipped_at=_moment(kept["created_at"]),
+        items=tuple(ShipmentItem(read_id(item["order_item_id"]), read_number(item["qty"])) for item in kept["items"]),
+        tracks=tuple(
+            ShipmentTrack(
+                commerce_track_id=read_id(track["entity_id"]),
+                carrier_code=_text(track.get("carrier_code")),
+                carrier_title=_text(track.get("title")),
+                tracking_number=(_text(track.get("track_number")) or "").strip(),
+            )
+            for track in kept["tracks"]
+        ),
+        document=kept,
+    )
+
+
+def _kept(document: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    return {name: document[name] for name in fields if name in document}
+
+
+def _moment(text: str) -> datetime:
+    # Always UTC, whatever the shop's zone (magento2 issue 24985).
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
 
 
 def _text(value: Any) -> str | None:

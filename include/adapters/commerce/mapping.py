@@ -25,9 +25,10 @@ from include.adapters.commerce.address import (
 )
 from include.adapters.commerce.documents import CatalogProduct, StoreView
 from include.adapters.commerce.totals import LineTotals, OrderTotals, order_totals
+from include.domain.contacts import Contact
 from include.domain.errors import MalformedOrderError
 from include.domain.marketplaces import MARKETPLACES
-from include.domain.orders import Contact, Order, OrderLine
+from include.domain.orders import Order, OrderLine
 from include.domain.stores import Store
 
 _LONGEST_EXT_ORDER_ID = 32  # sales_order.ext_order_id and sales_order_payment.po_number: varchar(32)
@@ -68,13 +69,11 @@ def order_entity(
     grand_total, currency = order.grand_total_amount, order.currency_code
     lines = tuple(line for line in order.lines if line.ordered_qty > 0)
     if grand_total is None or currency is None:
-        raise _malformed(order, "proceeds.grandTotal: required")
+        raise _malformed(order, "Amazon gives no grand total")
     if not lines:
-        raise _malformed(order, "orderItems: no units")
+        raise _malformed(order, "it has no units")
     if currency != view.base_currency:
-        raise _malformed(
-            order, f"proceeds.grandTotal.currencyCode: {currency}, the store view has {view.base_currency}"
-        )
+        raise _malformed(order, f"its currency is {currency}, the store view's base currency {view.base_currency}")
     marketplace = MARKETPLACES[store.marketplace_id]
     totals = order_totals(
         lines,
@@ -87,7 +86,7 @@ def order_entity(
     for line, line_totals in zip(lines, totals.lines, strict=True):
         product = products.get(store.catalog_sku(line.seller_sku))
         if product is None:
-            raise _malformed(order, f"orderItems[{line.amazon_item_id}]: product not given")
+            raise _malformed(order, f"the product of line {line.amazon_item_id} was not given")
         items.append(_item(line, line_totals, product, view))
     email = buyer_email(contact, order.amazon_order_id, placeholder)
     delivery = shipping_address(contact, email, marketplace, placeholder)
@@ -149,7 +148,7 @@ def scrub(text: str, contact: Contact) -> str:
     """
     text = _unescaped(text)
     wanted: set[str] = set()
-    for value in map(_unescaped, _leaves(contact.document)):
+    for value in map(_unescaped, contact.texts()):
         wanted |= {value.strip(), *_WORD.findall(value)}
     # The longest first: a whole address goes before its words do. Very short values only as words of their own.
     patterns = [
@@ -171,17 +170,6 @@ def _unescaped(text: str) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in unicodedata.normalize("NFC", text))
 
 
-def _leaves(document: Any) -> Iterator[str]:
-    if isinstance(document, dict):
-        for value in document.values():
-            yield from _leaves(value)
-    elif isinstance(document, list):
-        for value in document:
-            yield from _leaves(value)
-    elif document is not None and not isinstance(document, bool):
-        yield str(document)
-
-
 def _malformed(order: Order, finding: str) -> MalformedOrderError:
     return MalformedOrderError(
         f"Amazon order {order.amazon_order_id} cannot become a Commerce order: {finding}.", [finding]
@@ -191,12 +179,12 @@ def _malformed(order: Order, finding: str) -> MalformedOrderError:
 def _identity(order: Order, store: Store) -> dict[str, str]:
     amazon_order_id = order.amazon_order_id
     if len(amazon_order_id) > _LONGEST_EXT_ORDER_ID:
-        raise _malformed(order, f"orderId: longer than {_LONGEST_EXT_ORDER_ID} characters")
+        raise _malformed(order, f"its id is longer than {_LONGEST_EXT_ORDER_ID} characters")
     identity = {"ext_order_id": amazon_order_id}
     if store.orders.order_number_source == "amazon":
         number = store.orders.order_number_prefix + amazon_order_id
         if len(number) > _LONGEST_INCREMENT_ID:
-            raise _malformed(order, f"orderId with prefix: longer than {_LONGEST_INCREMENT_ID} characters")
+            raise _malformed(order, f"its id with the prefix is longer than {_LONGEST_INCREMENT_ID} characters")
         # Unique per store in Commerce's database: a second order of this number cannot be created.
         identity["increment_id"] = number
     return identity
@@ -316,14 +304,7 @@ def _comment(order: Order, contact: Contact, totals: OrderTotals, currency: str)
     if difference:
         yield f"Amazon's grand total, which is what was paid, differs from its lines by {difference} {currency}."
     for line in order.lines:
-        message = _gift_message(contact, line.amazon_item_id)
+        message = contact.gift_messages.get(line.amazon_item_id, "").strip()
         if message:
-            yield f"Gift message ({line.seller_sku}): {message}"
-
-
-def _gift_message(contact: Contact, amazon_item_id: str) -> str:
-    """The buyer's message for this line, harmless in the admin's pages, which render a few HTML tags in comments."""
-    part: Any = contact.document
-    for key in ("orderItems", amazon_item_id, "fulfillment", "packing", "giftOption", "giftMessage"):
-        part = part.get(key) if isinstance(part, dict) else None
-    return part.replace("<", "(").replace(">", ")").strip() if isinstance(part, str) else ""
+            # Harmless in the admin's pages, which render a few HTML tags in comments.
+            yield f"Gift message ({line.seller_sku}): {message.replace('<', '(').replace('>', ')')}"

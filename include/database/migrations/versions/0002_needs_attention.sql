@@ -44,13 +44,14 @@ alter table ops.shipment_outbox drop column request_sha256;
 alter table ops.shipment_outbox add column failures integer default 0 not null;
 update ops.shipment_outbox
 set
-    items = (
-        select coalesce(
-            jsonb_agg(
-                jsonb_build_object('amazon_item_id', item ->> 'orderItemId', 'qty', item -> 'quantity')
-                order by position
-            ),
-            cast('[]' as jsonb)
-        )
-        from jsonb_array_elements(items) with ordinality as entries (item, position)
+    items = coalesce(
+        (
+            select
+                jsonb_agg(
+                    jsonb_build_object('amazon_item_id', entry.item ->> 'orderItemId', 'qty', entry.item -> 'quantity')
+                    order by entry.position
+                )
+            from jsonb_array_elements(shipment_outbox.items) with ordinality as entry (item, position)
+        ),
+        cast('[]' as jsonb)
     );

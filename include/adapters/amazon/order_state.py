@@ -1,0 +1,46 @@
+"""Reads Amazon's answer about one order into our words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from include.domain.amazon_packages import AmazonOrderState, AmazonPackage
+
+# includedData of getOrder: what `read_order_state` reads, and nothing personal.
+ORDER_STATE_DATA = ("FULFILLMENT", "PACKAGES")
+
+
+def read_order_state(document: Any) -> AmazonOrderState:
+    """The order of getOrder's answer. Raises KeyError, TypeError, ValueError or AttributeError for anything else."""
+    fulfillment = document.get("fulfillment") or {}
+    return AmazonOrderState(
+        amazon_order_id=_text(document["orderId"]),
+        amazon_status=_text(fulfillment.get("fulfillmentStatus") or "UNKNOWN"),
+        packages=tuple(_package(package) for package in document.get("packages") or []),
+    )
+
+
+def _package(document: Any) -> AmazonPackage:
+    units: Counter[str] = Counter()
+    for item in document.get("packageItems") or []:
+        units[_text(item["orderItemId"])] += _count(item["quantity"])
+    tracking_number, carrier = document.get("trackingNumber"), document.get("carrier")
+    return AmazonPackage(
+        package_reference_id=_text(document["packageReferenceId"]),
+        tracking_number=None if tracking_number is None else _text(tracking_number),
+        carrier=None if carrier is None else _text(carrier),
+        units=dict(units),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError("not a whole number")
+    return value

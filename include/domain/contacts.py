@@ -1,0 +1,62 @@
+"""The people of an order, decrypted: who bought, who receives. Never to be logged or put into an exception.
+
+The classes show nothing when printed, so that a stray log line leaks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, field
+
+
+@dataclass(frozen=True, repr=False)
+class Buyer:
+    """Who bought; empty where Amazon gives nothing. `email` is Amazon's relay address."""
+
+    name: str = ""
+    email: str = ""
+    company: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Recipient:
+    """Who receives the parcel, and where; empty where Amazon gives nothing.
+
+    `district` is the district or county, `region` the state, province or prefecture, both as Amazon spells them.
+    """
+
+    name: str = ""
+    company: str = ""
+    address_lines: tuple[str, ...] = ()
+    city: str = ""
+    municipality: str = ""
+    district: str = ""
+    region: str = ""
+    postal_code: str = ""
+    country_code: str = ""
+    phone: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Contact:
+    """The personal part of one order.
+
+    `gift_messages` are by amazon_item_id. `stored_texts` holds every text of the stored document, also of fields that
+    we do not know: whatever removes personal data from a text must remove these.
+    """
+
+    buyer: Buyer = Buyer()
+    recipient: Recipient = Recipient()
+    gift_messages: Mapping[str, str] = field(default_factory=dict)
+    stored_texts: tuple[str, ...] = ()
+
+    def texts(self) -> Iterator[str]:
+        """Every text of the contact, some more than once."""
+        yield from self.stored_texts
+        for value in (*astuple(self.buyer), *astuple(self.recipient), *self.gift_messages.values()):
+            yield from (value,) if isinstance(value, str) else value
+
+
+def buyer_name(contact: Contact) -> str:
+    """The buyer's name, else the recipient's, else empty: Amazon withholds both from orders that it fulfills."""
+    return contact.buyer.name.strip() or contact.recipient.name.strip()
