@@ -224,6 +224,28 @@ def test_refused_order_when_the_runbook_is_followed(road: Road) -> None:
     assert [order["ext_order_id"] for order in road.sandbox.commerce.orders()] == [ORDER]
 
 
+def test_order_that_needs_attention_is_created_when_the_runbook_is_followed(road: Road) -> None:
+    road.buy(ORDER, {"TRAY-WALNUT": 1})
+    road.pass_time(minutes=5)
+    road.orders_run(create=lambda _: None)
+    with road.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "update ops.order_outbox set needs_attention_at = now(), failures = 8, next_attempt_at = null"
+        )
+        connection.exec_driver_sql("update core.orders set pipeline_state = 'needs_attention'")
+    road.orders_run()
+    assert road.sandbox.commerce.orders() == []
+    listed = _snippet("docs/runbook.md", "needs_attention_at is not null and finished_at is null")
+    release = _snippet("docs/runbook.md", "needs_attention_at = null", order=("902-1234567-1234567", ORDER))
+    with road.engine.begin() as connection:
+        assert [row.amazon_order_id for row in connection.exec_driver_sql(listed)] == [ORDER]
+        connection.exec_driver_sql(release)
+        assert connection.exec_driver_sql(listed).all() == []
+    road.orders_run()
+    assert [order["ext_order_id"] for order in road.sandbox.commerce.orders()] == [ORDER]
+    assert road.value("select pipeline_state from core.orders") == "created"
+
+
 def test_old_contacts_when_they_are_deleted(road: Road) -> None:
     road.buy(ORDER, {"TRAY-WALNUT": 1})
     road.pass_time(minutes=5)
