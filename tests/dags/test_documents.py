@@ -9,7 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 from urllib.parse import unquote
 
 import pytest
@@ -20,6 +22,8 @@ from include.adapters.personal_data import PersonalDataCipher
 from include.database.engine import make_engine
 from include.domain.blockers import BLOCKER_CODES
 from local.documents import DagEntry, DocumentError, current, read_dags, write
+from local.sandbox.commerce.routes import ROUTES
+from local.sandbox.faults import Fault, FaultKind
 from tests.support.road import Road
 
 CHECKOUT = Path(__file__).parents[2]
@@ -299,6 +303,21 @@ def test_link_when_followed(page: Path, target: str) -> None:
     found = (page.parent / unquote(place)).resolve() if place else page
     assert found.exists()
     assert not anchor or anchor in _anchors(found)
+
+
+def test_sandbox_guide_lists_every_operation_and_fault_when_compared_with_the_servers() -> None:
+    guide = (CHECKOUT / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    faults = guide.partition("## Faults")[2].partition("\n## ")[0]
+    kinds, operations = faults.partition("| Kind |")[2].split("\nOperations of Amazon: ")
+    listed_kinds = [
+        kind for row in re.findall(r"^\| (`.+?) \|", kinds, re.MULTILINE) for kind in re.findall(r"`(\w+)`", row)
+    ]
+    assert sorted(listed_kinds) == sorted(get_args(FaultKind))
+    amazon, commerce = operations.split("\n\n")[0].split("Operations of Commerce: ")
+    assert set(re.findall(r"`(\w+)`", amazon)) == {"token", "searchOrders", "getOrder", "confirmShipment"}
+    assert set(re.findall(r"`(\w+)`", commerce)) == {route.operation for route in ROUTES}
+    fields_listed = re.findall(r"^\| `(\w+)` \|", faults.partition("| Kind |")[0], re.MULTILINE)
+    assert fields_listed == [field.name for field in fields(Fault)]
 
 
 def test_pages_when_code_names_them() -> None:
