@@ -52,9 +52,15 @@ def main(checkout: Path, caller: Mapping[str, str], *, keep_running: bool) -> in
     except DagRunFailedError as error:
         print(f"\n{error}", file=sys.stderr)
         _print_task_logs(error, checkout, caller)
+    except httpx.HTTPError as error:
+        logs = environment.data_dir(checkout) / "logs"
+        print(
+            f"\nA local server did not answer ({type(error).__name__}). Resolution: look at its log in {logs}, "
+            "or, if the machine was busy, try again.",
+            file=sys.stderr,
+        )
     except (
         AirflowApiError, ProcessError, RefusedError, postgres.EmbeddedPostgresError, ValueError, OSError,
-        httpx.HTTPError,
     ) as error:  # fmt: skip
         print(f"\n{error}", file=sys.stderr)
     return 1

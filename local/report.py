@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -175,9 +176,17 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], widths: Mappin
         lines += zip_longest(*cells, fillvalue="")
     if not lines:
         return ["(none)"]
-    sizes = [max(len(line[n]) for line in [headings, *lines]) for n in range(len(headings))]
+    sizes = [max(_columns(line[n]) for line in [headings, *lines]) for n in range(len(headings))]
     lines = [headings, ["-" * size for size in sizes], *lines]
-    return ["  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True)).rstrip() for line in lines]
+    return [
+        "  ".join(cell + " " * (size - _columns(cell)) for cell, size in zip(line, sizes, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows the text: East Asian characters take two columns."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _heading(text: str) -> str:

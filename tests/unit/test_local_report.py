@@ -81,5 +81,12 @@ def test_table_keeps_an_id_in_one_piece_when_it_has_hyphens() -> None:
     assert table(["SKU"], [("Product LAMP-OAK-TABLE",)], {0: 20})[2:] == ["Product", "LAMP-OAK-TABLE"]
 
 
+def test_table_aligns_columns_when_a_cell_has_wide_characters() -> None:
+    assert table(["Carrier", "State"], [("ヤマト運輸", "sent"), ("UPS", "sent")])[2:] == [
+        "ヤマト運輸  sent",
+        "UPS         sent",
+    ]
+
+
 def test_table_says_none_when_there_are_no_rows() -> None:
     assert table(["Order"], []) == ["(none)"]
