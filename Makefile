@@ -1,4 +1,4 @@
-# Everything runs from here. On a bare machine: Python 3.11 or newer with venv, and make.
+# Every command of the project. Needs Python 3.11 or newer with venv, and make; nothing else.
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -8,11 +8,11 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
-# Stamps: written when an installation is complete, so that the next `make` does nothing.
+# Stamp files: written when an installation is complete, so that the next `make` skips it.
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --universal
-# `make -s env` may print nothing but exports, so progress goes to standard error.
+# `make -s env` must print exports only, so progress goes to standard error.
 SAY = @echo "==> $(1)" >&2
 
 .PHONY: help setup lock env migrate demo up down test lint format docs bench clean
@@ -20,12 +20,12 @@ SAY = @echo "==> $(1)" >&2
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-setup: $(RUNTIME) $(DEVELOPMENT) ## Build .venv: everything that runs, tests and checks this project
+setup: $(RUNTIME) $(DEVELOPMENT) ## Build .venv with everything that runs, tests and checks this project
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1)." \
-	    "Resolution: install it, or name it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	    "Resolution: install it, or point to it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	$(call SAY,Creating $(VENV).)
 	@$(PYTHON) -m venv $(VENV) >&2 || { \
 	  echo "Python cannot create $(VENV). Resolution: install its venv module (Debian: apt-get install python3-venv)." >&2; \
@@ -33,12 +33,12 @@ $(BIN)/uv:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >&2
 
 $(RUNTIME): requirements.txt | $(BIN)/uv
-	$(call SAY,Installing what runs (some hundred packages; a minute or two when none is cached).)
+	$(call SAY,Installing the runtime packages (a few hundred; this takes a minute or two if none is cached).)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt >&2
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
-	$(call SAY,Installing what tests and checks.)
+	$(call SAY,Installing the packages for tests and checks.)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-dev.txt >&2
 	@touch $@
 
@@ -50,23 +50,23 @@ lock: | $(BIN)/uv ## Compile the pinned requirements from requirements*.in
 env: $(RUNTIME) ## Print the shell exports under which .venv/bin/airflow works: eval "$(make -s env)"
 	@$(BIN)/python -m local env
 
-migrate: $(RUNTIME) ## Bring the database behind orders_db to the current version
+migrate: $(RUNTIME) ## Migrate the database behind orders_db to the current version
 	@variables=$$($(BIN)/python -m local env) && eval "$$variables" && $(BIN)/python -m include.database migrate
 
-demo: $(RUNTIME) ## Play the story in real Airflow with a local Amazon and a local shop, and print what came of it
+demo: $(RUNTIME) ## Run the whole path in real Airflow with a local Amazon and a local shop, and print the result
 	@$(BIN)/python -m local demo
 
-up: $(RUNTIME) ## The same, then keep Airflow and its pages running until Ctrl-C
+up: $(RUNTIME) ## The same as demo, then keep Airflow running until Ctrl-C
 	@$(BIN)/python -m local up
 
-down: $(RUNTIME) ## End what demo or up still runs, and the embedded database
+down: $(RUNTIME) ## Stop what demo or up still runs, and the embedded database
 	@$(BIN)/python -m local down
 
-test: lint ## Everything that CI runs: checks, then all tests
+test: lint ## Everything that CI runs: the checks, then all tests
 	$(call SAY,Tests)
 	@GX_ANALYTICS_ENABLED=false $(BIN)/python -m pytest
 
-lint: setup ## The checks alone: style, types, direction of imports, SQL
+lint: setup ## Only the checks: style, types, direction of imports, SQL
 	$(call SAY,Style)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -77,18 +77,18 @@ lint: setup ## The checks alone: style, types, direction of imports, SQL
 	$(call SAY,SQL)
 	@$(BIN)/sqlfluff lint --nocolor include include/steps
 
-format: setup ## Put Python and SQL files into the common form
+format: setup ## Format Python and SQL
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format .
 	@$(BIN)/sqlfluff fix --quiet include include/steps
 
-docs: setup ## Write the generated pages: DAGs, data dictionary
+docs: setup ## Write the generated documents
 	@$(BIN)/python -m local docs
 
-bench: setup ## The measurements in bench/
+bench: setup ## Run the measurements in bench/
 	@for file in bench/[a-z]*.py; do \
 	  name=$$(basename $$file .py); echo "==> $$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
-clean: ## End everything and remove all local data (.data, and root's state folder)
+clean: ## Stop everything and remove all local data (.data, and root's state folder)
 	$(call SAY,Removing local data.)
 	@if [ -x $(BIN)/python ] && [ -e $(RUNTIME) ]; then $(BIN)/python -m local clean; else rm -rf .data; fi

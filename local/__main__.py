@@ -1,4 +1,4 @@
-"""Runs this project on one machine: `python -m local env|demo|up|down|clean|docs`; the Makefile's back end."""
+"""Runs this project on one machine: `python -m local env|demo|up|down|clean|docs`. The Makefile calls it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(path.relative_to(checkout))
         return 0
 
-    from local import demo  # not for `env`: it is slower to import
+    from local import demo  # here, because `env` does not need it and it is slow to import
 
     if command in {"demo", "up"}:
         return demo.main(checkout, os.environ, keep_running=command == "up")

@@ -1,4 +1,4 @@
-"""The few calls of Airflow's REST API that drive a DAG run from outside and say how it goes."""
+"""The few calls of Airflow's REST API that start DAG runs from outside and follow their progress."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import httpx
 
 FINISHED = frozenset({"success", "failed"})
-# States of a task that need nobody's attention any more.
+# States in which a task has come to its end.
 _DONE = frozenset({"success", "skipped", "failed", "upstream_failed", "removed"})
 
 
 class AirflowApiError(RuntimeError):
-    """Airflow refused a request, or did not do in time what was asked."""
+    """Airflow refused a request, or did not carry it out in time."""
 
 
 @dataclass(frozen=True)
@@ -36,33 +36,33 @@ class FailedTask:
 
 
 class DagRunFailedError(AirflowApiError):
-    """A DAG run failed; `tasks` are those of its task instances that did."""
+    """A DAG run failed; `tasks` are its failed task instances."""
 
     def __init__(self, dag_id: str, run_id: str, tasks: list[FailedTask]) -> None:
-        names = ", ".join(dict.fromkeys(task.task_id for task in tasks)) or "no task"
-        super().__init__(f"{dag_id} failed (run {run_id}, in {names}).")
+        names = ", ".join(dict.fromkeys(task.task_id for task in tasks)) or "none"
+        super().__init__(f"The DAG {dag_id} failed (run {run_id}; failed tasks: {names}).")
         self.tasks = tasks
 
 
 class Listener(Protocol):
-    """Hears what happens, in short texts for people."""
+    """Receives progress as short texts for people."""
 
     def __call__(self, text: str) -> None:
-        """Something has come to its end."""
+        """Report something that has finished."""
 
     def passing(self, text: str) -> None:
-        """Something is going on; the next text may replace this one."""
+        """Report something that is going on; the next text may replace this one."""
 
 
 class AirflowApi:
-    """A signed-in client of the API server at `base_url`, without proxies. `progress` hears how runs go on."""
+    """A signed-in client of the API server at `base_url`, without proxies. Reports how runs go on to `progress`."""
 
     def __init__(self, base_url: str, user: str, password: str, progress: Listener) -> None:
         self._client = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
         self._progress = progress
         answer = self._client.post("/auth/token", json={"username": user, "password": password})
         if answer.status_code != 201:
-            raise AirflowApiError(f"Airflow does not let {user} in (status {answer.status_code}).")
+            raise AirflowApiError(f"Airflow refused the sign-in of {user} (status {answer.status_code}).")
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def wait_for_dags(self, dag_ids: tuple[str, ...], seconds: float = 120) -> None:
@@ -77,25 +77,25 @@ class AirflowApi:
                 raise AirflowApiError(f"{errors[0]['filename']} cannot be imported:\n{errors[0]['stack_trace']}")
             if time.monotonic() > deadline:
                 missing = ", ".join(sorted(set(dag_ids) - known))
-                raise AirflowApiError(f"Airflow does not know {missing} after {seconds:.0f} seconds.")
+                raise AirflowApiError(f"Airflow has not found the DAGs {missing} within {seconds:.0f} seconds.")
             time.sleep(0.5)
 
     def add_pools(self, pools: Mapping[str, Mapping[str, Any]]) -> None:
-        """Create the pools of a file for `airflow pools import`; those that exist already stay as they are."""
+        """Create pools, given as in a file for `airflow pools import`. Existing ones are left unchanged."""
         known = {pool["name"] for pool in self._send("GET", "/api/v2/pools")["pools"]}
         for name, pool in pools.items():
             if name not in known:
                 self._send("POST", "/api/v2/pools", {"name": name, **pool})
 
     def set_paused(self, dag_id: str, is_paused: bool) -> None:
-        """Pause or unpause a DAG. A paused DAG's runs wait, those that were triggered by hand as well."""
+        """Pause or unpause a DAG. The runs of a paused DAG wait, manually triggered ones included."""
         self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": is_paused})
 
     def run(self, dag_id: str, seconds: float) -> str:
         """Trigger `dag_id`, wait for the end of the run and return its id; the DAG is paused before and after.
 
-        Paused, so that its schedule adds no runs in between; one that is due already may still go first. Raises
-        DagRunFailedError, or AirflowApiError if the run takes longer than `seconds`.
+        It is paused so that its schedule adds no runs in between; a run that is already due may still go first.
+        Raises DagRunFailedError, or AirflowApiError if the run takes longer than `seconds`.
         """
         run_id: str = self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
         self.set_paused(dag_id, False)
@@ -110,13 +110,15 @@ class AirflowApi:
             state = self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]
             tasks = self._tasks(dag_id, run_id)
             elapsed = time.monotonic() - started
-            says = _summary(state, tasks)
-            self._progress.passing(f"{dag_id}: {says} ({elapsed:.0f} s)")
+            summary = _summary(state, tasks)
+            self._progress.passing(f"{dag_id}: {summary} ({elapsed:.0f} s)")
             if state in FINISHED:
-                self._progress(f"{dag_id}: {says} in {elapsed:.0f} s")
+                self._progress(f"{dag_id}: {summary} in {elapsed:.0f} s")
                 break
             if elapsed > seconds:
-                raise AirflowApiError(f"{dag_id} (run {run_id}) has not finished after {seconds:.0f} seconds: {says}.")
+                raise AirflowApiError(
+                    f"The DAG {dag_id} (run {run_id}) has not finished within {seconds:.0f} seconds: {summary}."
+                )
             time.sleep(0.5)
         if state == "failed":
             raise DagRunFailedError(
@@ -130,7 +132,7 @@ class AirflowApi:
             )
 
     def wait_for_triggered(self, source_dag_id: str, source_run_id: str, dag_id: str, seconds: float) -> None:
-        """Wait for the runs of `dag_id` that the assets of another, finished run trigger, if it changed any of them.
+        """Wait for the runs of `dag_id` that another, finished run has triggered by changing assets, if it has.
 
         Raises as `wait_for_run` does.
         """
@@ -140,7 +142,7 @@ class AirflowApi:
         filters = {"source_dag_id": source_dag_id, "source_run_id": source_run_id, "limit": 100}
         while True:
             events = self._get("/api/v2/assets/events", **filters)["asset_events"]
-            # One run may answer several events, and an early event may have its run before the last has come.
+            # Several events can trigger one run, and an early event can have its run before the last event arrives.
             answers = [
                 {run["run_id"] for run in event["created_dagruns"] if run["dag_id"] == dag_id}
                 for event in events
@@ -149,7 +151,7 @@ class AirflowApi:
             if all(answers):
                 break
             if time.monotonic() > deadline:
-                raise AirflowApiError(f"{source_dag_id} (run {source_run_id}) has not triggered {dag_id}.")
+                raise AirflowApiError(f"The DAG {source_dag_id} (run {source_run_id}) has not triggered {dag_id}.")
             time.sleep(0.5)
         for run_id in sorted(set().union(*answers)):
             self.wait_for_run(dag_id, run_id, seconds)
@@ -172,7 +174,9 @@ class AirflowApi:
     def _checked(answer: httpx.Response) -> Any:
         if not answer.is_success:
             request = answer.request
-            raise AirflowApiError(f"Airflow answered {request.method} {request.url.path} with {answer.status_code}.")
+            raise AirflowApiError(
+                f"Airflow answered {request.method} {request.url.path} with status {answer.status_code}."
+            )
         return answer.json()
 
 
@@ -180,7 +184,8 @@ def _summary(state: str, tasks: list[dict[str, Any]]) -> str:
     done = sum(task["state"] in _DONE for task in tasks)
     busy = Counter(task["task_id"] for task in tasks if task["state"] == "running")
     again = sorted({task["task_id"] for task in tasks if task["state"] == "up_for_retry"})
-    parts = [state, f"{done} of {len(tasks)} tasks done"]
+    noun = "task" if len(tasks) == 1 else "tasks"
+    parts = [state, f"{done} of {len(tasks)} {noun} done"]
     if busy:
         names = (name if count == 1 else f"{name} x {count}" for name, count in sorted(busy.items()))
         parts.append("running " + ", ".join(names))

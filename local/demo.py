@@ -1,4 +1,4 @@
-"""The story that `make demo` plays: orders travel from a local Amazon through real Airflow to a local shop and back."""
+"""What `make demo` and `make up` do: bring orders from a local Amazon through real Airflow to a local shop and back."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from local.processes import LocalProcesses, ProcessError, end_leftovers, python
 ORDERS, SHIPMENTS, REPORTING = "amazon_orders_to_commerce", "commerce_shipments_to_amazon", "orders_to_reporting"
 RUN_SECONDS = 240
 
-# What happens between the first order and its shipment: a DAG that runs, or minutes that the sandbox's clock moves on.
+# The steps from the first order to its shipment: the DAG to run, or by how many minutes to advance the sandbox's clock.
 STORY: tuple[str | int, ...] = (ORDERS, 21, ORDERS, SHIPMENTS, 6, SHIPMENTS, ORDERS, ORDERS)
 
-# Real waiting times suit Amazon; here the sandbox's clock moves instead.
+# The default waiting times suit the real Amazon. In the demo the sandbox's clock is advanced instead.
 SHORT_WAITS = {"ORDERS_SHIPMENT_VERIFY_GAP_SECONDS": "1", "ORDERS_IN_DOUBT_GAP_SECONDS": "1"}
 
 
 class RefusedError(RuntimeError):
-    """The demo does not begin; the text says why."""
+    """The demo cannot start; the message says why."""
 
 
 def main(checkout: Path, caller: Mapping[str, str], *, keep_running: bool) -> int:
-    """Play the story and print what came of it; with `keep_running` stay until Ctrl-C. Returns the exit status."""
+    """Run the demo and print the result; with `keep_running`, stay until Ctrl-C. Returns the exit status."""
     progress = Progress()
     try:
         with _only_one(checkout), _signals_as_exceptions():
@@ -52,16 +52,22 @@ def main(checkout: Path, caller: Mapping[str, str], *, keep_running: bool) -> in
     except DagRunFailedError as error:
         print(f"\n{error}", file=sys.stderr)
         _print_task_logs(error, checkout, caller)
+    except httpx.HTTPError as error:
+        logs = environment.data_dir(checkout) / "logs"
+        print(
+            f"\nA local server did not answer ({type(error).__name__}). Resolution: look at its log in {logs}, "
+            "or, if the machine was busy, try again.",
+            file=sys.stderr,
+        )
     except (
         AirflowApiError, ProcessError, RefusedError, postgres.EmbeddedPostgresError, ValueError, OSError,
-        httpx.HTTPError,
     ) as error:  # fmt: skip
         print(f"\n{error}", file=sys.stderr)
     return 1
 
 
 def down(checkout: Path) -> None:
-    """End what `make demo` or `make up` of this checkout still runs, in any terminal, and stop its database."""
+    """Stop what `make demo` or `make up` of this checkout still runs, in any terminal, and stop its database."""
     with contextlib.suppress(FileNotFoundError), _lock_file(checkout).open("r") as handle:
         deadline = time.monotonic() + 60
         while not _try_lock(handle.fileno()) and time.monotonic() < deadline:
@@ -74,35 +80,35 @@ def down(checkout: Path) -> None:
 
 
 class Progress:
-    """Prints what happens, with the seconds since the start. On a terminal, what passes is one line that changes."""
+    """Prints progress with the seconds since the start. On a terminal, passing states share one line."""
 
-    QUIET_SECONDS = 10  # elsewhere, as in a log: a line of what passes when nothing else was said for so long
+    QUIET_SECONDS = 10  # without a terminal, as in a log: print a passing state after so long without a line
 
     def __init__(self) -> None:
-        self._started = self._said = time.monotonic()
+        self._started = self._printed_at = time.monotonic()
         self._is_terminal = sys.stdout.isatty()
         self.is_over = False
 
     def __call__(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a line that stays on the screen."""
         self._print(text, end="\n")
 
     def passing(self, text: str) -> None:
-        """Print what is going on just now."""
+        """Print a state that the next line may replace."""
         if self._is_terminal:
             self._print(text[: shutil.get_terminal_size().columns - 12], end="")
-        elif time.monotonic() - self._said > self.QUIET_SECONDS:
+        elif time.monotonic() - self._printed_at > self.QUIET_SECONDS:
             self._print(text, end="\n")
 
     def _print(self, text: str, end: str) -> None:
-        self._said = time.monotonic()
+        self._printed_at = time.monotonic()
         start = "\r\x1b[K" if self._is_terminal else ""
-        print(f"{start}[{self._said - self._started:4.0f} s] {text}", end=end, flush=True)
+        print(f"{start}[{self._printed_at - self._started:4.0f} s] {text}", end=end, flush=True)
 
 
 def _play(checkout: Path, caller: Mapping[str, str], progress: Progress, *, keep_running: bool) -> int:
     if end_leftovers(checkout):
-        progress("Ended what an interrupted run had left.")
+        progress("Stopped processes that an interrupted run had left behind.")
     environment.renew_ports(checkout, caller)
     progress("Starting the database.")
     variables = {**SHORT_WAITS, **caller, **environment.compute(checkout, caller)}
@@ -114,29 +120,31 @@ def _play(checkout: Path, caller: Mapping[str, str], progress: Progress, *, keep
             before = report.reported_orders(connection)
         api = AirflowApi(base_url, *environment.sign_in(checkout), progress)
         api.add_pools(json.loads((checkout / "include" / "pools.json").read_text(encoding="utf-8")))
-        _tell(api, amazon, progress)
+        _run_story(api, amazon, progress)
         with (
             report.connect("orders_db_analyst", variables) as connection,
             report.connect("orders_db", variables) as shipments,
         ):
             print(report.summary(connection, shipments), flush=True)
-            problems = report.broken_promises(
+            problems = report.discrepancies(
                 before, report.reported_orders(connection), report.shop_orders(variables["AIRFLOW_CONN_COMMERCE_API"])
             )
         if problems:
-            print("\nSomething is wrong:", *problems, sep="\n  ", file=sys.stderr)
+            print("\nThe check found discrepancies:", *problems, sep="\n  ", file=sys.stderr)
             return 1
         progress.is_over = True
-        print("\nChecked: one shop order for each order that Recent Orders links, none doubled, none lost.")
+        print(
+            "\nChecked: each Commerce order that Recent Orders shows is in the shop exactly once, and none is missing."
+        )
         if keep_running:
             _stay(api, processes, checkout, base_url)
         else:
-            print(_HOW_TO_GO_ON, flush=True)
+            print(_NEXT_STEPS, flush=True)
     return 0
 
 
 def _start(processes: LocalProcesses, variables: Mapping[str, str], progress: Progress) -> str:
-    """Start the sandbox, migrate both databases, start Airflow; returns the sandbox's address for its clock."""
+    """Start the sandbox, migrate both databases and start Airflow. Returns the address of the local Amazon."""
     amazon, commerce = (
         f"http://{environment.LOOPBACK}:{variables[environment.PORTS[name][0]]}" for name in ("amazon", "commerce")
     )
@@ -152,7 +160,7 @@ def _start(processes: LocalProcesses, variables: Mapping[str, str], progress: Pr
     for address in (amazon, commerce):
         processes.wait_until_answering("sandbox", f"{address}/sandbox/health")
     progress("Starting Airflow.")
-    # Tasks' logs are files of this machine: nobody has to serve them.
+    # Task logs are files on this machine, so the scheduler need not serve them.
     for command in (("api-server",), ("scheduler", "--skip-serve-logs"), ("dag-processor",)):
         processes.start(command[0], *_airflow(*command))
     base_url = variables["AIRFLOW__API__BASE_URL"]
@@ -160,22 +168,22 @@ def _start(processes: LocalProcesses, variables: Mapping[str, str], progress: Pr
     return amazon
 
 
-def _tell(api: AirflowApi, amazon: str, progress: Progress) -> None:
+def _run_story(api: AirflowApi, amazon: str, progress: Progress) -> None:
     api.wait_for_dags((ORDERS, SHIPMENTS, REPORTING))
     for dag_id in (ORDERS, SHIPMENTS, REPORTING):
         api.set_paused(dag_id, True)
     last = ("", "")
-    for number, chapter in enumerate(STORY, start=1):
+    for number, step in enumerate(STORY, start=1):
         if number == len(STORY):
-            api.set_paused(REPORTING, False)  # once, after the last run, is enough to print
-        if isinstance(chapter, int):
-            progress(f"{chapter} minutes pass at Amazon and in the shop.")
+            api.set_paused(REPORTING, False)  # one refresh, after the last run, is enough
+        if isinstance(step, int):
+            progress(f"Advancing the sandbox's clock by {step} minutes.")
             answer = httpx.post(
-                f"{amazon}/sandbox/clock", json={"advance_seconds": chapter * 60}, timeout=30, trust_env=False
+                f"{amazon}/sandbox/clock", json={"advance_seconds": step * 60}, timeout=30, trust_env=False
             )
             answer.raise_for_status()
         else:
-            last = (chapter, api.run(chapter, RUN_SECONDS))
+            last = (step, api.run(step, RUN_SECONDS))
     api.wait_for_triggered(*last, REPORTING, RUN_SECONDS)
 
 
@@ -183,8 +191,8 @@ def _stay(api: AirflowApi, processes: LocalProcesses, checkout: Path, base_url: 
     for dag_id in (ORDERS, SHIPMENTS):
         api.set_paused(dag_id, False)
     user, password = environment.sign_in(checkout)
-    print(f"\nAirflow runs at {base_url}   user: {user}   password: {password}")
-    print("The DAGs run on their schedules from now on. Ctrl-C stops everything; the data stays.", flush=True)
+    print(f"\nAirflow is running at {base_url}   user: {user}   password: {password}")
+    print("The DAGs now run on their schedules. Ctrl-C stops everything and keeps the data.", flush=True)
     while True:
         processes.check()
         time.sleep(1)
@@ -195,7 +203,7 @@ def _airflow(*arguments: str) -> tuple[str, ...]:
 
 
 def _refuse_real_systems(variables: Mapping[str, str]) -> None:
-    """The demo makes orders and ships them: only ever in the sandbox."""
+    """The demo creates and ships orders, so it must never reach anything but the sandbox."""
     sides = dict.fromkeys(environment.AMAZON_CONNECTIONS.values(), "amazon") | {"commerce_api": "commerce"}
     for connection_id, side in sides.items():
         variable = f"AIRFLOW_CONN_{connection_id.upper()}"
@@ -205,7 +213,7 @@ def _refuse_real_systems(variables: Mapping[str, str]) -> None:
         except ValueError:
             host = None
         if host != expected:
-            raise RefusedError(f"{variable} points elsewhere than at the sandbox. Resolution: unset it for the demo.")
+            raise RefusedError(f"{variable} does not point at the sandbox. Resolution: unset it for the demo.")
 
 
 def _print_task_logs(error: DagRunFailedError, checkout: Path, caller: Mapping[str, str]) -> None:
@@ -213,14 +221,14 @@ def _print_task_logs(error: DagRunFailedError, checkout: Path, caller: Mapping[s
     folder = Path(caller.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER", home / "logs"))
     for task in error.tasks[:3]:
         path = folder / task.log_file()
-        print(f"\n{task.task_id}: its log, {path}, ends with:", file=sys.stderr)
+        print(f"\nThe log of {task.task_id} ({path}) ends with:", file=sys.stderr)
         if path.exists():
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]:
                 print(f"  {_readable(line)}", file=sys.stderr)
 
 
 def _readable(line: str) -> str:
-    """A line of a task's log, which is JSON, as level and text; with the exception if it carries one."""
+    """A line of a task log, which is JSON, as level and text, with its exceptions."""
     try:
         entry = json.loads(line)
         causes = [f"{detail['exc_type']}: {detail['exc_value']}" for detail in entry.get("error_detail") or ()]
@@ -231,12 +239,14 @@ def _readable(line: str) -> str:
 
 @contextmanager
 def _only_one(checkout: Path) -> Iterator[None]:
-    """Hold the lock of a running demo; the file names its process, for `make down`."""
+    """Hold the lock of a running demo. The file contains the process id, for `make down`."""
     path = _lock_file(checkout)
     path.parent.mkdir(exist_ok=True)
     with path.open("a+", encoding="utf-8") as handle:
         if not _try_lock(handle.fileno()):
-            raise RefusedError("`make demo` or `make up` of this checkout is running already. `make down` ends it.")
+            raise RefusedError(
+                "`make demo` or `make up` is already running in this checkout. Resolution: stop it with `make down`."
+            )
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
@@ -260,7 +270,7 @@ def _try_lock(descriptor: int) -> bool:
 
 @contextmanager
 def _signals_as_exceptions() -> Iterator[None]:
-    """A closed terminal and `kill` end the demo as Ctrl-C does: with everything stopped."""
+    """Make a closed terminal and `kill` act like Ctrl-C, which stops everything."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -273,10 +283,10 @@ def _signals_as_exceptions() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-_HOW_TO_GO_ON = """
-How to go on
-============
-make up                      the same, then Airflow stays open in the browser
-make demo                    once more: the same orders, nothing doubled
-eval "$(make -s env)"        then .venv/bin/airflow works on this checkout
-make clean                   removes all data of this demo"""
+_NEXT_STEPS = """
+Next steps
+==========
+make up                      run the same, then use Airflow in your browser
+make demo                    run it again: the same orders, none created twice
+eval "$(make -s env)"        make .venv/bin/airflow work on this checkout
+make clean                   delete all data of this demo"""

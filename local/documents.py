@@ -1,7 +1,7 @@
-"""Writes the generated documents: DAG docstrings, table comments, settings, marketplaces and blockers go in, Markdown
-comes out. Whole pages are replaced; in pages that people write, only what stands between two marks is.
+"""Writes the generated documents: DAG docstrings, table comments, settings, marketplaces and blockers, as Markdown.
 
-DAG files are read as text, not imported: no Airflow is needed and it takes a moment.
+Some pages are generated as a whole. In pages that people write, only the part between two markers is replaced. DAG
+files are read as text, not imported, so this is quick and needs no Airflow.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _VIEW_COLUMN_COMMENT = re.compile(r"comment on column (\w+)\.(\w+)\.(\w+) is\s+'
 
 
 class DocumentError(ValueError):
-    """A source or a page lacks what the generator needs; the text names the file and what is missing."""
+    """A source or a page lacks something that the generator needs; the message names the file and what is missing."""
 
 
 @dataclass(frozen=True)
 class TaskEntry:
-    """One task of a DAG as its file states it. `pool` is empty for Airflow's default pool."""
+    """One task as its DAG file describes it. `pool` is empty for Airflow's default pool."""
 
     task_id: str
     meaning: str
@@ -42,7 +42,7 @@ class TaskEntry:
 
 @dataclass(frozen=True)
 class DagEntry:
-    """One DAG as its file states it. `tasks` are those with work of their own, in the file's order."""
+    """One DAG as its file describes it. `tasks` are those with a step, in the order of the file."""
 
     dag_id: str
     docstring: str
@@ -50,9 +50,9 @@ class DagEntry:
 
 
 def write(checkout: Path) -> list[Path]:
-    """Bring every generated document under `checkout` up to date and return those that changed.
+    """Update every generated document under `checkout` and return those that changed.
 
-    Raises DocumentError for a page without its marks or a DAG file without a docstring.
+    Raises DocumentError for a page without its markers or a DAG file without a docstring.
     """
     changed = []
     for path, text in current(checkout).items():
@@ -63,7 +63,7 @@ def write(checkout: Path) -> list[Path]:
 
 
 def current(checkout: Path) -> dict[Path, str]:
-    """Every generated document under `checkout` and the text that it must have now. Raises DocumentError."""
+    """Every generated document under `checkout`, with the text that it should have. Raises DocumentError."""
     pages = {
         checkout / "docs" / "dags.md": _dags_page(read_dags(checkout)),
         checkout / "docs" / "data-dictionary.md": _dictionary_page(checkout),
@@ -120,7 +120,7 @@ def _decorator(node: ast.stmt, name: str) -> ast.expr | None:
 
 
 def _dags_page(entries: Sequence[DagEntry]) -> str:
-    parts = ["# The DAGs", _WRITTEN_BY, "Source: the docstrings in `dags/`, which the Airflow UI shows as well."]
+    parts = ["# The DAGs", _WRITTEN_BY, "Source: the docstrings in `dags/`, which the Airflow UI shows, too."]
     for entry in entries:
         rows = [
             [f"[`{task.task_id}`](../include/steps/{task.task_id}.py)", task.meaning,
@@ -135,8 +135,8 @@ def _dictionary_page(checkout: Path) -> str:
     parts = [
         "# Data dictionary",
         _WRITTEN_BY,
-        "Source: the comments in `include/database/*.py` and `include/database/views/*.sql`, which the database holds "
-        "as well. Times are `timestamptz` in UTC. Amounts are `numeric(20, 4)` with their currency in `currency_code`.",
+        "Source: the comments in `include/database/tables/` and `include/database/views/`, which are in the database, "
+        "too. Times are `timestamptz` in UTC. Amounts are `numeric(20, 4)` with their currency in `currency_code`.",
     ]
     views = _views(checkout)
     for schema, meaning in SCHEMAS.items():
@@ -168,7 +168,7 @@ def _key(table: Table, column: Column[object]) -> str:
 
 
 def _views(checkout: Path) -> dict[str, tuple[str, list[tuple[str, str]]]]:
-    """The views by name: comment, and columns with their comments in the file's order."""
+    """The views by name: their comment, and their columns with comments, in the order of the file."""
     found: dict[str, tuple[str, list[tuple[str, str]]]] = {}
     for path in sorted((checkout / "include" / "database" / "views").glob("*.sql")):
         text = path.read_text(encoding="utf-8")
@@ -190,7 +190,7 @@ def _unquoted(sql_text: str) -> str:
 
 
 def documented_default(setting: Field[Any]) -> str:
-    """The default of a setting as documents show it: the stores file by its place in the checkout, not on a machine."""
+    """The default of a setting as documents show it: the stores file by its path in the checkout."""
     return "include/stores.yaml" if setting.name == "stores_file" else shown_default(setting)
 
 
@@ -235,7 +235,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _replaced(text: str, path: Path, name: str, part: str) -> str:
-    """`text` with `part` between the marks of the block `name`: HTML comments, or comment lines in .env.example."""
+    """`text` with `part` between the markers of block `name`: HTML comments, or comment lines in .env.example."""
     is_markdown = path.suffix == ".md"
     begin, end = (
         (f"<!-- begin {name}: written by `make docs` -->", f"<!-- end {name} -->")
@@ -245,6 +245,6 @@ def _replaced(text: str, path: Path, name: str, part: str) -> str:
     before, found_begin, rest = text.partition(begin + "\n")
     _, found_end, after = rest.partition(end + "\n")
     if not found_begin or not found_end:
-        raise DocumentError(f"{path}: the marks of the block {name!r} are missing: {begin} and {end}.")
+        raise DocumentError(f"{path}: the markers of the block {name!r} are missing: {begin} and {end}.")
     gap = "\n" if is_markdown else ""
     return f"{before}{begin}\n{gap}{part}\n{gap}{end}\n{after}"

@@ -1,7 +1,8 @@
-"""The environment under which this checkout's Airflow, sandbox and databases work together on one machine.
+"""The environment variables with which this checkout's Airflow, sandbox and databases work together on one machine.
 
-What the caller has set is kept: connections, AIRFLOW_HOME, databases, ORDERS_*, any AIRFLOW__*. The rest is computed
-from the checkout's place, secrets made once (`.data/secrets.json`, mode 600) and ports chosen once (`ports.json`).
+Whatever the caller has set is kept: connections, AIRFLOW_HOME, databases, ORDERS_*, any AIRFLOW__*. The rest follows
+from the checkout's path, from secrets that are created once (`.data/secrets.json`, mode 600) and from ports that are
+chosen once (`.data/ports.json`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 ADMIN_USER = "admin"
 LOOPBACK = "127.0.0.1"
 
-# what listens -> (variable by which the caller chooses its port, first port that is tried)
+# server -> (variable with which the caller chooses its port, first port to try)
 PORTS = {
     "amazon": ("ORDERS_SANDBOX_AMAZON_PORT", 8801),
     "commerce": ("ORDERS_SANDBOX_COMMERCE_PORT", 8802),
@@ -40,19 +41,19 @@ _ORDERS_DB = "AIRFLOW_CONN_ORDERS_DB"
 
 
 def data_dir(checkout: Path) -> Path:
-    """The folder for everything that this checkout keeps locally, except the database's files when root runs it."""
+    """The folder for everything that this checkout stores locally, except, for root, the database's files."""
     return checkout / ".data"
 
 
 def database_dir(checkout: Path) -> Path:
-    """The folder of the embedded PostgreSQL's files."""
+    """The folder with the files of the embedded PostgreSQL."""
     return postgres.state_dir(checkout) / "postgres"
 
 
 def needs_embedded_postgres(checkout: Path, caller: Mapping[str, str]) -> bool:
-    """Whether the caller leaves one of the two databases, orders or Airflow's metadata, to us.
+    """Whether we must provide one of the two databases: the caller has not set both orders and Airflow's metadata.
 
-    `checkout` matters because a shell that has evaluated `make -s env` names our own server like a caller's choice.
+    A shell that has evaluated `make -s env` has set them, to our own server; `checkout` is needed to recognize it.
     """
     if not (_is_set(_METADATA_URL, caller) and _is_set(_ORDERS_DB, caller)):
         return True
@@ -61,9 +62,9 @@ def needs_embedded_postgres(checkout: Path, caller: Mapping[str, str]) -> bool:
 
 
 def compute(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
-    """The variables to add to the environment `caller`, starting the embedded PostgreSQL if it is needed.
+    """The variables to add to the environment `caller`. Starts the embedded PostgreSQL if it is needed.
 
-    Raises EmbeddedPostgresError, OSError for an unwritable checkout, and ValueError for a port that is no number.
+    Raises EmbeddedPostgresError, OSError if the checkout is not writable, and ValueError if a port is not a number.
     """
     wanted: dict[str, str] = {}
     with locked(checkout):
@@ -75,7 +76,7 @@ def compute(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
     if needs_embedded_postgres(checkout, caller):
         wanted |= _databases(postgres.start(database_dir(checkout)), caller)
     if _ORDERS_DB in caller:
-        # The pages must show the database that the DAGs write; who wants the narrower roles names them as well.
+        # The pages must show the database that the DAGs write. A caller who wants the narrower roles sets them, too.
         wanted |= {_connection_variable(name): caller[_ORDERS_DB] for name in DATABASE_CONNECTIONS}
     additions = {name: value for name, value in wanted.items() if not _is_set(name, caller)}
     additions |= _search_path(checkout, caller)
@@ -83,22 +84,22 @@ def compute(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
 
 
 def exports(additions: Mapping[str, str]) -> str:
-    """`additions` as lines for a shell: export NAME='value'."""
+    """`additions` as shell code, one line each: export NAME='value'."""
     return "".join(
         "export {}='{}'\n".format(name, value.replace("'", "'\\''")) for name, value in sorted(additions.items())
     )
 
 
 def sign_in(checkout: Path) -> tuple[str, str]:
-    """Name and password of Airflow's local administrator."""
+    """User name and password of Airflow's local administrator."""
     with locked(checkout):
         return ADMIN_USER, _secrets(checkout)["admin_password"]
 
 
 def renew_ports(checkout: Path, caller: Mapping[str, str]) -> None:
-    """Replace each remembered port that something else took meanwhile; to be called when nothing of ours listens.
+    """Replace each remembered port that another program has taken since. Call it only when nothing of ours listens.
 
-    Raises ValueError for a port that the caller chose and that is taken.
+    Raises ValueError if a port that the caller chose is in use.
     """
     with locked(checkout):
         ports = _ports(checkout, caller)
@@ -107,14 +108,14 @@ def renew_ports(checkout: Path, caller: Mapping[str, str]) -> None:
             if _is_free(ports[name]):
                 continue
             if variable in caller:
-                raise ValueError(f"Port {ports[name]} ({variable}) is taken. Resolution: choose another.")
+                raise ValueError(f"Port {ports[name]} ({variable}) is in use. Resolution: choose another one.")
             ports[name] = remembered[name] = _free_port(first, taken=set(ports.values()))
         _write_json(data_dir(checkout) / "ports.json", remembered)
 
 
 @contextmanager
 def locked(checkout: Path) -> Iterator[None]:
-    """Hold the lock of the checkout's local files, creating their folder."""
+    """Hold the lock on the checkout's local files. Creates their folder."""
     folder = data_dir(checkout)
     folder.mkdir(exist_ok=True)
     with (folder / "environment.lock").open("a") as handle:
@@ -123,7 +124,7 @@ def locked(checkout: Path) -> Iterator[None]:
 
 
 def _is_set(name: str, caller: Mapping[str, str]) -> bool:
-    # Airflow also takes the value of an option from a command or a secrets backend.
+    # Airflow can also read the value of an option from a command or a secrets backend.
     return any(f"{name}{suffix}" in caller for suffix in ("", "_CMD", "_SECRET"))
 
 
@@ -149,16 +150,16 @@ def _airflow(checkout: Path, kept: Mapping[str, str], port: int) -> dict[str, st
         "AIRFLOW__API__BASE_URL": base_url,
         "AIRFLOW__API__SECRET_KEY": kept["api_secret_key"],
         "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
-        # Airflow warns of each value in a connection's extra that is too short to mask, such as the region "na".
+        # Without this, Airflow warns about each value in a connection's extra that is too short to mask, such as "na".
         "AIRFLOW__LOGGING__MIN_LENGTH_MASKED_SECRET": "2",
-        # Python warnings of Airflow's own dependencies, which we cannot mend.
+        # Hides Python warnings from Airflow's own dependencies, which we cannot fix.
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "py.warnings=ERROR",
         "GX_ANALYTICS_ENABLED": "false",
     }
 
 
 def _sandbox_connections(ports: Mapping[str, int]) -> dict[str, str]:
-    """Connections to the sandbox, with the credentials that its scenario accepts."""
+    """Connections to the sandbox, with the credentials that it accepts."""
     amazon, commerce = f"http://{LOOPBACK}:{ports['amazon']}", f"http://{LOOPBACK}:{ports['commerce']}"
     seeds = scenario.build(datetime.now(UTC))
     connections: dict[str, dict[str, object]] = {}
@@ -195,7 +196,7 @@ def _sandbox_connections(ports: Mapping[str, int]) -> dict[str, str]:
 
 def _databases(address: postgres.ServerAddress, caller: Mapping[str, str]) -> dict[str, str]:
     folder = os.fspath(address.socket_dir)
-    # Airflow derives the URL for asyncpg from this one; both drivers take a socket's folder as `host`.
+    # Airflow derives the URL for asyncpg from this one; both drivers accept a socket's folder as `host`.
     urls = {_METADATA_URL: f"postgresql+psycopg://airflow@/airflow?host={quote(folder, safe='')}"}
     if _is_set(_ORDERS_DB, caller):
         return urls
@@ -208,7 +209,7 @@ def _databases(address: postgres.ServerAddress, caller: Mapping[str, str]) -> di
 
 
 def _search_path(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
-    """Additions to lists that the caller may have begun: `include` must be found, loopback must not go to a proxy."""
+    """Additions to lists that the caller may have set: Python must find `include`; loopback must bypass proxies."""
     additions = {}
     before = caller.get("PYTHONPATH", "")
     if str(checkout) not in before.split(os.pathsep):
@@ -250,7 +251,7 @@ def _ports(checkout: Path, caller: Mapping[str, str]) -> dict[str, int]:
             ports[name] = int(caller[variable])
         elif name not in ports:
             ports[name] = _free_port(first, taken=set(ports.values()))
-    # A port that the caller chose holds for this call only.
+    # A port that the caller chose applies to this call only.
     unchosen = {name: port for name, port in ports.items() if PORTS[name][0] not in caller}
     if remembered | unchosen != remembered:
         _write_json(path, remembered | unchosen)
@@ -261,12 +262,12 @@ def _free_port(first: int, *, taken: set[int]) -> int:
     for port in range(first, first + 200):
         if port not in taken and _is_free(port):
             return port
-    raise OSError(f"No free port between {first} and {first + 199}.")
+    raise OSError(f"There is no free port between {first} and {first + 199}.")
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT can be taken
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT can be used
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
@@ -283,7 +284,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Replace the file in one step; only its owner may read it."""
+    """Replace the file atomically; only its owner may read it."""
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

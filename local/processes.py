@@ -1,7 +1,7 @@
 """Starts the sandbox and Airflow's processes on this machine, and ends all of them whatever happens.
 
-Each process leads a session of its own, so that whatever it starts can be found through the session even when the
-process itself has died. `.data/processes.json` lets a later command end what an interrupted one left.
+Each process leads a session of its own. Its child processes can be found through the session, even when the process
+itself has died. `.data/processes.json` lets a later command end what an interrupted one has left behind.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ GRACE_SECONDS = 10
 
 
 class ProcessError(RuntimeError):
-    """A process ended or did not become healthy; the text names it, its log and the last lines of it."""
+    """A process ended or did not become healthy; the message names it and its log, with the last lines."""
 
 
 @dataclass(frozen=True)
 class Leader:
-    """A process that leads a session: its name with us, its id, and when it began (its id may be given out again)."""
+    """A process that leads a session: its name, its id, and its start time, because ids are reused."""
 
     name: str
     pid: int
-    created: float  # seconds since 1970, as psutil gives them
+    created: float  # seconds since 1970, as in psutil
 
 
 class LocalProcesses:
-    """The processes of one checkout, with the environment `variables`. A context manager: leaving it ends them all.
+    """The processes of one checkout, with the environment `variables`. A context manager: on exit it ends them all.
 
-    `grace_seconds`: how long they may take to end by themselves.
+    `grace_seconds`: how long they may take to end after being asked.
     """
 
     def __init__(self, checkout: Path, variables: Mapping[str, str], *, grace_seconds: float = GRACE_SECONDS) -> None:
@@ -59,7 +59,7 @@ class LocalProcesses:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A second Ctrl-C must not leave half of them running.
+        # A second Ctrl-C must not leave some of them running.
         before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             end_leftovers(self._checkout, self._grace_seconds)
@@ -74,12 +74,12 @@ class LocalProcesses:
         return self.log_dir / f"{name}.log"
 
     def finish(self, name: str) -> None:
-        """Wait for the end of the process `name`, which is a command and no server. Raises ProcessError if it fails."""
+        """Wait until the process `name`, a command that ends by itself, is done. Raises ProcessError if it fails."""
         if self._running.pop(name).wait() != 0:
             raise self._failure(name, "failed")
 
     def start(self, name: str, *command: str) -> None:
-        """Start a process in a session of its own; its output goes to its log, which starts anew."""
+        """Start a process in a session of its own. Its output replaces its previous log."""
         with self.log_of(name).open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -92,7 +92,7 @@ class LocalProcesses:
             )
         self._running[name] = process
         leaders = _read_leaders(self._checkout)
-        with contextlib.suppress(psutil.NoSuchProcess):  # already over; whoever waits for it sees that
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has already ended; whoever waits for it will notice
             leaders.append(Leader(name, process.pid, psutil.Process(process.pid).create_time()))
         _write_leaders(self._checkout, leaders)
 
@@ -105,8 +105,8 @@ class LocalProcesses:
     def wait_until_answering(self, name: str, url: str, seconds: float = START_SECONDS) -> None:
         """Wait until the process `name` answers a GET of `url` (on this machine) with 200.
 
-        Another program may have taken the port meanwhile: its answer does not count. Raises ProcessError if the
-        process is not in time, or if any has ended.
+        An answer from another program that has taken the port does not count. Raises ProcessError if that takes
+        longer than `seconds`, or if any process has ended.
         """
         port = urlsplit(url).port
         deadline = time.monotonic() + seconds
@@ -125,7 +125,7 @@ class LocalProcesses:
 
     def _failure(self, name: str, what: str) -> ProcessError:
         lines = self.log_of(name).read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
-        return ProcessError("\n".join([f"{name} {what}. Its log, {self.log_of(name)}, ends with:", *lines]))
+        return ProcessError("\n".join([f"The process {name} {what}. Its log ({self.log_of(name)}) ends with:", *lines]))
 
 
 def _answers(url: str) -> bool:
@@ -141,19 +141,19 @@ def python(*arguments: str) -> tuple[str, ...]:
 
 
 def end_leftovers(checkout: Path, grace_seconds: float = GRACE_SECONDS) -> int:
-    """End every process that a LocalProcesses of this checkout started and that still lives; returns how many.
+    """End every process of this checkout that is still alive and return how many there were.
 
-    They are asked first, and killed after `grace_seconds`.
+    They are asked to end, and killed after `grace_seconds`.
     """
     leaders = _read_leaders(checkout)
     members = _members(leaders)
     for leader in leaders:
-        # The leader is asked first: Airflow's scheduler then ends its own workers in order.
+        # Ask the leader only: Airflow's scheduler then ends its own workers in an orderly way.
         if any(process.pid == leader.pid for process in members):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(leader.pid, signal.SIGTERM)
     _, alive = psutil.wait_procs(members, timeout=grace_seconds if members else 0)
-    # What was started meanwhile, and what did not listen.
+    # Processes that were started in the meantime, and those that did not end when asked.
     for process in {*alive, *_members(leaders)}:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -163,7 +163,7 @@ def end_leftovers(checkout: Path, grace_seconds: float = GRACE_SECONDS) -> int:
 
 
 def _members(leaders: Iterable[Leader]) -> list[psutil.Process]:
-    """The living processes in the sessions of `leaders`, those leaders that are still the same processes included."""
+    """The living processes in the sessions of `leaders`, including the leaders themselves."""
     sessions = {leader.pid: leader for leader in leaders}
     members = []
     for process in psutil.process_iter():
@@ -171,10 +171,10 @@ def _members(leaders: Iterable[Leader]) -> list[psutil.Process]:
             leader = sessions.get(os.getsid(process.pid))
             if leader is None or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            # A session's number is given out again only when all of its members are gone; a process with the leader's
-            # number and another birth means just that.
-            reborn = psutil.pid_exists(leader.pid) and psutil.Process(leader.pid).create_time() != leader.created
-            if not reborn and process.create_time() >= leader.created:
+            # A session's id is reused only when all of its members are gone. A process with the leader's id but another
+            # start time shows that this has happened.
+            is_reused = psutil.pid_exists(leader.pid) and psutil.Process(leader.pid).create_time() != leader.created
+            if not is_reused and process.create_time() >= leader.created:
                 members.append(process)
     return members
 

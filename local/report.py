@@ -1,9 +1,10 @@
-"""What the demo prints at its end, and the promises that it checks: from the databases and from the shop itself."""
+"""What the demo prints at its end, and its final check: does what the database reports match what the shop has?"""
 
 from __future__ import annotations
 
 import json
 import textwrap
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,16 +25,16 @@ _PAGE = 100
 
 @dataclass(frozen=True)
 class ShopOrder:
-    """One order of the shop: the Amazon order id that it carries and the number that the shop gave it."""
+    """One order in the shop: its Amazon order id and the number that the shop gave it."""
 
     amazon_order_id: str
     number: str
 
 
 def connect(connection_id: str, variables: Mapping[str, str]) -> psycopg.Connection[TupleRow]:
-    """Open the PostgreSQL connection `connection_id` of the environment `variables`, in UTC, read only.
+    """Open the PostgreSQL connection `connection_id` of the environment `variables`, read only, with times in UTC.
 
-    Takes both of Airflow's notations, JSON and URI. Raises psycopg.OperationalError.
+    Reads both of Airflow's formats, JSON and URI. Raises psycopg.OperationalError.
     """
     value = variables[f"AIRFLOW_CONN_{connection_id.upper()}"]
     if value.lstrip().startswith("{"):
@@ -47,14 +48,14 @@ def connect(connection_id: str, variables: Mapping[str, str]) -> psycopg.Connect
 
 
 def reported_orders(connection: psycopg.Connection[TupleRow]) -> dict[str, str | None]:
-    """Amazon order id -> Commerce order number, of every order in reporting.recent_orders; empty before migration."""
+    """Amazon order id -> Commerce order number for all of reporting.recent_orders; empty before the first migration."""
     if connection.execute("select to_regclass('reporting.recent_orders')").fetchone() == (None,):
         return {}
     return dict(connection.execute("select amazon_order_id, commerce_order_number from reporting.recent_orders"))
 
 
 def shop_orders(connection: str) -> list[ShopOrder]:
-    """Every order that the sandbox's shop holds. `connection`: the Airflow connection `commerce_api` as JSON.
+    """Every order in the sandbox's shop. `connection` is the Airflow connection `commerce_api` as JSON.
 
     Raises httpx.HTTPError.
     """
@@ -63,7 +64,7 @@ def shop_orders(connection: str) -> list[ShopOrder]:
     found: list[ShopOrder] = []
     with httpx.Client(base_url=fields["host"], headers=headers, timeout=30, trust_env=False) as client:
         page, total = 1, 1
-        # By the total, as the shop repeats its last page for ever.
+        # Count up to the total: past the end, the shop returns its last page again and again.
         while (page - 1) * _PAGE < total:
             parameters: dict[str, str | int] = {
                 "searchCriteria[pageSize]": _PAGE,
@@ -80,38 +81,46 @@ def shop_orders(connection: str) -> list[ShopOrder]:
     return found
 
 
-def broken_promises(
+def discrepancies(
     before: Mapping[str, str | None], after: Mapping[str, str | None], shop: Sequence[ShopOrder]
 ) -> list[str]:
-    """What is wrong, in sentences; empty if nothing is. `before` and `after` as `reported_orders` gives them."""
+    """What is wrong, one sentence each. `before` and `after` are what `reported_orders` returned then and now."""
     problems = []
     in_shop = Counter(order.amazon_order_id for order in shop)
     for amazon_order_id, count in sorted(in_shop.items()):
         if count > 1:
-            problems.append(f"Amazon order {amazon_order_id} has {count} orders in the shop.")
+            problems.append(f"Amazon order {amazon_order_id} has {count} Commerce orders.")
     numbers = {order.amazon_order_id: order.number for order in shop}
     for amazon_order_id, number in sorted(numbers.items()):
         if amazon_order_id not in after:
-            problems.append(f"The shop has an order for Amazon order {amazon_order_id}, which is not in Recent Orders.")
+            problems.append(f"Amazon order {amazon_order_id} has a Commerce order, but is missing from Recent Orders.")
         elif after[amazon_order_id] != number:
-            problems.append(f"Recent Orders says {after[amazon_order_id]} for {amazon_order_id}, the shop {number}.")
+            problems.append(
+                f"Amazon order {amazon_order_id}: Recent Orders shows {_named(after[amazon_order_id])}, the shop has "
+                f"{number}."
+            )
     problems += [
-        f"Recent Orders says that Amazon order {amazon_order_id} has order {number} in the shop; it has none."
+        f"Amazon order {amazon_order_id}: Recent Orders shows Commerce order {number}, the shop has none."
         for amazon_order_id, number in sorted(after.items())
         if number is not None and amazon_order_id not in numbers
     ]
     for amazon_order_id in sorted(before.keys() - after.keys()):
-        problems.append(f"Amazon order {amazon_order_id} was in Recent Orders before and is not any more.")
+        problems.append(f"Amazon order {amazon_order_id} has disappeared from Recent Orders.")
     for amazon_order_id, earlier in sorted(before.items()):
         if earlier is not None and after.get(amazon_order_id, earlier) != earlier:
-            problems.append(f"Amazon order {amazon_order_id} had order {earlier}, now {after[amazon_order_id]}.")
+            now = _named(after[amazon_order_id])
+            problems.append(f"Amazon order {amazon_order_id} had Commerce order {earlier} before; it now has {now}.")
     if not after:
         problems.append("Recent Orders is empty.")
     return problems
 
 
+def _named(number: str | None) -> str:
+    return "no Commerce order" if number is None else f"Commerce order {number}"
+
+
 def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connection[TupleRow]) -> str:
-    """Recent Orders, the blocked orders, what was shipped back, and the number of orders in each status, as text.
+    """Recent orders, blocked orders, packages sent to Amazon and the number of orders in each status, as text.
 
     `connection` reads the schema reporting, `shipments` ops.
     """
@@ -125,7 +134,7 @@ def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connect
         " from reporting.blocked_orders order by store_name, amazon_order_id, blocker_code"
     ).fetchall()
     packages = shipments.execute(
-        "select amazon_order_id, package_reference_id, carrier_code, tracking_number, state"
+        "select amazon_order_id, package_reference_id, coalesce(carrier_name, carrier_code), tracking_number, state"
         " from ops.shipment_outbox order by planned_at, amazon_order_id, package_reference_id"
     ).fetchall()
     counts = Counter(row[3] for row in orders)
@@ -133,22 +142,22 @@ def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connect
         [
             _heading("Recent orders"),
             *table(
-                ["Purchase date (UTC)", "Order number", "Store", "Status", "Grand total", "Order notes"],
+                ["Purchase date (UTC)", "Amazon order", "Store", "Status", "Grand total", "Order notes"],
                 [(*row[:4], money(row[4], row[5]), row[6]) for row in orders],
                 widths={5: 70},
             ),
-            _heading("Orders that wait for somebody"),
-            *table(["Store", "Amazon order", "Reason", "SKU", "What is wrong", "What to do"], blocked, {4: 45, 5: 55}),
-            _heading("Shipped back to Amazon"),
+            _heading("Blocked orders"),
+            *table(["Store", "Amazon order", "Blocker", "SKU", "What is wrong", "What to do"], blocked, {4: 45, 5: 55}),
+            _heading("Packages sent to Amazon"),
             *table(["Amazon order", "Package", "Carrier", "Tracking number", "State"], packages),
-            _heading("Orders in each status"),
+            _heading("Orders by status"),
             *table(["Status", "Orders"], counts.most_common()),
         ]
     )
 
 
 def money(amount: Decimal | None, currency: str | None) -> str:
-    """An amount with its currency and that currency's decimals, more if it has more; a dash while Amazon gives none."""
+    """An amount with its currency and at least that currency's decimals; a dash while Amazon gives no amount."""
     if amount is None:
         return "-"
     exponent = amount.normalize().as_tuple().exponent
@@ -157,16 +166,27 @@ def money(amount: Decimal | None, currency: str | None) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], widths: Mapping[int, int] | None = None) -> list[str]:
-    """Lines of a text table. `widths`: characters after which the text of a column is wrapped, by its number."""
+    """The lines of a text table. `widths` maps a column's number to the width at which its text is wrapped."""
     lines: list[Sequence[str]] = []
     for row in rows:
-        cells = [textwrap.wrap(str(value), (widths or {}).get(n, 1000)) for n, value in enumerate(row)]
+        cells = [
+            textwrap.wrap(str(value), (widths or {}).get(n, 1000), break_on_hyphens=False)
+            for n, value in enumerate(row)
+        ]
         lines += zip_longest(*cells, fillvalue="")
     if not lines:
         return ["(none)"]
-    sizes = [max(len(line[n]) for line in [headings, *lines]) for n in range(len(headings))]
+    sizes = [max(_columns(line[n]) for line in [headings, *lines]) for n in range(len(headings))]
     lines = [headings, ["-" * size for size in sizes], *lines]
-    return ["  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True)).rstrip() for line in lines]
+    return [
+        "  ".join(cell + " " * (size - _columns(cell)) for cell, size in zip(line, sizes, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows the text: East Asian characters take two columns."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _heading(text: str) -> str:

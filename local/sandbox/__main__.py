@@ -13,12 +13,14 @@ from local.sandbox.servers import Sandbox
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run both servers on the scenario. Returns the exit status: 0 after a signal, 1 when it cannot start."""
+    """Run both servers on the scenario. Returns the exit status: 0 after a signal, 1 if it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m local.sandbox", description=__doc__)
-    parser.add_argument("--amazon-port", type=int, default=8801)
-    parser.add_argument("--commerce-port", type=int, default=8802)
-    parser.add_argument("--state-dir", type=Path, help="keep the story here, and go on with it at the next start")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--amazon-port", type=int, default=8801, help="0 takes any free port")
+    parser.add_argument("--commerce-port", type=int, default=8802, help="0 takes any free port")
+    parser.add_argument(
+        "--state-dir", type=Path, help="save the state in this folder and continue from it at the next start"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     options = parser.parse_args(arguments)
     stopped = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -36,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"Commerce: {sandbox.commerce_url}", flush=True)
             stopped.wait()
     except OSError as error:
-        print(f"The sandbox cannot start: {error}. Resolution: stop what uses the port.", file=sys.stderr)
+        print(f"The sandbox cannot start: {error}. Resolution: free the port, or choose others.", file=sys.stderr)
         return 1
     return 0
 

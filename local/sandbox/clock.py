@@ -1,4 +1,4 @@
-"""The sandbox's clock: real time plus an offset that tests and the demo move."""
+"""The sandbox's clock: real time plus an offset, which tests and the demo increase."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class SandboxClock:
-    """A clock that runs at the speed of real time and can be moved forward, never back."""
+    """A clock that runs at normal speed and can be moved forward, but not back."""
 
     def __init__(self, offset: timedelta = timedelta()) -> None:
         self._offset = offset
@@ -19,13 +19,13 @@ class SandboxClock:
         return self._offset
 
     def now(self) -> datetime:
-        """The sandbox's time, UTC."""
+        """The time in the sandbox, UTC."""
         return datetime.now(UTC) + self._offset
 
     def advance(self, step: timedelta) -> datetime:
-        """Move the clock forward and return the new time. Raises ValueError for a step into the past."""
+        """Move the clock forward and return the new time. Raises ValueError for a negative step."""
         if step < timedelta():
-            raise ValueError(f"the sandbox clock cannot go back ({step})")
+            raise ValueError(f"the sandbox's clock cannot be moved back ({step})")
         with self._lock:
             self._offset += step
         return self.now()

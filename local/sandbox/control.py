@@ -1,4 +1,4 @@
-"""The control routes under /sandbox/, the same on both servers: clock, faults, call counts, health."""
+"""The control routes under /sandbox/ of both servers: clock, faults, call counts, health. See docs/sandbox.md."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from local.sandbox.faults import Fault, FaultScript
 
 
 def add_control_routes(app: FastAPI, clock: SandboxClock, script: FaultScript, on_change: Callable[[], None]) -> None:
-    """Add the control routes to a sandbox server; `on_change` is called after the clock has moved.
+    """Add the control routes to a sandbox server. `on_change` is called after the clock was moved.
 
-    A body that is not the expected JSON is answered with 400 and `{"error": ...}`.
+    The answer to a body that is not the expected JSON is 400 with `{"error": ...}`.
     """
 
     @app.get("/sandbox/health")

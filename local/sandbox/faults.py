@@ -1,4 +1,4 @@
-"""Scripted faults: what real networks and gateways do to a request, on demand and counted."""
+"""Scripted faults: failures as real networks and gateways cause them, on request and counted."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 FaultKind = Literal[
-    "throttle",  # 429, nothing done
-    "html_500",  # 500 with an HTML page, as a gateway sends it; nothing done
-    "empty_500",  # 500 without a body; nothing done
-    "html_503",  # 503 with an HTML page, as a shop in maintenance sends it; nothing done
-    "slow",  # the work is done, the answer comes after `seconds`
-    "lost_reply",  # the work is done, the connection closes without a byte
-    "dropped",  # the connection closes before any work
-    "expired_token",  # 403 as Amazon says it of an expired access token (Commerce: 401); nothing done
-    "broken_json",  # the work is done, the answer is cut in the middle of its JSON
+    "throttle",  # not executed; 429
+    "html_500",  # not executed; 500 with an HTML page, as a gateway sends it
+    "empty_500",  # not executed; 500 without a body
+    "html_503",  # not executed; 503 with an HTML page, as a shop in maintenance sends it
+    "slow",  # executed; the answer comes after `seconds`
+    "lost_reply",  # executed; the connection is closed without an answer
+    "dropped",  # not executed; the connection is closed without an answer
+    "expired_token",  # not executed; 403, as from Amazon for an expired access token (Commerce: 401)
+    "broken_json",  # executed; the answer is cut off in the middle of its JSON
 ]
 
 Scope = MutableMapping[str, Any]
@@ -31,7 +31,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Fault:
-    """One scripted fault: after `skip` requests of `operation`, the next `times` requests meet it."""
+    """One scripted fault: after `skip` requests of `operation`, it affects the next `times` requests."""
 
     operation: str
     kind: FaultKind
@@ -53,7 +53,7 @@ class _Pending:
 
 
 class FaultScript:
-    """The faults that are still to come, and how often each operation was called."""
+    """The faults still to come, and how often each operation was called."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,22 +61,22 @@ class FaultScript:
         self.calls: Counter[str] = Counter()
 
     def add(self, fault: Fault) -> None:
-        """Script a fault; faults of one operation are met in the order they were added."""
+        """Add a fault. Faults of the same operation take effect in the order in which they were added."""
         with self._lock:
             self._pending.append(_Pending(fault, fault.skip, fault.times))
 
     def clear(self) -> None:
-        """Forget all faults that have not been met."""
+        """Remove all faults that are still to come."""
         with self._lock:
             self._pending.clear()
 
     def pending(self) -> list[dict[str, Any]]:
-        """The faults still to come, as plain dicts with the `times` that are left."""
+        """The faults still to come, as plain dicts with the remaining `skip` and `times`."""
         with self._lock:
             return [asdict(entry.fault) | {"skip": entry.skips, "times": entry.times} for entry in self._pending]
 
     def take(self, operation: str) -> Fault | None:
-        """Count one call of `operation` and return the fault that it meets, if any."""
+        """Count one call of `operation` and return the fault that affects it, if any."""
         with self._lock:
             self.calls[operation] += 1
             for entry in self._pending:
@@ -93,11 +93,11 @@ class FaultScript:
 
 
 class FaultMiddleware:
-    """ASGI middleware that lets requests meet their scripted faults; outermost, directly under uvicorn.
+    """ASGI middleware that applies the scripted faults to requests; outermost, directly under uvicorn.
 
-    `operation_of(method, path)` names the request's operation, or None for one that never fails.
-    `throttled` and `unauthorized` give the (status, JSON body) with which this system refuses; `own_headers` are the
-    headers that the system itself, not a gateway in front of it, puts on these answers.
+    `operation_of(method, path)` names the request's operation; None means that it never fails.
+    `throttled` and `unauthorized` are the (status, JSON body) of this system's own refusals. `own_headers` are the
+    headers that the system itself, as opposed to a gateway in front of it, adds to these answers.
     """
 
     def __init__(
@@ -166,6 +166,6 @@ async def _answer(send: Send, status: int, body: bytes, *, html: bool = False, h
 
 
 async def _hang_up(send: Send) -> None:
-    """Close the connection without an answer. uvicorn's `send` is a method of the object that holds the transport."""
+    """Close the connection without an answer. uvicorn's `send` is a method of the object that has the transport."""
     send.__self__.transport.abort()  # type: ignore[attr-defined]
-    await asyncio.sleep(0.05)  # lets uvicorn notice that the client is gone, so that it does not answer 500
+    await asyncio.sleep(0.05)  # time for uvicorn to notice that the client is gone; otherwise it would answer 500

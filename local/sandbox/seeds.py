@@ -1,4 +1,4 @@
-"""What a scenario hands to the two sandbox servers: plain data, no behaviour."""
+"""The data that a scenario gives to the two sandbox servers; no behavior."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class AmazonApplication:
-    """One application authorised by one seller: the credentials of one account."""
+    """One application that one seller has authorized: the credentials of one account."""
 
     client_id: str
     client_secret: str
@@ -23,9 +23,9 @@ class AmazonApplication:
 
 @dataclass(frozen=True)
 class AmazonChange:
-    """A change of an order at a moment of the sandbox clock: `patch` is merged deeply into the order.
+    """A change of an order at a moment of the sandbox's clock: `patch` is merged deeply into the order.
 
-    A list in `patch` replaces the order's list, except `orderItems`, whose entries are merged by `orderItemId`.
+    A list in `patch` replaces the order's list, except for `orderItems`, whose entries are merged by `orderItemId`.
     """
 
     at: datetime
@@ -34,7 +34,7 @@ class AmazonChange:
 
 @dataclass(frozen=True)
 class AmazonOrderSeed:
-    """One Amazon order: the full order document (all includedData) as of its creation, and what happens to it later.
+    """One Amazon order: the full document (all includedData) at its creation, and its later changes.
 
     It exists from `order["createdTime"]` on. Each change sets `lastUpdatedTime` to its `at`.
     """
@@ -78,7 +78,7 @@ class Product:
 
 @dataclass(frozen=True)
 class CatalogChange:
-    """A change of the catalog at a moment of the sandbox clock: how the scenario solves a blocker."""
+    """A change of the catalog at a moment of the sandbox's clock. The scenario uses it to fix a blocker."""
 
     at: datetime
     sku: str
@@ -89,17 +89,17 @@ class CatalogChange:
 
 @dataclass(frozen=True)
 class WarehouseAction:
-    """The merchant ships (part of) an Amazon order in Commerce, once its Commerce order exists and `at` has come."""
+    """The merchant ships (part of) an Amazon order in Commerce, at `at` or later, once its Commerce order exists."""
 
     at: datetime
     amazon_order_id: str
     tracks: tuple[tuple[str, str, str], ...]  # (carrier_code, title, track_number)
-    quantities: dict[str, Decimal] | None = None  # amazon item id -> quantity; None ships all that is left
+    quantities: dict[str, Decimal] | None = None  # amazon item id -> quantity; None ships everything that is left
 
 
 @dataclass(frozen=True)
 class CommerceSeed:
-    """A shop: its credentials, websites, store views, catalog, and what its people do."""
+    """A shop: credentials, websites, store views, catalog, and what its staff will do."""
 
     consumer_key: str
     consumer_secret: str
@@ -114,7 +114,7 @@ class CommerceSeed:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Everything that the two servers need to play one story."""
+    """Everything that the two servers need for one story."""
 
     applications: tuple[AmazonApplication, ...]
     orders: tuple[AmazonOrderSeed, ...]

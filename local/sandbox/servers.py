@@ -1,4 +1,4 @@
-"""Runs a scenario: a local Amazon and a local Commerce on 127.0.0.1, with one clock and, if wanted, a state on disk."""
+"""Runs a scenario: a local Amazon and a local Commerce with one clock and, optionally, their state on disk."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _START_SECONDS = 10
 
 
 class Sandbox:
-    """Both servers, as a context manager; on exit they are stopped and the state is saved.
+    """Both servers, as a context manager. On exit they are stopped and the state is saved.
 
-    `scenario` is a scenario, or a function that builds one for a moment of the clock: the first start, also when a
-    stored story is continued. With `state_dir`, everything is in `state_dir`/sandbox.json after each changing request,
-    and a new Sandbox goes on from there. Port 0 takes a free port. Raises OSError when a port is taken, ValueError
-    for a state file that is not JSON.
+    `scenario` is a scenario, or a function that builds one for the moment of the first start, even when a saved state
+    is continued. With `state_dir`, each request that changes something saves the state in `state_dir`/sandbox.json, and
+    a new Sandbox continues from there. Port 0 takes any free port. Raises OSError if a port is in use, ValueError if
+    the state file is not JSON.
     """
 
     def __init__(
@@ -77,7 +77,9 @@ class Sandbox:
         with ExitStack() as servers:
             first = servers.enter_context(_Server(amazon, self._host, self._ports[0], date_header=False))
             second = servers.enter_context(_Server(commerce, self._host, self._ports[1]))
-            servers.callback(first.ask_to_stop)  # called before the wait for the second to stop: both stop at once
+            servers.callback(
+                first.ask_to_stop
+            )  # runs before we wait for the second one, so that both stop at the same time
             self.amazon_url, self.commerce_url = first.url, second.url
             self.save()
             self._servers = servers.pop_all()
@@ -90,10 +92,10 @@ class Sandbox:
         self.save()
 
     def save(self) -> None:
-        """Write the state to disk, atomically; nothing without a `state_dir`."""
+        """Write the state to disk, atomically. Does nothing without a `state_dir`."""
         if self._state_file is None:
             return
-        # Two servers' threads save: the lock keeps an older state from replacing a newer one.
+        # Threads of both servers save. The lock keeps an older state from replacing a newer one.
         with self._saving:
             content = {
                 "started_at": self.started_at.isoformat(),
@@ -125,21 +127,21 @@ def _write_atomically(path: Path, text: str) -> None:
 
 
 class _Server:
-    """One uvicorn server in a thread. Its port is bound before the thread starts, so that a taken port raises here."""
+    """One uvicorn server in a thread. Binds its port before the thread starts, so that a port in use raises here."""
 
     def __init__(self, app: App, host: str, port: int, *, date_header: bool = True) -> None:
         self._socket = socket.create_server((host, port), backlog=128)
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             app,
-            http="h11",  # scripted faults cut the connection of this implementation
+            http="h11",  # the scripted faults close connections of this implementation
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             date_header=date_header,
             server_header=False,
-            proxy_headers=False,  # a wrapper around `send` would hide the connection from the faults
+            proxy_headers=False,  # it would wrap `send` and hide the connection from the faults
             timeout_keep_alive=30,
             timeout_graceful_shutdown=2,
         )
@@ -153,7 +155,7 @@ class _Server:
         give_up_at = time.monotonic() + _START_SECONDS
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > give_up_at:
-                raise RuntimeError(f"the sandbox server {self.url} did not start")
+                raise RuntimeError(f"The sandbox server at {self.url} did not start.")
             time.sleep(0.005)
         return self
 
@@ -165,5 +167,5 @@ class _Server:
         self._socket.close()
 
     def ask_to_stop(self) -> None:
-        """Let the server end its requests and stop; does not wait for it."""
+        """Ask the server to finish its requests and stop. Does not wait for it."""
         self._server.should_exit = True

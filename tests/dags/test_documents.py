@@ -9,7 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 from urllib.parse import unquote
 
 import pytest
@@ -20,6 +22,8 @@ from include.adapters.personal_data import PersonalDataCipher
 from include.database.engine import make_engine
 from include.domain.blockers import BLOCKER_CODES
 from local.documents import DagEntry, DocumentError, current, read_dags, write
+from local.sandbox.commerce.routes import ROUTES
+from local.sandbox.faults import Fault, FaultKind
 from tests.support.road import Road
 
 CHECKOUT = Path(__file__).parents[2]
@@ -224,6 +228,28 @@ def test_refused_order_when_the_runbook_is_followed(road: Road) -> None:
     assert [order["ext_order_id"] for order in road.sandbox.commerce.orders()] == [ORDER]
 
 
+def test_order_that_needs_attention_is_created_when_the_runbook_is_followed(road: Road) -> None:
+    road.buy(ORDER, {"TRAY-WALNUT": 1})
+    road.pass_time(minutes=5)
+    road.orders_run(create=lambda _: None)
+    with road.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "update ops.order_outbox set needs_attention_at = now(), failures = 8, next_attempt_at = null"
+        )
+        connection.exec_driver_sql("update core.orders set pipeline_state = 'needs_attention'")
+    road.orders_run()
+    assert road.sandbox.commerce.orders() == []
+    listed = _snippet("docs/runbook.md", "needs_attention_at is not null and finished_at is null")
+    release = _snippet("docs/runbook.md", "needs_attention_at = null", order=("902-1234567-1234567", ORDER))
+    with road.engine.begin() as connection:
+        assert [row.amazon_order_id for row in connection.exec_driver_sql(listed)] == [ORDER]
+        connection.exec_driver_sql(release)
+        assert connection.exec_driver_sql(listed).all() == []
+    road.orders_run()
+    assert [order["ext_order_id"] for order in road.sandbox.commerce.orders()] == [ORDER]
+    assert road.value("select pipeline_state from core.orders") == "created"
+
+
 def test_old_contacts_when_they_are_deleted(road: Road) -> None:
     road.buy(ORDER, {"TRAY-WALNUT": 1})
     road.pass_time(minutes=5)
@@ -277,6 +303,21 @@ def test_link_when_followed(page: Path, target: str) -> None:
     found = (page.parent / unquote(place)).resolve() if place else page
     assert found.exists()
     assert not anchor or anchor in _anchors(found)
+
+
+def test_sandbox_guide_lists_every_operation_and_fault_when_compared_with_the_servers() -> None:
+    guide = (CHECKOUT / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    faults = guide.partition("## Faults")[2].partition("\n## ")[0]
+    kinds, operations = faults.partition("| Kind |")[2].split("\nOperations of Amazon: ")
+    listed_kinds = [
+        kind for row in re.findall(r"^\| (`.+?) \|", kinds, re.MULTILINE) for kind in re.findall(r"`(\w+)`", row)
+    ]
+    assert sorted(listed_kinds) == sorted(get_args(FaultKind))
+    amazon, commerce = operations.split("\n\n")[0].split("Operations of Commerce: ")
+    assert set(re.findall(r"`(\w+)`", amazon)) == {"token", "searchOrders", "getOrder", "confirmShipment"}
+    assert set(re.findall(r"`(\w+)`", commerce)) == {route.operation for route in ROUTES}
+    fields_listed = re.findall(r"^\| `(\w+)` \|", faults.partition("| Kind |")[0], re.MULTILINE)
+    assert fields_listed == [field.name for field in fields(Fault)]
 
 
 def test_pages_when_code_names_them() -> None:

@@ -18,6 +18,7 @@ CHECKOUT = Path(__file__).parents[2]
 COMPOSE_TEXT = (CHECKOUT / "docker-compose.yaml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text(encoding="utf-8")
+DOCKERIGNORE = (CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 # The Compose specification's own schema, as vendored by check-jsonschema 0.39.0 (Apache-2.0).
 SCHEMA = json.loads((CHECKOUT / "tests" / "fixtures" / "compose-spec.json").read_text(encoding="utf-8"))
 # Only these may be left out of .env.
@@ -112,11 +113,66 @@ def test_settings_when_one_is_added() -> None:
     assert set(COMPOSE["x-settings"].values()) == {None}  # handed on if set, absent otherwise
 
 
+def _stages() -> dict[str, tuple[str, list[str]]]:
+    """The stages of the Dockerfile in order: name -> (what it starts from, what it copies from the checkout)."""
+    stages: dict[str, tuple[str, list[str]]] = {}
+    for base, name, body in re.findall(
+        r"^FROM (\S+) AS (\w+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL
+    ):
+        stages[name] = base, re.findall(r"^COPY (?:--\S+ )*(\S+) \S+$", body, re.MULTILINE)
+    return stages
+
+
+def _contents(stage: str) -> set[str]:
+    """What an image holds of the checkout: its own stage's copies and those of the stages it is built from."""
+    stages, found = _stages(), set[str]()
+    while stage in stages:
+        stage, copied = stages[stage]
+        found |= set(copied)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("target", "contents"),
+    [
+        ("product", {"requirements.txt", "include", "plugins", "dags"}),
+        ("sandbox", {"requirements.txt", "local"}),
+    ],
+)
+def test_image_holds_only_what_it_runs_when_built(target: str, contents: set[str]) -> None:
+    assert _contents(target) == contents
+    assert all(f"!{name}" in DOCKERIGNORE for name in contents)
+    assert DOCKERFILE.count("COPY ") == sum(len(copied) for _, copied in _stages().values())
+
+
+def test_image_is_the_product_when_no_target_is_named() -> None:
+    assert list(_stages())[-1] == "product"
+
+
+def test_service_builds_its_own_image_when_started() -> None:
+    builds = {
+        name: (service["image"], service["build"]["target"])
+        for name, service in COMPOSE["services"].items()
+        if "build" in service
+    }
+    sandbox = ("amazon-commerce-orders-sandbox:local", "sandbox")
+    product = ("amazon-commerce-orders:local", "product")
+    airflow = ("migrate", "api-server", "scheduler", "dag-processor", "worker")
+    # Two targets under one image name would overwrite each other.
+    assert builds == {"sandbox": sandbox} | dict.fromkeys(airflow, product)
+
+
+def test_sandbox_module_exists_when_its_service_starts() -> None:
+    module = COMPOSE["services"]["sandbox"]["command"][:3]
+    assert module == ["python", "-m", "local.sandbox"]
+    assert (CHECKOUT / "local" / "sandbox" / "__main__.py").exists()
+
+
 def test_image_when_airflow_is_upgraded() -> None:
     pinned = re.search(
         r"^apache-airflow==(\S+)", (CHECKOUT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE
     )
-    base = re.search(r"^FROM apache/airflow:slim-([\d.]+)-python3\.11$", DOCKERFILE, re.MULTILINE)
+    base = re.search(r"^FROM apache/airflow:slim-([\d.]+)-python3\.11 AS base$", DOCKERFILE, re.MULTILINE)
     assert pinned and base
     assert base.group(1) == pinned.group(1)
 

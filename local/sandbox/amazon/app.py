@@ -1,6 +1,6 @@
 """The local Amazon: token endpoint, searchOrders, getOrder and confirmShipment over HTTP.
 
-Paths, answers and headers follow orders_2026-01-01.json, ordersV0.json and
+Paths, answers and headers are those of orders_2026-01-01.json, ordersV0.json and
 https://developer-docs.amazon.com/sp-api/docs/connecting-to-the-selling-partner-api (token endpoint).
 """
 
@@ -37,7 +37,7 @@ _OPERATIONS = (
 
 
 def operation_of(method: str, path: str) -> str | None:
-    """The operation of a request: token, searchOrders, getOrder or confirmShipment; None for anything else."""
+    """The operation of a request: token, searchOrders, getOrder or confirmShipment; None for any other request."""
     for known_method, pattern, operation in _OPERATIONS:
         if method == known_method and pattern.fullmatch(path):
             return operation
@@ -45,7 +45,7 @@ def operation_of(method: str, path: str) -> str | None:
 
 
 def amazon_app(state: AmazonState, clock: SandboxClock, script: FaultScript, on_change: Callable[[], None]) -> App:
-    """The ASGI application over `state`; `on_change` is called before the answer to a request that changed it."""
+    """The ASGI application for `state`. After a change, `on_change` is called before the answer is sent."""
     app = FastAPI(title="Local Amazon", docs_url=None, redoc_url=None, openapi_url=None)
     add_control_routes(app, clock, script, on_change)
     _add_token_route(app, state, on_change)

@@ -6,7 +6,7 @@ import json
 
 
 class Refusal(Exception):
-    """An API answer other than success: HTTP status, Amazon's error code, message and details."""
+    """An answer of the API that is not a success: HTTP status, Amazon's error code, message and details."""
 
     def __init__(self, status: int, code: str, message: str, details: str = "") -> None:
         super().__init__(message)
@@ -42,5 +42,5 @@ def quota_exceeded() -> Refusal:
 
 
 def expired_token() -> Refusal:
-    """403: the access token's hour is over. Amazon says this with 403, not with 401."""
+    """403: the access token's hour is over. Amazon answers 403 here, not 401."""
     return unauthorized("The access token you provided has expired.")

@@ -1,7 +1,7 @@
 """The parameter rules and the paging of searchOrders: a raw query string comes in, a checked search goes out.
 
-Rules: orders_2026-01-01.json, operation searchOrders. Where the model leaves the consequence open, this server is the
-stricter one: a repeated or unknown parameter is refused, so that a client's typo does not pass as "no filter".
+Rules: orders_2026-01-01.json, operation searchOrders. Where the model leaves something open, this server is strict: a
+repeated or unknown parameter is refused, so that a typo in a client does not pass as "no filter".
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _KNOWN = _MAY_CHANGE | frozenset(("fulfillmentStatuses", "marketplaceIds", "fulf
 
 
 def parse_time(text: str) -> datetime:
-    """An ISO 8601 time as aware UTC; without a zone it is read as UTC. Raises ValueError."""
+    """An ISO 8601 time as aware UTC; a time without a zone is taken as UTC. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
@@ -55,7 +55,7 @@ def format_time(moment: datetime) -> str:
 
 @dataclass(frozen=True)
 class Search:
-    """A checked searchOrders request. `after` and `before` are inclusive and UTC, on the time named by `family`."""
+    """A checked searchOrders request. `after` and `before` (inclusive, UTC) limit the time named by `family`."""
 
     family: str  # created | lastUpdated
     after: datetime
@@ -65,14 +65,14 @@ class Search:
     marketplace_ids: frozenset[str] | None
     page_size: int
     included: frozenset[str]
-    position: tuple[datetime, str] | None  # time and id of the last order of the page before
-    frozen: dict[str, str]  # the parameters that later pages must repeat, as they were sent
+    position: tuple[datetime, str] | None  # time and id of the last order on the previous page
+    frozen: dict[str, str]  # the parameters that later pages must repeat, exactly as sent
 
     def page(self, documents: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], tuple[datetime, str] | None]:
         """The orders of this page, oldest first, and the position for the next token (None: this is the last page).
 
-        Keyset paging: an order that changes between two pages moves behind `before` and is in the next window,
-        so that none is lost.
+        Keyset paging: an order that changes between two pages moves past `before` and so into the next window. None is
+        lost.
         """
         rows = sorted((self._key(document), document) for document in documents if self._matches(document))
         if self.position is not None:
@@ -136,7 +136,7 @@ def parse_included(text: dict[str, str]) -> frozenset[str]:
 
 
 def page_token(search: Search, position: tuple[datetime, str], seller_id: str, now: datetime) -> str:
-    """The opaque token of the page behind `position`; holds all it needs, so that it outlives a restart."""
+    """The opaque token of the page after `position`. It contains all it needs, so it survives a restart."""
     content = {
         "seller": seller_id,
         "issued": now.isoformat(),
@@ -144,7 +144,7 @@ def page_token(search: Search, position: tuple[datetime, str], seller_id: str, n
         "after": [position[0].isoformat(), position[1]],
         "frozen": search.frozen,
     }
-    # Real tokens have characters that break in a carelessly built URL; these always have all three of them.
+    # Real tokens contain characters that break a carelessly built URL. These always contain all three of them.
     return "/+" + base64.b64encode(json.dumps(content).encode()).decode() + "="
 
 

@@ -1,4 +1,4 @@
-"""The rules of confirmShipment: an order and a request body come in, the patch that the order gets goes out.
+"""The rules of confirmShipment: an order and a request body come in, the change of the order goes out.
 
 Rules: ordersV0.json (ConfirmShipmentRequest) and https://developer-docs.amazon.com/sp-api/docs/confirm-the-shipment-status.
 """
@@ -16,10 +16,10 @@ _JAPAN = "A1VC38T7YXB528"
 
 
 def shipment_patch(document: dict[str, Any], body: Any, now: datetime) -> dict[str, Any]:
-    """The change of `document` that a confirmShipment `body` makes at `now`. Raises Refusal (400).
+    """The change that a confirmShipment `body` makes to `document` at `now`. Raises Refusal (400).
 
-    Same `packageReferenceId` again: the package is edited. Each line gets its new fulfilled quantity, and the order
-    its new status.
+    If a package with this `packageReferenceId` exists, it is replaced. Each line gets its new fulfilled quantity, and
+    the order its new status.
     """
     _check_body(body)
     _check_order(document, body)
@@ -67,7 +67,7 @@ def _check_body(body: Any) -> None:
         raise invalid("shipDate must be an ISO 8601 date and time with its zone.")
     items = detail.get("orderItems")
     if not isinstance(items, list) or not items:
-        # Amazon says this of a single object instead of a list, too.
+        # Amazon sends the same error for a single object instead of a list.
         raise invalid("OrderItemId is invalid: orderItems must be a list of order items.")
     for item in items:
         if not isinstance(item, dict) or not _is_text(item.get("orderItemId")):

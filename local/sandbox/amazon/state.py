@@ -1,4 +1,4 @@
-"""What the local Amazon knows: its applications, tokens, orders with all their versions, and confirmed shipments."""
+"""The state of the local Amazon: applications, tokens, orders with all their versions, and confirmed shipments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.sandbox.clock import SandboxClock
 from local.sandbox.seeds import AmazonApplication, AmazonOrderSeed
 
 ACCESS_TOKEN_LIFE = timedelta(hours=1)
-VISIBILITY_LAG = TWO_MINUTES  # "data may lag two minutes": neither listing nor getOrder shows a younger change
+VISIBILITY_LAG = TWO_MINUTES  # "data may lag two minutes": neither searchOrders nor getOrder shows a newer change
 
 # Requests per second and burst of the default usage plans, from the operations' descriptions in the models.
 USAGE_PLANS = {"searchOrders": (0.0056, 20), "getOrder": (0.5, 30), "confirmShipment": (2.0, 10)}
@@ -44,9 +44,9 @@ class _Due:
 
 
 class AmazonState:
-    """The local Amazon's memory, thread-safe. Orders live on as its clock passes.
+    """The local Amazon's state, thread-safe. Orders change as its clock advances.
 
-    `enforce_rate_limits=False` switches the token buckets off, for tests of other things.
+    `enforce_rate_limits=False` switches the rate limits off, for tests of other things.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class AmazonState:
         self.enforce_rate_limits = enforce_rate_limits
         self.confirmations: list[dict[str, Any]] = []  # accepted confirmShipment bodies, with their orderId
         self._applications = {application.client_id: application for application in applications}
-        self._tokens: dict[str, tuple[str, datetime]] = {}  # access token -> client id, end of life
+        self._tokens: dict[str, tuple[str, datetime]] = {}  # access token -> client id, expiry
         self._records: dict[str, _Record] = {}
         self._changes: list[_Due] = []  # still to come, soonest first
         self._hidden: set[str] = set()
@@ -70,44 +70,44 @@ class AmazonState:
         for seed in orders:
             self.add_order(seed)
 
-    # Orders, as their owner and tests see them
+    # Orders, as the tests see them
 
     def add_order(self, seed: AmazonOrderSeed) -> None:
-        """Add an order; it exists from its `createdTime` on. Raises ValueError for an id that is taken."""
+        """Add an order; it exists from its `createdTime` on. Raises ValueError if its id exists already."""
         order_id = seed.order["orderId"]
         with self._lock:
             if order_id in self._records:
-                raise ValueError(f"the order {order_id} exists already")
+                raise ValueError(f"the order {order_id} already exists")
             self._records[order_id] = _Record(seed.seller_id, [copy.deepcopy(seed.order)])
             for change in seed.changes:
                 bisect.insort(self._changes, _Due(change.at, order_id, change.patch))
 
     def apply(self, order_id: str, patch: dict[str, Any]) -> None:
-        """Change an order now: `patch` is merged as AmazonChange says. Raises KeyError for an unknown order."""
+        """Change an order now; AmazonChange explains `patch`. Raises KeyError for an unknown order."""
         with self._lock:
             self._catch_up()
             self._add_version(order_id, patch, self.clock.now())
 
     def order(self, order_id: str) -> dict[str, Any]:
-        """The full document as of now, also what callers do not see yet. Raises KeyError for an unknown order."""
+        """The full document as of now, including what callers cannot see yet. Raises KeyError for an unknown order."""
         with self._lock:
             self._catch_up()
             return copy.deepcopy(self._records[order_id].versions[-1])
 
     def order_ids(self) -> list[str]:
-        """The ids of all orders, also of those that are still to come."""
+        """The ids of all orders, including those that are still to come."""
         with self._lock:
             return sorted(self._records)
 
     def hide_from_listing(self, order_id: str) -> None:
-        """From now on searchOrders omits this order; getOrder still finds it."""
+        """From now on searchOrders leaves this order out; getOrder still finds it."""
         with self._lock:
             self._hidden.add(order_id)
 
-    # What the API asks
+    # Orders, as the API sees them
 
     def listed(self, seller_id: str) -> list[dict[str, Any]]:
-        """The visible version of each of the seller's orders that listings show. Not to be changed by the caller."""
+        """The visible version of each of the seller's orders. The caller must not change the documents."""
         with self._lock:
             self._catch_up()
             own = (
@@ -119,7 +119,7 @@ class AmazonState:
             return [document for document in visible if document is not None]
 
     def visible_order(self, seller_id: str, order_id: str) -> dict[str, Any]:
-        """The version of an order that callers see now. Raises Refusal (404): unknown, too young, another seller's."""
+        """The version of an order that callers see now. Raises Refusal (404): unknown, too new, or another seller's."""
         with self._lock:
             self._catch_up()
             record = self._records.get(order_id)
@@ -129,7 +129,7 @@ class AmazonState:
             return document
 
     def confirm_shipment(self, seller_id: str, order_id: str, body: Any) -> None:
-        """Record one package of an order; callers see it after the lag. Raises Refusal (400, 404)."""
+        """Record one package of an order. Callers see it after the lag. Raises Refusal (400, 404)."""
         with self._lock:
             self._catch_up()
             now = self.clock.now()
@@ -139,14 +139,14 @@ class AmazonState:
             self._add_version(order_id, shipment_patch(record.versions[-1], body, now), now)
             self.confirmations.append({"orderId": order_id} | copy.deepcopy(body))
 
-    # Tokens and rates
+    # Tokens and rate limits
 
     def application(self, client_id: str) -> AmazonApplication | None:
         """The application with that client id."""
         return self._applications.get(client_id)
 
     def issue_token(self, application: AmazonApplication) -> str:
-        """A new access token for the application and its seller, good for an hour of the sandbox clock."""
+        """A new access token for the application and its seller, valid for an hour on the sandbox's clock."""
         token = f"Atza|sandbox-{secrets.token_urlsafe(24)}"
         with self._lock:
             now = self.clock.now()
@@ -155,7 +155,7 @@ class AmazonState:
         return token
 
     def authenticate(self, token: str | None) -> AmazonApplication:
-        """The application that holds this access token. Raises Refusal (403): missing, unknown, expired."""
+        """The application with this access token. Raises Refusal (403): missing, unknown or expired."""
         if not token:
             raise unauthorized("Access token is missing in the request header.")
         with self._lock:
@@ -185,7 +185,7 @@ class AmazonState:
     # Persistence
 
     def snapshot(self) -> dict[str, Any]:
-        """All that a restarted server needs, JSON-able. The rate buckets are not in it: they start full."""
+        """Everything that a restarted server needs, ready for JSON. Token buckets are left out: they start full."""
         with self._lock:
             return {
                 "records": {
@@ -202,7 +202,7 @@ class AmazonState:
             }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Become what `snapshot` was taken of."""
+        """Restore the state from a `snapshot`."""
         with self._lock:
             self._records = {
                 order_id: _Record(record["seller_id"], record["versions"])

@@ -1,4 +1,4 @@
-"""What a caller may see of an order: includedData gating and the rules for personal data.
+"""What a caller may see of an order: the parts requested with includedData, and the rules for personal data.
 
 Sources: orders_2026-01-01.json (includedData) and https://developer-docs.amazon.com/sp-api/docs/access-orders-pii.
 """
@@ -43,7 +43,7 @@ _PERSONAL_ADDRESS_PARTS = (
 def view_order(
     document: dict[str, Any], included: frozenset[str], *, has_pii_role: bool, now: datetime
 ) -> dict[str, Any]:
-    """A copy of the full order `document` with only what `included` and the application's role unlock at `now`."""
+    """A copy of the full order `document`, reduced to what `included` and the application's role allow at `now`."""
     order = copy.deepcopy(document)
     _hide_personal_data(order, has_pii_role, now)
     for part, unlocked_by in _ORDER_PARTS.items():

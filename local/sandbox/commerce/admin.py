@@ -1,6 +1,6 @@
-"""The local Commerce's admin: a list of orders and one page per order, the targets of the links in Recent Orders.
+"""The admin pages of the local Commerce: a list of orders, and one page per order, to which Recent Orders links.
 
-It asks for no sign-in: the sandbox listens on loopback and knows invented people only.
+They need no sign-in, because the sandbox listens on loopback and has invented customers only.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def add_admin_routes(app: FastAPI, state: CommerceState) -> None:
 
 
 def _amount(value: Any) -> str:
-    """An amount with two decimals; a dash when there is none."""
+    """An amount with two decimals; a dash if there is none."""
     return "–" if value is None else f"{Decimal(value):,.2f}"
 
 
 def _quantity(value: Any) -> str:
-    """A quantity without trailing zeros; a dash when there is none."""
+    """A quantity without trailing zeros; a dash if there is none."""
     return "–" if value is None else f"{Decimal(value).normalize():f}"

@@ -1,4 +1,4 @@
-"""The local Commerce over HTTP: Magento's REST routes under /rest, a small admin under /admin, controls under /sandbox.
+"""The local Commerce over HTTP: Magento's REST routes under /rest, admin pages under /admin, controls under /sandbox.
 
 Paths and shapes: Adobe's OpenAPI document 2.4.9 (PaaS). The addressing `/rest/<store view or all>/V1/...`:
 https://developer.adobe.com/commerce/webapi/rest/use-rest/
@@ -30,14 +30,14 @@ _ADDRESS = re.compile(r"/rest/(?:(?!V1/)(?P<scope>[^/]+)/)?V1/(?P<path>.+?)/*")
 
 
 def operation_of(method: str, path: str) -> str | None:
-    """The operation of a request for fault scripts, None outside /rest. POST /V1/orders is always `createOrder`."""
+    """The operation of a request, for scripted faults; None outside /rest. POST /V1/orders is always `createOrder`."""
     address = _ADDRESS.fullmatch(path)
     found = _route(method, address["path"]) if address else None
     return found[0].operation if found else None
 
 
 def commerce_app(state: CommerceState, clock: SandboxClock, script: FaultScript, on_change: Callable[[], None]) -> App:
-    """The ASGI application over `state`; `on_change` is called after each request that may have changed it."""
+    """The ASGI application for `state`. `on_change` is called after each request that may have changed it."""
     app = FastAPI(title="Local Commerce", docs_url=None, redoc_url=None, openapi_url=None)
     gate = Gate(state.seed)
 
@@ -78,7 +78,7 @@ async def _answer(request: Request, state: CommerceState, gate: Gate) -> bytes:
     route, arguments = found
     view = _view(address["scope"], state)
     query = request.query_params.multi_items()
-    # Signed is the path as it was sent, percent-encoding included.
+    # The signature covers the path exactly as sent, including percent-encoding.
     url = f"{request.url.scheme}://{request.headers.get('host', '')}{request.scope['raw_path'].decode('ascii')}"
     if not gate.admits(request.method, url, query, request.headers.get("authorization", "")):
         raise unauthorized(route.resource)
@@ -96,13 +96,13 @@ def _route(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
 
 
 def _view(scope: str | None, state: CommerceState) -> StoreView | None:
-    """The store view that a path names: None for `all`, the first one for `default` and for no scope at all."""
+    """The store view in a path: None for `all`, the first one for `default` and for a path without a store view."""
     if scope == "all":
         return None
     views = state.seed.store_views
     named = next((view for view in views if view.code == scope), None)
     if named is None and scope not in (None, "default"):
-        raise no_such_route()  # an unknown code is taken for a part of the path
+        raise no_such_route()  # Magento treats an unknown code as part of the path
     return named or views[0]
 
 
@@ -121,7 +121,7 @@ def _json(value: Any) -> bytes:
 
 
 def _wire(value: Any) -> Any:
-    """Decimals as PHP writes floats: 19.9900 becomes 19.99, 20.0000 becomes 20."""
+    """Decimals in the format of PHP's floats: 19.9900 becomes 19.99, 20.0000 becomes 20."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else value.normalize()
     if isinstance(value, Mapping):

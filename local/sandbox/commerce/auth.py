@@ -1,7 +1,7 @@
-"""Checks who calls the local Commerce: an OAuth 1.0a signature (RFC 5849, HMAC-SHA256) or a bearer token.
+"""Authenticates callers of the local Commerce by an OAuth 1.0a signature (RFC 5849, HMAC-SHA256) or a bearer token.
 
 Rules: https://developer.adobe.com/commerce/webapi/get-started/authentication/gs-authentication-oauth/ and
-.../gs-authentication-token/ (bearer use of an integration token is off by default since 2.4.4; it is on here).
+.../gs-authentication-token/ (since 2.4.4 a shop must allow integration tokens as bearer tokens; this one does).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TIMESTAMP_WINDOW = timedelta(seconds=600)
 
 
 class Gate:
-    """Lets one integration in. Remembers nonces; real time counts, since callers sign with real clocks."""
+    """Admits one integration. Remembers nonces. Uses real time, because callers sign with real clocks."""
 
     def __init__(self, seed: CommerceSeed) -> None:
         self._seed = seed
@@ -30,9 +30,9 @@ class Gate:
         self._nonces: dict[tuple[str, str], datetime] = {}
 
     def admits(self, method: str, url: str, query: Sequence[tuple[str, str]], authorization: str) -> bool:
-        """Whether a request may pass.
+        """Whether a request is authenticated.
 
-        `url` is the absolute URL as sent, without query; `query` its decoded pairs; `authorization` the header.
+        `url` is the absolute URL as sent, without query; `query` are its decoded pairs; `authorization` is the header.
         """
         scheme, _, credentials = authorization.partition(" ")
         if scheme.lower() == "bearer":

@@ -1,6 +1,6 @@
-"""How the local Commerce refuses: JSON with a message, its placeholders' values and a status, as Magento's REST layer.
+"""Errors of the local Commerce, as in Magento's REST API: a status, and JSON with a message and its parameters.
 
-Shape: definition error-response of Adobe's OpenAPI document 2.4.9. `%1` stands for a list's entry, `%name` for a map's.
+Shape: definition error-response of Adobe's OpenAPI document 2.4.9. `%1` refers to a list, `%name` to a map.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Parameters = list[Any] | dict[str, Any]
 
 
 class CommerceRefusal(Exception):
-    """A request that Commerce does not carry out: HTTP status, message with placeholders, their values."""
+    """A request that Commerce refuses: HTTP status, message with placeholders, and their values."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class CommerceRefusal(Exception):
         self.errors = list(errors)
 
     def body(self) -> bytes:
-        """The answer's JSON."""
+        """The JSON of the answer."""
         content: dict[str, Any] = {"message": self.message}
         if self.errors:
             content["errors"] = self.errors
@@ -40,7 +40,7 @@ class CommerceRefusal(Exception):
 
 
 def unauthorized(resource: str) -> CommerceRefusal:
-    """Bad credentials and a missing right look the same."""
+    """Wrong credentials and a missing right give the same answer."""
     return CommerceRefusal(401, "The consumer isn't authorized to access %resources.", {"resources": resource})
 
 
@@ -53,7 +53,7 @@ def no_such_entity() -> CommerceRefusal:
 
 
 def required(fields: Sequence[str]) -> CommerceRefusal:
-    """The refusal for missing fields or arguments; several of them come as `errors`."""
+    """The refusal for missing fields or arguments. Several of them are listed under `errors`."""
     message = '"%fieldName" is required. Enter and try again.'
     if len(fields) == 1:
         return CommerceRefusal(400, message, {"fieldName": fields[0]})
@@ -62,13 +62,13 @@ def required(fields: Sequence[str]) -> CommerceRefusal:
 
 
 def bad_type(value: object, expected: str) -> CommerceRefusal:
-    """The refusal for a value of the wrong JSON type. Objects are not echoed: they may hold personal data."""
+    """The refusal for a value of the wrong JSON type. Objects are not repeated: they may contain personal data."""
     shown = "Array" if isinstance(value, (dict, list)) else str(value)
     message = 'The "%1" value\'s type is invalid. The "%2" type was expected. Verify and try again.'
     return CommerceRefusal(400, message, [shown, expected])
 
 
 def internal_error() -> CommerceRefusal:
-    """What a failing database statement looks like from outside: nothing of the cause is told."""
+    """What a failed database statement looks like from outside: the cause is not disclosed."""
     report = f"webapi-{uuid.uuid4().hex[:13]}"
     return CommerceRefusal(500, f"Internal Error. Details are available in Magento log file. Report ID: {report}")

@@ -1,7 +1,7 @@
-"""The fields of the order entity and of its parts, by type: what a caller may send and what a search may filter on.
+"""The fields of an order and its parts, by type: what a caller may send, and what a search may filter on.
 
 Names and types: definitions sales-data-order-interface, -item-, -payment- and -address-interface of Adobe's OpenAPI
-document 2.4.9 (the same in 2.4.6). Gift wrapping and other add-ons that the bridge has no use for are left out.
+document 2.4.9 (the same in 2.4.6). Gift wrapping and other extensions that this project does not use are left out.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 from local.sandbox.commerce.errors import CommerceRefusal, bad_type
 
-_GRAIN = Decimal("0.0001")  # money and quantities are decimal(20,4) columns
+_GRAIN = Decimal("0.0001")  # the columns for money and quantities are decimal(20,4)
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Field names of one class, by type. `parts` are nested: a part's caller checks it."""
+    """The field names of one class, by type. `parts` are nested objects, which are checked separately."""
 
     numbers: frozenset[str]
     integers: frozenset[str]
@@ -26,14 +26,14 @@ class Fields:
 
     @property
     def columns(self) -> frozenset[str]:
-        """What a search can filter and sort on."""
+        """The fields that a search can filter and sort by."""
         return self.numbers | self.integers | self.texts
 
 
 def typed(entity: Any, fields: Fields, name: str) -> dict[str, Any]:
-    """A copy of the JSON object `entity` with Decimal numbers (4 decimals) and without nulls; parts stay as they are.
+    """A copy of the JSON object `entity` with Decimal numbers (4 decimals) and without nulls. Parts are not converted.
 
-    Numeric text passes for a number, as in Magento. Raises CommerceRefusal (400) for another type or an unknown field.
+    As in Magento, numeric text counts as a number. Raises CommerceRefusal (400) for another type or an unknown field.
     """
     if not isinstance(entity, dict):
         raise bad_type(entity, name)

@@ -1,8 +1,8 @@
-"""What a Commerce order is and how creating, updating, invoicing, shipping and cancelling change it: documents only.
+"""Commerce orders as documents, and how creating, updating, invoicing, shipping and canceling change them.
 
-Rules: models magento/magento2 `Sales/Model/InvoiceOrder.php`, `ShipOrder.php`, `Order/Address/Validator.php`,
+Rules: magento/magento2, `Sales/Model/InvoiceOrder.php`, `ShipOrder.php`, `Order/Address/Validator.php`,
 `ResourceModel/Order/Handler/State.php` and the API tests `Sales/Service/V1`; see also the OpenAPI document 2.4.9.
-Amounts are Decimals in the order's currency, `base_` ones in the base currency of its website.
+Amounts are Decimals in the order's currency; `base_` amounts are in the base currency of its website.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _ADDRESS_LABELS = {
 _ITEM_COUNTERS = ("qty_canceled", "qty_invoiced", "qty_refunded", "qty_shipped", "row_invoiced", "base_row_invoiced")
 _NOT_INVOICEABLE = ("payment_review", "holded", "canceled", "complete", "closed")
 _NOT_SHIPPABLE = ("payment_review", "holded", "canceled")
-# Without these amounts Commerce cannot compute an invoice.
+# Without these amounts Commerce cannot create an invoice.
 _INVOICE_NEEDS = ("subtotal", "grand_total", "total_due")
 _INVOICE_ITEM_NEEDS = ("price", "row_total")
 
 
 def new_order(entity: Any, next_id: NextId, now: str) -> Document:
-    """The order that `entity` asks for, with its ids and times, but without store and number.
+    """The order described by `entity`, with ids and times, but without store and number.
 
-    Raises CommerceRefusal: 400 for what is missing or of a wrong type, 500 for text that is longer than its column.
+    Raises CommerceRefusal: 400 if something is missing or of the wrong type, 500 if a text is longer than its column.
     """
     order = typed(entity, ORDER, "Magento\\Sales\\Api\\Data\\OrderInterface")
     billing = order.get("billing_address")
@@ -71,9 +71,9 @@ def new_order(entity: Any, next_id: NextId, now: str) -> Document:
 
 
 def update_order(order: Document, entity: Document, next_id: NextId, now: str) -> Document:
-    """A copy of `order` with only the fields that `entity` gives changed; items are found by item_id.
+    """A copy of `order` in which only the fields in `entity` are changed. Items are matched by item_id.
 
-    Raises CommerceRefusal: 400 for a wrong type, 404 for an unknown item, 500 for text longer than its column.
+    Raises CommerceRefusal: 400 for a wrong type, 404 for an unknown item, 500 if a text is longer than its column.
     """
     changes = typed(entity, ORDER, "Magento\\Sales\\Api\\Data\\OrderInterface")
     _fit(changes)
@@ -106,14 +106,14 @@ def update_order(order: Document, entity: Document, next_id: NextId, now: str) -
 
 
 def history(entry: Any, order_id: int, next_id: NextId, now: str) -> Document:
-    """A status history entry (a comment) of an order."""
+    """An entry in the status history of an order (a comment)."""
     checked = typed(entry, HISTORY, "Magento\\Sales\\Api\\Data\\OrderStatusHistoryInterface")
     numbered = {"entity_id": next_id("comment"), "parent_id": order_id, "entity_name": "order", "created_at": now}
     return {"is_customer_notified": 0, "is_visible_on_front": 0} | checked | numbered
 
 
 def open_quantity(item: Document, done: str) -> Decimal:
-    """How much of an order line is still to be invoiced (`qty_invoiced`) or shipped (`qty_shipped`)."""
+    """How much of an order line is still to be invoiced (`done` is `qty_invoiced`) or shipped (`qty_shipped`)."""
     left = item.get("qty_ordered", _ZERO) - item[done] - item["qty_canceled"]
     if done == "qty_shipped":
         left -= item["qty_refunded"]
@@ -129,13 +129,13 @@ def can_ship(order: Document) -> bool:
 
 
 def settle_state(order: Document) -> None:
-    """What every save does: processing becomes complete when nothing is left to invoice and to ship."""
+    """What Commerce does on every save: processing becomes complete when nothing is left to invoice or ship."""
     if order.get("state") == "processing" and not can_invoice(order) and not can_ship(order):
         order["state"] = order["status"] = "complete"
 
 
 def quantities_to_invoice(order: Document, wanted: Mapping[int, Decimal] | None) -> dict[int, Decimal]:
-    """Order item id -> quantity of an invoice; None takes all that is left. Raises CommerceRefusal (400)."""
+    """Order item id -> quantity for an invoice; None takes everything that is left. Raises CommerceRefusal (400)."""
     messages = []
     if order.get("state") in _NOT_INVOICEABLE:
         messages.append(f"An invoice cannot be created when an order has a status of {order.get('status')}")
@@ -156,9 +156,9 @@ def quantities_to_invoice(order: Document, wanted: Mapping[int, Decimal] | None)
 
 
 def invoice(order: Document, quantities: Mapping[int, Decimal], now: str) -> None:
-    """Invoice and pay `quantities` of `order`, in place; its status becomes its state's default, a custom one is lost.
+    """Invoice and pay `quantities` of `order`, in place. Its status becomes its state's default; a custom one is lost.
 
-    Raises CommerceRefusal (400) when the order was created without the amounts that an invoice is computed from.
+    Raises CommerceRefusal (400) if the order was created without the amounts that an invoice is calculated from.
     """
     both = ("", "base_")
     complete = all(prefix + field in order for prefix in both for field in _INVOICE_NEEDS) and all(
@@ -185,13 +185,13 @@ def invoice(order: Document, quantities: Mapping[int, Decimal], now: str) -> Non
         _add(item, "qty_invoiced", quantity)
     if order.get("state") in (None, "new"):
         order["state"] = "processing"
-    order["status"] = order["state"]  # the default status of every state an order can have here bears its name
+    order["status"] = order["state"]  # here every state's default status has the name of the state
     order["updated_at"] = now
     settle_state(order)
 
 
 def quantities_to_ship(order: Document, wanted: Mapping[int, Decimal] | None) -> dict[int, Decimal]:
-    """Order item id -> quantity of a shipment; None takes all that is left. Raises CommerceRefusal (400)."""
+    """Order item id -> quantity for a shipment; None takes everything that is left. Raises CommerceRefusal (400)."""
     messages = []
     if order.get("state") in _NOT_SHIPPABLE:
         messages.append(f"A shipment cannot be created when an order has a status of {order.get('status')}")
@@ -214,7 +214,7 @@ def quantities_to_ship(order: Document, wanted: Mapping[int, Decimal] | None) ->
 
 
 def mark_shipped(order: Document, quantities: Mapping[int, Decimal], now: str) -> None:
-    """Count `quantities` as shipped, in place."""
+    """Record `quantities` as shipped, in place."""
     for item in order["items"]:
         _add(item, "qty_shipped", quantities.get(item["item_id"], _ZERO))
     if order.get("state") == "new":
@@ -224,7 +224,7 @@ def mark_shipped(order: Document, quantities: Mapping[int, Decimal], now: str) -
 
 
 def cancel(order: Document, now: str) -> dict[str, Decimal] | None:
-    """Cancel in place what is neither invoiced nor shipped. Returns SKU -> quantity; None when there is nothing."""
+    """Cancel, in place, what is neither invoiced nor shipped. Returns SKU -> quantity; None if there is nothing."""
     if not can_invoice(order):
         return None
     released: dict[str, Decimal] = {}
@@ -242,7 +242,7 @@ def cancel(order: Document, now: str) -> dict[str, Decimal] | None:
 def _invoice_amounts(
     order: Document, quantities: Mapping[int, Decimal], prefix: str, *, is_last: bool
 ) -> dict[str, Decimal]:
-    """The first invoice takes the shipping charge; the last one takes whatever is left of the order's own sums."""
+    """The first invoice includes the shipping charge. The last one takes whatever is left of the order's own totals."""
     fields = {"subtotal": "subtotal", "tax": "tax_amount", "discount": "discount_amount", "shipping": "shipping_amount"}
     left = {
         name: order.get(prefix + field, _ZERO) - order.get(f"{prefix}{name}_invoiced", _ZERO)
@@ -308,12 +308,12 @@ def _payment(given: Any, order_id: int, next_id: NextId) -> Document:
     _fit(payment)
     payment.setdefault("entity_id", next_id("payment"))
     payment["additional_information"] = [str(text) for text in _list(payment.get("additional_information"))]
-    # Commerce answers these two as null, although its schema calls them required texts.
+    # Commerce returns null for these two, although its schema says that they are required texts.
     return {"account_status": None, "cc_last4": None} | payment | {"parent_id": order_id}
 
 
 def _extension(order: Document, next_id: NextId) -> Document:
-    """The order's extension attributes; a shipping address exists only when a shipping assignment brings one."""
+    """The order's extension attributes. The order has a shipping address only if a shipping assignment contains one."""
     extension = dict(_object(order.get("extension_attributes", {})))
     assignments = []
     for given in _list(extension.get("shipping_assignments")):
@@ -326,7 +326,7 @@ def _extension(order: Document, next_id: NextId) -> Document:
 
 
 def _fit(document: Document) -> None:
-    """The database refuses text that is longer than its column; the caller only learns of an internal error."""
+    """The database refuses text that is longer than its column; the caller only sees an internal error."""
     if any(len(document.get(field, "")) > width for field, width in _WIDTHS.items()):
         raise internal_error()
 

@@ -1,4 +1,4 @@
-"""What each REST route of the local Commerce does: a table of method, path, operation, right and work."""
+"""The REST routes of the local Commerce: method, path, operation, required right, and what each one does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """One request: the state it works on, its store view (None for `all`), arguments of the path, query and body."""
+    """One request: the shop's state, the store view (None for `all`), path arguments, query and body."""
 
     state: CommerceState
     view: StoreView | None
@@ -32,7 +32,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Route:
-    """`work` answers a call with JSON-able content, Decimals included, or raises CommerceRefusal."""
+    """`work` returns the content of the answer (JSON types and Decimals) or raises CommerceRefusal."""
 
     method: str
     pattern: re.Pattern[str]
@@ -42,7 +42,7 @@ class Route:
 
 
 def _store_views(call: Call) -> list[Document]:
-    # The admin's own view and website come first in real answers, too.
+    # Real answers, too, start with the admin's own view and website.
     admin = {"id": 0, "code": "admin", "name": "Admin", "website_id": 0, "store_group_id": 0, "is_active": 1}
     return [
         admin,
@@ -106,7 +106,7 @@ def _resolve_stock(call: Call) -> Document:
 
 
 def _search_products(call: Call) -> Document:
-    # A filter names the id `entity_id`, the answer `id`.
+    # Filters call the id `entity_id`, answers call it `id`.
     products = [document | {"entity_id": document["id"]} for document in call.state.catalog.documents(call.view)]
     answer = search(products, call.query, PRODUCT_COLUMNS)
     for document in answer["items"]:
@@ -216,7 +216,7 @@ def _search_customers(call: Call) -> Document:
 
 
 def _shown(order: Document) -> Document:
-    """The order as Commerce shows it: its lines once more in each shipping assignment, the payment's texts as pairs."""
+    """The order as Commerce returns it: lines repeated in each shipping assignment, payment texts as pairs."""
     extension = order["extension_attributes"]
     assignments = [one | {"items": order["items"]} for one in extension["shipping_assignments"]]
     texts = order["payment"]["additional_information"]
@@ -226,7 +226,7 @@ def _shown(order: Document) -> Document:
 
 
 def _quantities(call: Call) -> dict[int, Decimal] | None:
-    """The `items` of a body as order item id -> quantity; None when there are none, which means all that is left."""
+    """The `items` of a body as order item id -> quantity. None if there are none, which means everything left."""
     quantities: dict[int, Decimal] = {}
     for item in _objects(call.body.get("items")):
         if missing := [field for field in ("order_item_id", "qty") if field not in item]:
@@ -264,7 +264,7 @@ def _whole(value: Any) -> int:
 
 
 def _route(method: str, path: str, operation: str, resource: str, work: Callable[[Call], Any]) -> Route:
-    """`path` as in the OpenAPI document; `{id}` and `{stock_id}` are digits, other arguments anything but a slash."""
+    """`path` is as in the OpenAPI document. `{id}` and `{stock_id}` are digits, the rest anything but a slash."""
 
     def group(match: re.Match[str]) -> str:
         return f"(?P<{match[1]}>{'[0-9]+' if match[1].endswith('id') else '[^/]+'})"

@@ -1,8 +1,8 @@
-"""Turns `searchCriteria[...]` and `fields=` of a query string into a page of documents, with Magento's quirks.
+"""Answers `searchCriteria[...]` and `fields=` in a query string with a page of documents, with Magento's quirks.
 
-Rules: https://developer.adobe.com/commerce/webapi/rest/use-rest/performing-searches/ (filters in a group are OR, groups
-are AND; sorting is descending unless told) and .../retrieve-filtered-responses/ (`fields`). A page number past the end
-gives the last page again (magento2 issues 3787 and 8099).
+Rules: https://developer.adobe.com/commerce/webapi/rest/use-rest/performing-searches/ (filters within a group
+are combined with OR, groups with AND; the default sort direction is descending) and .../retrieve-filtered-responses/
+(`fields`). A page number past the end returns the last page again (magento2 issues 3787 and 8099).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ORDERED = ("gt", "gteq", "from", "lt", "lteq", "to")
 
 
 def bracketed(query: Query, name: str) -> dict[str, Any]:
-    """The parameters `name[a][b]=value` of a query as nested dicts with snake_case keys, indexes included as text."""
+    """The parameters `name[a][b]=value` of a query as nested dicts with snake_case keys. Indexes are kept as text."""
     tree: dict[str, Any] = {}
     for key, value in query:
         if not key.startswith(name + "["):
@@ -40,7 +40,7 @@ def bracketed(query: Query, name: str) -> dict[str, Any]:
 def search(documents: Iterable[Document], query: Query, columns: frozenset[str]) -> Document:
     """The answer to a search: items, search_criteria, total_count.
 
-    Raises CommerceRefusal: 400 without searchCriteria, 500 for a column or a condition that the database does not know.
+    Raises CommerceRefusal: 400 without searchCriteria, 500 for an unknown column or condition.
     """
     if not any(_ARGUMENT.fullmatch(key) for key, _ in query):
         raise required(["searchCriteria"])
@@ -70,7 +70,7 @@ def search(documents: Iterable[Document], query: Query, columns: frozenset[str])
 
 
 def trimmed(answer: Any, fields: str | None) -> Any:
-    """`answer` reduced to `fields` (`items[id,sku],total_count`); an empty list when `fields` cannot be read."""
+    """`answer` reduced to `fields` (`items[id,sku],total_count`); an empty list if `fields` is not well-formed."""
     if fields is None or not isinstance(answer, (dict, list)):
         return answer
     tree = _field_tree(fields)
@@ -111,7 +111,7 @@ def _pick(value: Any, tree: Document) -> Any:
 
 
 def _listed(node: Any) -> list[Any]:
-    """PHP's arrays come with their indexes as keys; their order in the query is kept."""
+    """The entries of a PHP array, whose keys are indexes, in the order of the query."""
     if node is None:
         return []
     if not isinstance(node, dict) or not all(isinstance(entry, dict) for entry in node.values()):
@@ -138,16 +138,16 @@ def _fits(document: Document, one: dict[str, str]) -> bool:
     actual, wanted, condition = document.get(one["field"]), one["value"], one["condition_type"]
     if condition in ("null", "notnull"):
         return (actual is None) == (condition == "null")
-    if actual is None:  # as in SQL, NULL fits no comparison, not even neq and nin
+    if actual is None:  # as in SQL, NULL matches no comparison, not even neq and nin
         return False
-    text = str(actual).casefold()  # the database's collation does not tell upper from lower case
+    text = str(actual).casefold()  # the database's collation ignores case
     match condition:
         case "eq":
             return _compared(actual, wanted) == 0
         case "neq":
             return _compared(actual, wanted) != 0
         case "in" | "nin":
-            # The value is split at every comma: a SKU that holds one is never found.
+            # The value is split at every comma, so a SKU that contains one is never found.
             return any(_compared(actual, part.strip()) == 0 for part in wanted.split(",")) == (condition == "in")
         case "like" | "nlike":
             return bool(_like(wanted).fullmatch(text)) == (condition == "like")
@@ -160,7 +160,7 @@ def _fits(document: Document, one: dict[str, str]) -> bool:
 
 
 def _compared(actual: Any, wanted: str) -> int | None:
-    """-1, 0 or 1 as `actual` is below, equal to or above `wanted`; None when they cannot be compared."""
+    """-1, 0 or 1 if `actual` is below, equal to or above `wanted`; None if they cannot be compared."""
     if isinstance(actual, (int, Decimal)):
         try:
             number = Decimal(wanted)
@@ -195,7 +195,7 @@ def _snake(name: str) -> str:
 
 
 def need(query: Query, *names: str) -> str:
-    """The value of a parameter under any of its spellings. Raises CommerceRefusal (400) naming the first of them."""
+    """The value of a parameter under any of its spellings. If missing, raises CommerceRefusal (400)."""
     for key, value in query:
         if key in names:
             return value

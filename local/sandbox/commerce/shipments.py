@@ -16,7 +16,7 @@ _COPIED = ("name", "sku", "price", "weight", "product_id")
 def new_shipment(
     order: Document, taken: Mapping[int, Decimal], source_code: str, number: str, next_id: NextId, now: str
 ) -> Document:
-    """A shipment without tracks of `taken` (order item id -> quantity). There is no field for the day of shipping."""
+    """A shipment of `taken` (order item id -> quantity), without tracks. Commerce stores no shipping date."""
     shipment_id = next_id("shipment")
     items = [
         {field: item[field] for field in _COPIED if field in item}
@@ -47,7 +47,7 @@ def new_shipment(
 
 
 def append_track(shipment: Document, track: Track, next_id: NextId, now: str) -> Document:
-    """Add a track to `shipment` and return it; the shipment's updated_at stays as it is."""
+    """Add a track to `shipment` and return it. As in Commerce, the shipment's updated_at does not change."""
     carrier_code, title, number = track
     stored = {
         "entity_id": next_id("track"),

@@ -1,4 +1,4 @@
-"""What the local Commerce knows: catalog, orders, shipments, mails; and what its people do as the clock passes."""
+"""The state of the local Commerce: catalog, orders, shipments, e-mails; and what its staff do as time passes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _DECIMAL = "decimal"
 
 
 class CommerceState:
-    """The local Commerce's memory, thread-safe. `seed` is its beginning; documents are as the REST API shows them.
+    """The local Commerce's state, thread-safe. `seed` is its initial state. Documents are as the REST API returns them.
 
-    The methods above `snapshot` are what the REST routes do and raise CommerceRefusal; those below it are for tests.
+    The methods above `snapshot` serve the REST routes and raise CommerceRefusal; those below it are for tests.
     """
 
     def __init__(self, seed: CommerceSeed, clock: SandboxClock) -> None:
@@ -42,7 +42,7 @@ class CommerceState:
         self._shipped: set[int] = set()  # positions in seed.warehouse
 
     def play(self) -> bool:
-        """Do what the seed has planned until now. True when something changed."""
+        """Carry out what the seed has planned until now. True if something changed."""
         with self.lock:
             now = self.clock.now()
             before = len(self._played), len(self._shipped)
@@ -56,9 +56,9 @@ class CommerceState:
             return before != (len(self._played), len(self._shipped))
 
     def create_order(self, entity: Any, view: StoreView | None) -> Document:
-        """Store a new order and return it. It takes `view` as its store when `entity` names none.
+        """Store a new order and return it. Its store is `view`, unless `entity` names another one.
 
-        Commerce checks no stock, makes no reservation and sends no mail for an order that comes this way.
+        For an order created this way, Commerce checks and reserves no stock and sends no e-mail.
         """
         with self.lock:
             order = rules.new_order(entity, self._next_id, self._now())
@@ -75,12 +75,12 @@ class CommerceState:
             return order
 
     def update_order(self, entity: Document) -> Document:
-        """Change the fields that `entity` gives, and no others, except that an order without number gets a new one."""
+        """Change only the fields in `entity`. Exception: if it has no order number, the order gets a new one."""
         with self.lock:
             order = self.order(entity["entity_id"])
             changed = rules.update_order(order, entity, self._next_id, self._now())
             if "increment_id" not in entity:
-                # Older versions draw a new number when the caller does not repeat it (magento2 issues 8020, 17828).
+                # Older versions assign a new number if the caller sends none (magento2 issues 8020, 17828).
                 changed["increment_id"] = self._next_number(order["store_id"])
             self._store(changed["store_id"])
             self._guard_number(changed)
@@ -99,7 +99,7 @@ class CommerceState:
         return list(self._orders.values())
 
     def invoice_order(self, order_id: int, quantities: Mapping[int, Decimal] | None, *, notify: bool) -> int:
-        """Invoice order lines (item id -> quantity; None: all that is left) and return the invoice's id."""
+        """Invoice order lines (item id -> quantity; None: everything left) and return the invoice's id."""
         with self.lock:
             order = self.order(order_id)
             rules.invoice(order, rules.quantities_to_invoice(order, quantities), self._now())
@@ -117,7 +117,7 @@ class CommerceState:
         comment: str | None = None,
         source_code: str = "default",
     ) -> int:
-        """Ship order lines (item id -> quantity; None: all that is left) and return the shipment's id."""
+        """Ship order lines (item id -> quantity; None: everything left) and return the shipment's id."""
         with self.lock:
             order = self.order(order_id)
             taken = rules.quantities_to_ship(order, quantities)
@@ -152,7 +152,7 @@ class CommerceState:
         return shipment
 
     def put_track(self, shipment_id: int, order_id: int, track: Track) -> Document:
-        """Add a track to a shipment. This moves neither the shipment's nor the order's updated_at."""
+        """Add a track to a shipment. As in Commerce, no updated_at changes, neither the shipment's nor the order's."""
         with self.lock:
             shipment = self.shipment(shipment_id)
             if shipment["order_id"] != order_id or not track[2]:
@@ -160,7 +160,7 @@ class CommerceState:
             return append_track(shipment, track, self._next_id, self._now())
 
     def comment_order(self, order_id: int, entry: Any) -> None:
-        """Add a comment; one that names a status sets it."""
+        """Add a comment. If it has a status, the order gets that status."""
         with self.lock:
             order = self.order(order_id)
             comment = rules.history(entry, order["entity_id"], self._next_id, self._now())
@@ -172,7 +172,7 @@ class CommerceState:
                 self._mail("comment", order_id)
 
     def cancel_order(self, order_id: int) -> bool:
-        """Cancel what is not invoiced; False when that is nothing. Quantities are released that were never reserved."""
+        """Cancel what is not invoiced; False if nothing is. Like Commerce, releases stock that was never reserved."""
         with self.lock:
             order = self.order(order_id)
             released = rules.cancel(order, self._now())
@@ -187,7 +187,7 @@ class CommerceState:
         return list(self._customers)
 
     def snapshot(self) -> Document:
-        """Everything that changes, as plain JSON; a Decimal is an object {"decimal": "1.50"}."""
+        """Everything that can change, as plain JSON. A Decimal becomes an object {"decimal": "1.50"}."""
         with self.lock:
             content = {
                 "catalog": self.catalog.snapshot(),
@@ -204,7 +204,7 @@ class CommerceState:
         return plain
 
     def restore(self, content: Document) -> None:
-        """Become what `snapshot` described, on the same seed."""
+        """Restore the state from a `snapshot` of the same seed."""
         text = simplejson.dumps(content)
         typed = simplejson.loads(text, object_hook=lambda o: Decimal(o[_DECIMAL]) if set(o) == {_DECIMAL} else o)
         with self.lock:
@@ -224,11 +224,11 @@ class CommerceState:
             return copy.deepcopy(self.all_orders())
 
     def order_by_ext_id(self, ext_order_id: str) -> list[Document]:
-        """Copies of the orders with this ext_order_id: more than one when it was created twice."""
+        """Copies of the orders with this ext_order_id; several if the order was created more than once."""
         return [order for order in self.orders() if order.get("ext_order_id") == ext_order_id]
 
     def add_order(self, entity: Document) -> Document:
-        """Create an order as POST /V1/orders would, in the first store view unless it names one; returns a copy."""
+        """Create an order as POST /V1/orders would, by default in the first store view. Returns a copy."""
         return copy.deepcopy(self.create_order(entity, self.seed.store_views[0]))
 
     def add_customer(self, **fields: Any) -> None:
@@ -237,9 +237,9 @@ class CommerceState:
             self._customers.append({"id": self._next_id("customer"), "group_id": 1, "addresses": []} | fields)
 
     def ship(self, ext_order_id: str, quantities: Mapping[str, Decimal] | None, tracks: Sequence[Track]) -> int:
-        """Ship an order as the warehouse does: Amazon item id -> quantity, or None for all that is left.
+        """Ship an order as the warehouse does: Amazon item id -> quantity, or None for everything that is left.
 
-        Raises CommerceRefusal when the order is unknown or Commerce refuses.
+        Raises CommerceRefusal if the order is unknown or cannot be shipped.
         """
         with self.lock:
             order = next((o for o in self._orders.values() if o.get("ext_order_id") == ext_order_id), None)
@@ -254,7 +254,7 @@ class CommerceState:
             return self.ship_order(order["entity_id"], wanted, tracks)
 
     def add_track(self, shipment_id: int, track: Track) -> Document:
-        """Add a track to a shipment later, and return it."""
+        """Add a track to an existing shipment, and return it."""
         return copy.deepcopy(self.put_track(shipment_id, self.shipment(shipment_id)["order_id"], track))
 
     def add_product(self, product: Product) -> None:
@@ -289,7 +289,7 @@ class CommerceState:
         return self._last_ids[kind]
 
     def _next_number(self, store_id: int, kind: str = "number") -> str:
-        """A number of the store's sequence: nine digits, with the store's id before them except for the first store."""
+        """The next number of the store: nine digits, preceded by the store's id except for the first store."""
         number = f"{self._next_id(f'{kind} of store {store_id}'):09d}"
         return number if store_id == 1 else f"{store_id}{number}"
 
@@ -300,7 +300,7 @@ class CommerceState:
         return store
 
     def _guard_number(self, order: Document) -> None:
-        """The only unique key besides the id; ext_order_id has none."""
+        """Enforce the only unique key besides the id; ext_order_id is not unique."""
         for other in self._orders.values():
             same = other["increment_id"] == order["increment_id"] and other["store_id"] == order["store_id"]
             if same and other["entity_id"] != order["entity_id"]:
@@ -318,13 +318,13 @@ class CommerceState:
             self.catalog.put(change.create)
         product = self.catalog.find(change.sku)
         if product is None:
-            raise KeyError(f"the seed changes the unknown product {change.sku}")
+            raise KeyError(f"The seed changes an unknown product: {change.sku}")
         if change.status is not None:
             product.status = change.status
         product.quantities.update(change.quantities or {})
 
     def _pack(self, action: WarehouseAction) -> bool:
-        """Ship as the seed says; False while the order does not exist or cannot be shipped, to be tried again."""
+        """Ship as the seed says. False, to be tried again later, if the order does not exist or cannot be shipped."""
         try:
             self.ship(action.amazon_order_id, action.quantities, action.tracks)
         except CommerceRefusal:

@@ -1,7 +1,7 @@
 """The local Commerce's catalog and inventory: products, quantities on hand per stock, and reservations.
 
-Salable quantity = quantity on hand + reservations (negative while goods are promised). Codes of the salability errors:
-magento/inventory, module InventorySales, conditions of IsProductSalableForRequestedQty.
+Salable quantity = quantity on hand + reservations (a reservation of stock for an order is negative). The codes of the
+salability errors are from magento/inventory, module InventorySales, conditions of IsProductSalableForRequestedQty.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PRODUCT_FIELDS = frozenset(field.name for field in fields(Product))
 
 
 class Catalog:
-    """Products by SKU, which the database compares without regard to case. Not thread-safe: its owner locks."""
+    """Products by SKU, regardless of case, as in the database. Not thread-safe: the owner must lock."""
 
     def __init__(self, products: Iterable[Product]) -> None:
         self._products: dict[str, Product] = {}
@@ -41,12 +41,12 @@ class Catalog:
         """Set fields of a product. Raises KeyError for an unknown SKU, TypeError for an unknown field."""
         product = self._products[sku.casefold()]
         if unknown := set(changes) - _PRODUCT_FIELDS:
-            raise TypeError(f"a product has no {', '.join(sorted(unknown))}")
+            raise TypeError(f"A product has no field {', '.join(sorted(unknown))}")
         for field, value in changes.items():
             setattr(product, field, value)
 
     def salable(self, sku: str, stock_id: int) -> Decimal:
-        """The salable quantity. Raises CommerceRefusal (400) for a product that this stock does not have."""
+        """The salable quantity. Raises CommerceRefusal (400) for a product that is not in this stock."""
         product = self.find(sku)
         if product is None or product.type_id in _COMPOSITE:
             raise _no_source_items()
@@ -55,7 +55,7 @@ class Catalog:
         return product.quantities[stock_id] + self._reserved[product.sku.casefold(), stock_id]
 
     def shortfalls(self, sku: str, stock_id: int, quantity: Decimal) -> list[dict[str, str]]:
-        """Why `quantity` cannot be sold: Commerce's errors, empty when it can. A product's status plays no part.
+        """Why `quantity` cannot be sold: Commerce's errors, empty if it can. A product's status does not matter.
 
         Raises CommerceRefusal (400) for a composite product.
         """
@@ -68,7 +68,7 @@ class Catalog:
             return [_error("requested-sku-is-not-assigned-to-given-stock", _NOT_ASSIGNED)]
         if product.backorders or self.salable(sku, stock_id) >= quantity:
             return []
-        # The whole chain of conditions failed, and each one that did says so.
+        # The whole chain of conditions has failed, and each condition adds its error.
         errors = [_error("manage_stock-enabled", "Manage stock is enabled")]
         if product.quantities[stock_id] <= 0:
             code = "is_any_source_item_in_stock-no_source_items_in_stock"
@@ -78,10 +78,10 @@ class Catalog:
         return errors
 
     def deduct(self, needed: Mapping[str, Decimal], stock_id: int) -> bool:
-        """Take shipped goods (SKU -> quantity) from the shelf and write the reservations that would undo the order's.
+        """Deduct shipped goods (SKU -> quantity) and write the reservations that normally cancel out the order's own.
 
-        An order that was created over REST made none, so that its salable quantities stay too high by what was shipped
-        (magento2 issue 26575, inventory issues 3185 and 3419). False, and nothing done, when goods are not there.
+        An order created over REST has none, so the salable quantity stays too high by what was shipped (magento2 issue
+        26575, inventory issues 3185 and 3419). Returns False, and changes nothing, if there is not enough stock.
         """
         shelved = []
         for sku, quantity in needed.items():
@@ -97,16 +97,16 @@ class Catalog:
         return True
 
     def release(self, sku: str, stock_id: int, quantity: Decimal) -> None:
-        """Write a positive reservation, as cancelling and shipping do."""
+        """Write a positive reservation, as canceling and shipping do."""
         self._reserved[sku.casefold(), stock_id] += quantity
 
     def documents(self, view: StoreView | None) -> list[dict[str, Any]]:
-        """All products as a search shows them in a store view, or with default values when `view` is None."""
+        """All products as a search returns them in a store view, or with default values if `view` is None."""
         ordered = sorted(self._products.values(), key=lambda product: product.product_id)
         return [_document(product, view) for product in ordered]
 
     def document(self, sku: str, view: StoreView | None) -> dict[str, Any] | None:
-        """One product, with the stock item of the default stock that a search leaves out (magento2 issue 24418)."""
+        """One product, with the stock item that a search leaves out (magento2 issue 24418)."""
         product = self.find(sku)
         if product is None:
             return None
@@ -115,14 +115,14 @@ class Catalog:
         return document
 
     def snapshot(self) -> dict[str, Any]:
-        """Products and reservations; JSON has no integer keys, hence the pairs."""
+        """Products and reservations. Pairs replace dicts with integer keys, which JSON does not have."""
         return {
             "products": [asdict(one) | {"quantities": list(one.quantities.items())} for one in self._products.values()],
             "reserved": [[sku, stock_id, quantity] for (sku, stock_id), quantity in self._reserved.items()],
         }
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Become what `snapshot` described."""
+        """Restore the state from a `snapshot`."""
         self._products.clear()
         self._reserved.clear()
         for product in content["products"]:

@@ -1,7 +1,7 @@
-"""The story that both servers play: some forty orders that look like life, a catalog, and people who ship.
+"""The scenario of both servers: some forty realistic orders, a catalog, and a warehouse that ships.
 
-It starts at a moment and is the same each time, but for that moment. After 10 to 25 minutes of the sandbox clock new
-orders arrive, pending ones are paid or canceled, Amazon ships, the warehouse ships, and two blockers are solved.
+It is the same each time, except for the moment at which it starts. After 10 to 25 minutes on the sandbox's clock new
+orders arrive, pending ones are paid or canceled, Amazon and the warehouse ship, and two blockers are fixed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FAR_EAST = AmazonApplication(
 
 
 def build(started_at: datetime) -> Scenario:
-    """The scenario that starts at `started_at` (aware). The same moment gives the same scenario."""
+    """The scenario that starts at `started_at` (aware). The same moment always gives the same scenario."""
     at_15 = started_at + timedelta(minutes=15)
     return Scenario(
         applications=(NORTH_AMERICA, EUROPE, FAR_EAST),

@@ -1,4 +1,4 @@
-"""The shop of the scenario: websites, store views, about twenty products, and what happens to the catalog later."""
+"""The shop of the scenario: websites, store views, about twenty products, and later changes of the catalog."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ STORE_VIEWS = (
     StoreView(store_id=5, code="jp", name="Acme Japan", website_id=3, base_currency="JPY"),
 )
 
-# A SKU with all that breaks careless URLs and lists: a space, a slash and a comma.
+# A SKU with everything that breaks careless URLs and lists: a space, a slash and a comma.
 AWKWARD_SKU = "RUG-JUTE 120/180, NATURAL"
 SCARCE_SKU = "LAMP-OAK-TABLE"
 DISABLED_SKU = "CLOCK-WALL-30"
-LATE_SKU = "STOOL-BIRCH"  # enters the catalog while the story runs
-UNKNOWN_SKU = "LANTERN-COPPER"  # never enters it
+LATE_SKU = "STOOL-BIRCH"  # is added to the catalog during the scenario
+UNKNOWN_SKU = "LANTERN-COPPER"  # is never added
 
 # SKU, name, price, quantities in the US, in Europe and in Japan
 _ROWS = (
@@ -63,7 +63,7 @@ PRODUCTS = tuple(
         website_ids=_ALL_WEBSITES,
         status=2 if sku == DISABLED_SKU else 1,
         quantities={US_STOCK: Decimal(us), EU_STOCK: Decimal(eu), JP_STOCK: Decimal(jp)},
-        manage_stock=sku != "CANDLE-SOY-FIG",  # poured to order: always salable, never counted
+        manage_stock=sku != "CANDLE-SOY-FIG",  # made to order: stock is not managed, always salable
     )
     for number, (sku, name, price, us, eu, jp) in enumerate(_ROWS, 1)
 )
@@ -75,7 +75,7 @@ TITLES = {product.sku: product.name for product in PRODUCTS} | {
 
 
 def catalog_changes(started_at: datetime) -> tuple[CatalogChange, ...]:
-    """What the catalog's people do: after 20 minutes the disabled product is enabled and the late one created."""
+    """After 20 minutes the disabled product is enabled and the late one is created."""
     late = Product(
         product_id=len(PRODUCTS) + 1,
         sku=LATE_SKU,

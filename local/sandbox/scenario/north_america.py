@@ -1,4 +1,4 @@
-"""The North American orders of the scenario: most of the life cycle, and all blockers."""
+"""The North American orders of the scenario: most of the life cycle, and most blockers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from local.sandbox.scenario.orders import (
 )
 from local.sandbox.seeds import AmazonChange, AmazonOrderSeed
 
-# The one order that breaks Amazon's own model: a status outside the enum, which Amazon's migration guide names, and
-# a field that the model does not have.
+# The one order that deviates from Amazon's own model: its status is not in the enum (but in Amazon's migration guide),
+# and it has a field that the model does not have.
 ODD_ORDER = "us-unknown-status"
 
 
 def north_american_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSeed]:
-    """All orders of the American and the Canadian store; what happens later, happens at `at_15`."""
+    """All orders of the American and the Canadian store. Later changes happen at `at_15`."""
     yield from _ordinary_orders(start, at_15)
     yield from _blocked_orders(start, at_15)
     yield from _special_orders(start)
@@ -45,7 +45,7 @@ def _ordinary_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSe
         ago(start, 28),
     )
     yield seed("us-two-parcels", people.PRIYA, (line("PAN-IRON-26", 2, "98.00", shipping="12.00"),), ago(start, 26))
-    # 20.00 for three: the unit price is rounded, only the line's amount is exact
+    # 20.00 for three: the unit price is rounded; only the line's amount is exact
     yield seed("us-uneven-price", people.TOM, (line("CANDLE-SOY-FIG", 3, "20.00", discount="1.00"),), ago(start, 22))
     yield seed(
         "us-prime",
@@ -100,7 +100,7 @@ def _ordinary_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSe
 
 
 def _blocked_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSeed]:
-    # Stock is for one of these two: the older one gets it.
+    # There is stock for only one of these two; the older one gets it.
     yield seed("us-scarce-older", people.TOM, (line(SCARCE_SKU, 2, "148.00"),), ago(start, 40))
     yield seed("us-scarce-newer", people.DANA, (line(SCARCE_SKU, 2, "148.00"),), ago(start, 20))
     yield seed(
@@ -175,7 +175,7 @@ def _special_orders(start: datetime) -> Iterator[AmazonOrderSeed]:
         status="INVOICE_UNCONFIRMED",
         parts={"neighborhoodPickup": {"lockerCode": "K-17"}},
     )
-    # Bought before the stores were connected (import_since in stores.yaml), changed lately.
+    # Bought before the store was connected (import_since in stores.yaml), but changed recently.
     for slug, sku, amount, day in (
         ("us-bought-in-2025", "MUG-STONE-4", "32.00", 12),
         ("us-gift-of-2025", "BLANKET-WOOL-GREY", "89.00", 19),

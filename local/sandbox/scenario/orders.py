@@ -1,10 +1,10 @@
-"""Builds Amazon order documents, complete and reconciling, from short descriptions of who bought what.
+"""Builds complete Amazon order documents, whose amounts add up, from short descriptions of who bought what.
 
 Shape: orders_2026-01-01.json, definition Order. Amounts are decimal strings, times UTC.
 
-Two conventions that Amazon's documents leave open are settled like this: where item prices include tax (all
-marketplaces here but the US and Canada), the TAX breakdown is contained in the others and not added to the total;
-DISCOUNT is positive in North America and negative elsewhere, so that a reader has to cope with both signs.
+Amazon's documents leave two conventions open. Here, where item prices include tax (everywhere except the US and
+Canada), the TAX breakdown is part of the others and is not added to the total. DISCOUNT is positive in North America
+and negative elsewhere, so that a reader must handle both signs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Market:
-    """One marketplace of one seller. `tax_rate` is a fraction; `decimals` those of the currency."""
+    """One marketplace of one seller. `tax_rate` is a fraction; `decimals` are those of the currency."""
 
     marketplace_id: str
     name: str
@@ -61,7 +61,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Line:
-    """One order line. Amounts are of the whole line, in the marketplace's currency; `discount` is positive."""
+    """One order line. Amounts are for the whole line, in the marketplace's currency; `discount` is positive."""
 
     sku: str
     title: str
@@ -70,16 +70,16 @@ class Line:
     shipping: str = "0"
     discount: str = "0"
     gift_wrap: str = "0"
-    parts: Document = field(default_factory=dict)  # further parts of the item, as Amazon writes them
+    parts: Document = field(default_factory=dict)  # additional parts of the item, in Amazon's format
 
 
 def market_of(slug: str) -> Market:
-    """The marketplace of an order: the part of its slug before the first dash. Raises KeyError."""
+    """The marketplace of an order, from the part of its slug before the first dash. Raises KeyError."""
     return _MARKETS[slug.partition("-")[0]]
 
 
 def order_id(slug: str) -> str:
-    """The Amazon order id (3-7-7 digits) of the order that the scenario calls `slug`; always the same."""
+    """The Amazon order id (3-7-7 digits) of the scenario's order `slug`; always the same."""
     number = int.from_bytes(hashlib.sha256(slug.encode()).digest()[:8], "big") % 10**14
     digits = f"{number:014d}"
     return f"{market_of(slug).order_prefix}-{digits[:7]}-{digits[7:]}"
@@ -102,7 +102,7 @@ def build_order(
     updated_after: timedelta = timedelta(),
     parts: Document | None = None,
 ) -> Document:
-    """A full order document; all its lines are shipped if `status` is SHIPPED, none otherwise."""
+    """A full order document. All of its lines are shipped if `status` is SHIPPED, otherwise none."""
     market = market_of(slug)
     items = [_item(slug, market, number, line, status == "SHIPPED") for number, line in enumerate(lines, 1)]
     order: Document = {
@@ -132,7 +132,7 @@ def build_order(
 
 
 def line(sku: str, quantity: int, amount: str, **details: Any) -> Line:
-    """A line with the catalog's title for its SKU; `details` as in Line."""
+    """A line with the title that the catalog has for its SKU; `details` as in Line."""
     return Line(sku, TITLES[sku], quantity, amount, **details)
 
 
@@ -142,19 +142,19 @@ def ago(start: datetime, hours: int) -> datetime:
 
 
 def seed(slug: str, buyer: Person, lines: tuple[Line, ...], created_at: datetime, **details: Any) -> AmazonOrderSeed:
-    """An order that nothing happens to but what people do; `details` as in build_order."""
+    """An order that Amazon does not change by itself later; `details` as in build_order."""
     return AmazonOrderSeed(market_of(slug).seller_id, build_order(slug, buyer, lines, created_at, **details))
 
 
 def pending(market: Market, order: Document, *changes: AmazonChange, status: str = "PENDING") -> AmazonOrderSeed:
-    """The order as it is while Amazon waits for the payment: without money, until `changes` bring it."""
+    """The order while Amazon waits for the payment: without amounts, until `changes` add them."""
     waiting = without_money(order)
     waiting["fulfillment"] = waiting["fulfillment"] | {"fulfillmentStatus": status}
     return AmazonOrderSeed(market.seller_id, waiting, changes)
 
 
 def without_money(order: Document) -> Document:
-    """The order as it is while payment is pending: no proceeds, no prices."""
+    """The order while the payment is pending: no proceeds, no prices."""
     items = [
         {name: value for name, value in item.items() if name not in ("proceeds", "tax")}
         | {"product": {name: value for name, value in item["product"].items() if name != "price"}}
@@ -164,7 +164,7 @@ def without_money(order: Document) -> Document:
 
 
 def money_patch(order: Document) -> Document:
-    """The change that gives an order without money its proceeds and prices."""
+    """The change that adds proceeds and prices to an order without amounts."""
     items = [
         {"orderItemId": item["orderItemId"], "product": {"price": item["product"]["price"]}}
         | {name: item[name] for name in ("proceeds", "tax") if name in item}
@@ -174,7 +174,7 @@ def money_patch(order: Document) -> Document:
 
 
 def package(order: Document, number: int, shipped_at: datetime, carrier: str, tracking: str, *lines: int) -> Document:
-    """A package with all units of the given lines (counted from 1; none given: all lines) of the order."""
+    """A package with all units of the given lines of the order (counted from 1; by default all lines)."""
     items = [order["orderItems"][line - 1] for line in lines] if lines else order["orderItems"]
     return {
         "packageReferenceId": str(number),
@@ -200,7 +200,7 @@ def canceled_patch(order: Document, by: str, reason: str) -> Document:
 
 
 def money(market: Market, amount: Decimal) -> Document:
-    """An amount as Amazon writes it: a string with the currency's decimals."""
+    """An amount in Amazon's format: a string with the currency's decimals."""
     rounded = amount.quantize(Decimal(1).scaleb(-market.decimals), ROUND_HALF_UP)
     return {"amount": str(rounded), "currencyCode": market.currency_code}
 

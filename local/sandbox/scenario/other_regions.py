@@ -1,4 +1,4 @@
-"""The European and Japanese orders of the scenario: prices with tax, other scripts, a currency without decimals."""
+"""The European and Japanese orders of the scenario: prices including tax, other scripts, no decimals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from local.sandbox.seeds import AmazonChange, AmazonOrderSeed
 
 
 def european_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSeed]:
-    """All orders of the German and the British store; what happens later, happens at `at_15`."""
+    """All orders of the German and the British store. Later changes happen at `at_15`."""
     yield seed("de-awkward-sku", people.JOERG, (line(AWKWARD_SKU, 1, "119.00", shipping="6.90"),), ago(start, 31))
     yield seed(
         "de-discounted",
@@ -82,7 +82,7 @@ def european_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSee
 
 
 def japanese_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSeed]:
-    """All orders of the Japanese store; what happens later, happens at `at_15`."""
+    """All orders of the Japanese store. Later changes happen at `at_15`."""
     worth = {"amount": "59", "currencyCode": JP.currency_code}
     points: Document = {
         "expense": {"pointsCost": {"pointsGranted": {"pointsNumber": 59, "pointsMonetaryValue": worth}}}
@@ -103,7 +103,7 @@ def japanese_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSee
         fulfilled_by="AMAZON",
         updated_after=timedelta(hours=15),
     )
-    # Japan shows prices of pending orders, too. This one is never paid at the convenience store.
+    # In Japan pending orders have prices, too. This one is never paid at the convenience store.
     unpaid = build_order(
         "jp-never-paid", people.TANAKA, (line("MUG-STONE-4", 1, "4600"),), ago(start, 23), status="PENDING"
     )

@@ -1,4 +1,4 @@
-"""The invented buyers of the scenario; phone numbers are from ranges kept free for fiction where a country has one."""
+"""The invented buyers of the scenario. Phone numbers are from ranges reserved for fiction, where a country has one."""
 
 from local.sandbox.scenario.orders import Person
 
