@@ -59,10 +59,7 @@ with facts as (
         packages.refusal,
         packages.skipped,
         untracked.commerce_shipment_id as untracked_shipment_id,
-        exists (
-            select from ops.quarantined_orders as quarantined
-            where quarantined.amazon_order_id = orders.amazon_order_id and quarantined.released_at is null
-        ) as is_unreadable,
+        coalesce(unreadable.is_unreadable, false) as is_unreadable,
         orders.amazon_status = any(cast(:canceled_statuses as text[])) as is_canceled,
         orders.pipeline_state = any(cast(:blocked_states as text[])) as is_held,
         unfinished.is_unfinished,
@@ -114,6 +111,11 @@ with facts as (
                     and tracks.commerce_shipment_id = shipments.commerce_shipment_id
             )
     ) as untracked on true
+    left join lateral (
+        select bool_or(quarantined.released_at is null) as is_unreadable
+        from ops.quarantined_orders as quarantined
+        where quarantined.amazon_order_id = orders.amazon_order_id
+    ) as unreadable on true
     left join lateral (
         select
             outbox.commerce_order_id is not null
