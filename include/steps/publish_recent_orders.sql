@@ -158,7 +158,7 @@ written as (
                 when is_canceled then coalesce(state_reason, 'Amazon canceled the order.')
                 when is_held then coalesce(sentences, state_reason, last_error)
                 when is_unfinished and needs_attention_at is not null then coalesce(state_reason, last_error)
-                when is_unfinished then last_error || ' It will be retried automatically.'
+                when is_unfinished then rtrim(last_error, '. ') || '. It will be retried automatically.'
                 when refusal is not null then refusal
                 when pipeline_state = 'completed' then 'Shipped; Commerce order ' || commerce_order_number || '.'
                 when is_buyer_cancel_requested

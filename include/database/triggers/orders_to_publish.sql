@@ -43,15 +43,20 @@ create or replace function ops.queue_orders_of_tracks() returns trigger
 language plpgsql
 as $$
 begin
+    -- A shipment that is deleted by the same statement is gone here; its own trigger queues the order.
     insert into ops.orders_to_publish (amazon_order_id)
-    select (
-        select shipments.amazon_order_id
-        from core.shipments as shipments
-        where
-            shipments.commerce_connection = changed.commerce_connection
-            and shipments.commerce_shipment_id = changed.commerce_shipment_id
-    )
-    from changed;
+    select found.amazon_order_id
+    from (
+        select (
+            select shipments.amazon_order_id
+            from core.shipments as shipments
+            where
+                shipments.commerce_connection = changed.commerce_connection
+                and shipments.commerce_shipment_id = changed.commerce_shipment_id
+        ) as amazon_order_id
+        from changed
+    ) as found
+    where found.amazon_order_id is not null;
     return null;
 end
 $$;
