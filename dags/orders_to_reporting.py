@@ -3,14 +3,15 @@
 
 **Reads** — `core.*` and `ops.*`.
 
-**Writes** — `reporting.recent_orders`; rows that say the same as before are left alone.
+**Writes** — `reporting.recent_orders`, the rows of the orders that changed; triggers queue them in
+`ops.orders_to_publish`. Rows that would stay the same are left alone.
 
 **Schedule** — By asset: when orders were staged, validated or created, or packages were verified.
 
-**Safe to re-run because** — Each row is computed anew from what is known now, in one transaction.
+**Safe to re-run because** — An order leaves the queue in the transaction that writes its row, from what is known then.
 
 **When it fails** — The page shows the state of the last good run (`loaded_at`). Look at the red task's log; usually the
-orders database cannot be reached. The next asset event refreshes everything. See `docs/runbook.md`.
+orders database cannot be reached. The next asset event publishes what is still queued. See `docs/runbook.md`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Brings an orders database to the current version: schemas, tables (Alembic), views, roles and their rights."""
+"""Brings an orders database to the current version: schemas, tables (Alembic), views, triggers, roles and rights."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def migrate(engine: Engine) -> None:
         try:
             upgrade(connection)
             apply_comments(connection)
-            # Views and rights in one transaction: nobody sees a view without its rights.
-            for path in (*sorted((HERE / "views").glob("*.sql")), HERE / "roles.sql"):
+            # Views, triggers and rights in one transaction: nobody sees a view without its rights.
+            views, triggers = sorted((HERE / "views").glob("*.sql")), sorted((HERE / "triggers").glob("*.sql"))
+            for path in (*views, *triggers, HERE / "roles.sql"):
                 connection.execute(text(path.read_text(encoding="utf-8").replace(":", r"\:")))
             connection.commit()
         finally:

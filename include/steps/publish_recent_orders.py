@@ -1,29 +1,133 @@
-"""Refreshes reporting.recent_orders from core and ops; rows that say the same as before are left alone."""
+"""Writes the rows of reporting.recent_orders whose facts changed since they were written; the others are not read.
+
+Triggers queue every order of which a shown fact changes (include/database/triggers/orders_to_publish.sql).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections import Counter
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from include.database.statements import load_statements
+from include.domain.errors import RunIncompleteError
+from include.domain.statuses import (
+    AMAZON_STATUSES,
+    BLOCKED_STATES,
+    CANCELED,
+    CANCELED_STATUSES,
+    COMPLETED,
+    ERROR,
+    SHOWN_STATUSES,
+)
 
 log = logging.getLogger(__name__)
 
+# Queue entries of one transaction: what a killed publisher does again, and few enough to need no temporary file.
+BATCH_SIZE = 10_000
+# What the query knows of statuses.
+STATUSES: dict[str, Any] = {
+    "amazon_statuses": list(AMAZON_STATUSES),
+    "shown_statuses": [status.name for status in AMAZON_STATUSES.values()],
+    "canceled_statuses": sorted(CANCELED_STATUSES),
+    "blocked_states": list(BLOCKED_STATES),
+    "canceled": CANCELED.name,
+    "error": ERROR.name,
+    "completed": COMPLETED.name,
+}
+# SQLSTATE classes of failures that no single order is to blame for: connection, rollback, resources, locks, shutdown.
+_NOT_OF_AN_ORDER = ("08", "40", "53", "55", "57", "58")
+
 
 def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
-    """Write the rows that changed, in one transaction. Returns counts: read, written. Only writer of the table."""
-    statements = load_statements(__file__)
-    with engine.begin() as connection:
-        connection.execute(statements["lock"])
-        read = connection.execute(statements["collect_rows"]).rowcount
-        written = connection.execute(statements["publish"], {"now": now, "dag_run_id": dag_run_id}).rowcount
-        for row in connection.execute(statements["unknown_statuses"]):
+    """Write the rows of the queued orders, batch by batch, newest entries first. Returns counts: read, written.
+
+    A batch leaves the queue in the transaction that writes its rows, so that nothing is lost when the publisher dies.
+    When the rules of this module or its query changed, all orders are queued first. An order whose row cannot be
+    written stays queued and fails the run with RunIncompleteError after all others. Only writer of the table.
+    """
+    read = 0
+    written: Counter[str] = Counter()
+    failed: set[str] = set()
+    with engine.connect() as connection:
+        _queue_all_when_rules_changed(connection, now)
+        while True:
+            with connection.begin():
+                order_ids, is_last = _claim(connection, failed)
+                failed |= _publish(connection, order_ids, {"now": now, "dag_run_id": dag_run_id}, written)
+            read += len(order_ids)
+            if is_last:
+                break
+    for status, count in sorted(written.items()):
+        if status not in SHOWN_STATUSES:
             log.info(
-                "publish_recent_orders: Amazon's status %s is new to us (%d orders); shown as it is.",
-                row.status,
-                row.order_count,
+                "publish_recent_orders: Amazon's status %s is new to us (%d orders); shown as it is.", status, count
             )
-    log.info("publish_recent_orders: read=%d written=%d", read, written)
-    return {"read": read, "written": written}
+    log.info("publish_recent_orders: read=%d written=%d", read, written.total())
+    if failed:
+        raise RunIncompleteError(
+            f"{len(failed)} of {read} changed orders could not be published, among them {min(failed)}; Recent Orders "
+            "shows their last state. Resolution: the reasons are in the log above; they are retried by every run."
+        )
+    return {"read": read, "written": written.total()}
+
+
+def _queue_all_when_rules_changed(connection: Connection, now: datetime) -> None:
+    statements = load_statements(__file__)
+    rules = f"{statements['publish'].text} {sorted(STATUSES.items())}"
+    rules_sha256 = hashlib.sha256(rules.encode()).hexdigest()
+    with connection.begin():
+        connection.execute(statements["lock"])
+        if connection.scalars(statements["known_rules"]).all() != [rules_sha256]:
+            connection.execute(statements["forget_rules"])
+            connection.execute(statements["remember_rules"], {"rules_sha256": rules_sha256, "now": now})
+            queued = connection.execute(statements["queue_all_orders"]).rowcount
+            log.info("publish_recent_orders: the rules changed; all %d orders are published again.", queued)
+
+
+def _claim(connection: Connection, failed: set[str]) -> tuple[list[str], bool]:
+    """Take the newest entries out of the queue. Returns their orders, each once, and whether this was the last batch.
+
+    Entries of the `failed` orders stay.
+    """
+    statements = load_statements(__file__)
+    connection.execute(statements["lock"])
+    first, count = connection.execute(statements["first_of_batch"], {"batch_size": BATCH_SIZE}).one()
+    if first is None:
+        return [], True
+    claimed = connection.scalars(statements["claim"], {"queue_id": first, "failed_ids": sorted(failed)}).all()
+    return sorted(set(claimed)), count < BATCH_SIZE or not claimed
+
+
+def _publish(connection: Connection, order_ids: list[str], keys: dict[str, Any], written: Counter[str]) -> set[str]:
+    """Write the orders' rows, count them by shown status, and return the orders whose rows cannot be written.
+
+    If the statement fails, each half of the orders is tried by itself, down to the orders that are to blame; they go
+    back into the queue.
+    """
+    if not order_ids:
+        return set()
+    statements = load_statements(__file__)
+    try:
+        with connection.begin_nested():
+            rows = connection.execute(statements["publish"], {"order_ids": order_ids, **STATUSES, **keys}).all()
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or "08"
+        if error.connection_invalidated or state.startswith(_NOT_OF_AN_ORDER):
+            raise
+        if len(order_ids) == 1:
+            cause = getattr(getattr(error.orig, "diag", None), "message_primary", None)  # names columns, holds no row
+            log.error("publish_recent_orders: order=%s cannot be published: %s (%s)", order_ids[0], cause, state)
+            connection.execute(statements["put_back"], {"order_ids": order_ids})
+            return set(order_ids)
+        middle = len(order_ids) // 2
+        halves = (order_ids[:middle], order_ids[middle:])
+        return set().union(*(_publish(connection, half, keys, written) for half in halves))
+    for status, count in rows:
+        written[status] += count
+    return set()

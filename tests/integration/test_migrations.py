@@ -22,7 +22,8 @@ from include.domain.errors import MisconfiguredError
 # design.md, section 6: names and sequence are what analysts and the pages rely on.
 RECENT_ORDERS = (
     "store_name purchased_at amazon_order_id status grand_total_amount currency_code order_notes order_url "
-    "commerce_order_number fulfilled_by ship_by_at is_blocked blocker_codes last_updated_at loaded_at dag_run_id"
+    "commerce_order_number fulfilled_by ship_by_at is_blocked blocker_codes last_updated_at loaded_at dag_run_id "
+    "pipeline_state is_importable"
 )
 
 _numbers = itertools.count(1)

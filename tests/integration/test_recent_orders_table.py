@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from include.database.engine import make_engine
 from include.domain.errors import RunIncompleteError
 from include.steps import stage_stores
 from local.sandbox.faults import Fault
@@ -162,13 +166,48 @@ def test_order_url_when_the_order_is_linked_and_before(road: Road) -> None:
     assert road.shown(ORDER).order_url == f"https://sellercentral.amazon.com/orders-v3/order/{ORDER}"
 
 
+def test_importable_when_the_stores_settings_leave_orders_out(road: Road) -> None:
+    """And the import rate of docs/analysts.md counts what could be imported only."""
+    created, pending, blocked, canceled, canceled_later, too_old, of_amazon = map(order_id, range(1, 8))
+    road.change_store("Acme US", are_amazon_fulfilled_imported=False)
+    road.buy(created, TRAY)
+    road.buy(pending, TRAY, status="PENDING", has_money=False)
+    road.buy(blocked, {"NONE": 1})
+    road.buy(canceled, TRAY, status="CANCELLED")
+    road.buy(canceled_later, TRAY)
+    old = amazon_order(too_old, TRAY, at=road.sandbox.clock.now())
+    old["createdTime"] = "2025-12-31T23:59:59Z"
+    sell(road, old)
+    road.buy(of_amazon, TRAY, status="SHIPPED", fulfilled_by="AMAZON")
+    road.next_run()
+    road.sandbox.amazon.apply(canceled_later, CANCELLED)
+    road.next_run()
+
+    found = road.rows("select amazon_order_id, pipeline_state, is_importable from reporting.recent_orders")
+    assert {one: (state, is_importable) for one, state, is_importable in found} == {
+        created: ("created", True),
+        pending: ("waiting", True),
+        blocked: ("blocked", True),
+        canceled: ("canceled", False),
+        canceled_later: ("created", True),
+        too_old: ("not_imported", False),
+        of_amazon: ("not_imported", False),
+    }
+    page = (Path(__file__).parents[2] / "docs" / "analysts.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r"^\*\*Import rate\*\*.*?^```sql\n-- as analyst\n(.*?)^```$", page, re.M | re.S)
+    analyst = make_engine(road.engine.url.set(username="analyst"), application_name="tests")
+    with analyst.connect() as connection:
+        rates = [tuple(row) for row in connection.exec_driver_sql(query)]
+    assert rates == [("Acme US", 3, 2, Decimal("0.6667"))]
+
+
 def test_rows_when_nothing_changed_are_left_alone(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.buy(order_id(2), {"NONE": 1})
     road.next_run()
     before = road.rows("select * from reporting.recent_orders order by amazon_order_id")
     road.pass_time(minutes=10)
-    assert road.publish_recent_orders() == {"read": 2, "written": 0}
+    assert road.publish_recent_orders() == {"read": 0, "written": 0}
     road.orders_run()
     after = road.rows("select * from reporting.recent_orders order by amazon_order_id")
     assert after == before
@@ -183,11 +222,11 @@ BEGINNINGS = {
     "blocked": "Product CLOCK-WALL-30 (Amazon SKU CLOCK-WALL-30) is disabled in the store view. Enable",
     "unpriced": "Commerce refused the order: Amazon gives no grand total",
     "doubtful": "Sent to Commerce, but the answer was lost; it will be looked up, not sent again.",
-    "asked": "The buyer asks to cancel. Decide in Seller Central before you ship.",
+    "asked": "The buyer asked to cancel. Decide in Seller Central before you ship.",
     "unreadable": "Amazon sent a newer version that cannot be read; this row shows the one before.",
-    "trackless": "Shipment 1 has no tracking number; add one in Commerce so that Amazon can be told.",
+    "trackless": "Shipment 1 has no tracking number; add one in Commerce so that the shipment can be confirmed",
     "waiting": "Shipped in Commerce (order 0000000",
-    "accepted": "Amazon has 1 package of Commerce order 0000000",
+    "accepted": "Amazon has confirmed 1 package of Commerce order 0000000",
     "refused": "Amazon refused the package: ",
     "late": "Amazon had the whole order as shipped before it was told of this package; check it",
     "canceled": "Amazon canceled the order after Commerce order 0000000",
@@ -252,6 +291,7 @@ def hold_unfinished(road: Road) -> Any:
     with pytest.raises(RunIncompleteError):
         road.create_commerce_orders()
     road.sandbox.commerce_faults.clear()
+    road.publish_recent_orders()
     (created,) = road.sandbox.commerce.orders()
     order = road.sandbox.commerce.order(created["entity_id"])
     order["state"] = order["status"] = "holded"
@@ -265,11 +305,36 @@ def test_notes_when_the_invoice_is_refused_say_that_the_commerce_order_exists(ro
     shown = road.shown(ORDER)
     assert (shown.status, shown.is_blocked) == ("Error", True)
     assert shown.order_notes.startswith(f"The Commerce order {order['increment_id']} exists, but its invoice was")
-    assert shown.order_notes.endswith("It is tried again by itself.")
+    assert shown.order_notes.endswith(". It will be retried automatically.")
     order["state"] = order["status"] = "new"
     road.pass_time(minutes=30)
     road.orders_run()
     assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Unshipped", False)
+
+
+def test_status_when_one_invoice_call_failed_is_not_an_error_yet(road: Road) -> None:
+    """Only a refusal is, or the end of the automatic attempts."""
+    road.buy(ORDER, TRAY)
+    road.pass_time(minutes=10)
+    road.sandbox.commerce_faults.add(Fault("invoiceOrder", "html_500", times=3))
+    with pytest.raises(RunIncompleteError):
+        road.orders_run()
+    road.publish_recent_orders()
+    shown = road.shown(ORDER)
+    assert (shown.status, shown.is_blocked, shown.blocker_codes) == ("Unshipped", False, [])
+    note = rf"The Commerce order {shown.commerce_order_number} exists, but .*\. It will be retried automatically\."
+    assert re.fullmatch(note, shown.order_notes)
+
+    gave_up = (
+        "update ops.order_outbox set needs_attention_at = now(), last_error = 'Tried 8 times. Invoice it yourself.'"
+    )
+    with road.engine.begin() as connection:
+        connection.execute(text(gave_up))
+        connection.execute(text("update core.orders set state_reason = null"))
+    road.publish_recent_orders()
+    shown = road.shown(ORDER)
+    assert (shown.status, shown.is_blocked) == ("Error", True)
+    assert shown.order_notes == "Tried 8 times. Invoice it yourself."
 
 
 def test_status_when_amazon_cancels_though_the_invoice_is_refused(road: Road) -> None:

@@ -265,3 +265,24 @@ api_calls = Table(
     schema="ops",
     comment="Ledger of every request to both systems; no bodies.",
 )
+
+orders_to_publish = Table(
+    "orders_to_publish",
+    metadata,
+    number("queue_id", "Position in the queue.", Identity(always=True), primary_key=True),
+    text("amazon_order_id", "Amazon's order id; an order may be queued more than once."),
+    schema="ops",
+    comment=(
+        "Orders whose row in reporting.recent_orders may be out of date. Triggers fill it in the transaction that "
+        "changes the order (include/database/triggers), publish_recent_orders empties it."
+    ),
+)
+
+published_rules = Table(
+    "published_rules",
+    metadata,
+    text("rules_sha256", "SHA-256 of the query and the statuses that make a row.", primary_key=True),
+    timestamp("queued_at", "When all orders were queued because these rules were new."),
+    schema="ops",
+    comment="The rules by which reporting.recent_orders is published, one row. When they change, all rows are redone.",
+)

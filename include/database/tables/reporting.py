@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from include.database.tables.metadata import amount, flag, metadata, text, timestamp, typed
+from include.domain.statuses import PIPELINE_STATES, SHOWN_STATUSES
 
 recent_orders = Table(
     "recent_orders",
@@ -16,24 +17,33 @@ recent_orders = Table(
     text("amazon_order_id", "Amazon's order id.", primary_key=True),
     text(
         "status",
-        "Pending, Pending Availability, Unshipped, Partially Shipped, Shipped, Completed, Canceled, Error, "
-        "or a word of Amazon's that is new to us.",
+        ", ".join(SHOWN_STATUSES) + ", or a word of Amazon's that is new to us.",
     ),
     amount("grand_total_amount", "Grand total; null while Amazon does not give it, never zero instead."),
     text("currency_code", "Currency of the grand total, ISO 4217.", nullable=True),
     text(
         "order_notes",
-        "What happened last, or what holds the order and what to do; at most 500 characters, no personal data.",
+        "What happened last, or what blocks the order and what to do; at most 500 characters, no personal data.",
     ),
     text("order_url", "Commerce order if there is one, otherwise Seller Central."),
     text("commerce_order_number", "Number of the Commerce order.", nullable=True),
     text("fulfilled_by", "MERCHANT or AMAZON.", nullable=True),
     timestamp("ship_by_at", "Latest moment to ship, UTC.", nullable=True),
-    flag("is_blocked", "A critical blocker, a refusal or an exhausted retry holds the order."),
+    flag("is_blocked", "A critical blocker, a refusal or used-up attempts block the order."),
     typed("blocker_codes", ARRAY(Text()), "Codes of the open critical blockers, sorted.", server_default="{}"),
     timestamp("last_updated_at", "Amazon's last update of the order, UTC."),
     timestamp("loaded_at", "When this row was written, UTC."),
     text("dag_run_id", "Airflow run that wrote this row."),
+    text(
+        "pipeline_state",
+        "Where the order is in our process: " + "; ".join(f"{s}: {m}" for s, m in PIPELINE_STATES.items()) + ".",
+        server_default="new",
+    ),
+    flag(
+        "is_importable",
+        "Whether the order belongs in Commerce: false if the store's settings leave it to Seller Central, or if it was "
+        "canceled before its Commerce order existed.",
+    ),
     Index("ix_recent_orders_purchased_at", "purchased_at", "amazon_order_id"),
     Index("ix_recent_orders_store_name_purchased_at", "store_name", "purchased_at", "amazon_order_id"),
     Index("ix_recent_orders_loaded_at", "loaded_at"),

@@ -1,0 +1,113 @@
+"""How long publish_recent_orders takes when nothing changed and when 100 orders changed, beside a long history.
+
+    python -m bench.publishing [finished orders]
+
+Prints each value with its reach; exits with 1 if one is missed.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from bench.history import empty_database, fill_history, order_id
+from include.steps import publish_recent_orders
+
+ROUNDS = 5
+CHANGED = 100
+# Facts of orders all over the history change as the pipeline changes them.
+_CHANGE = text("""
+    update core.orders
+    set state_reason = 'Changed.', amazon_last_updated_at = amazon_last_updated_at + interval '1 second'
+    where amazon_order_id = any(:order_ids)
+""")
+_QUEUE = text("insert into ops.orders_to_publish (amazon_order_id) select unnest(cast(:order_ids as text[]))")
+
+
+def measure(engine: Engine) -> list[dict[str, Any]]:
+    """Measure on a database that bench.history has filled; rows of name, value, unit, reach and holds."""
+    with engine.connect() as connection:
+        total = connection.execute(text("select count(*) from core.orders")).scalar_one()
+    _check_history(engine, total)
+    rows = []
+    for name, changed, reach in (("nothing changed", 0, 0.1), (f"{CHANGED} orders changed", CHANGED, 0.2)):
+        seconds, wal, temporary = [], [], []
+        for _ in range(ROUNDS):
+            if changed:
+                with engine.begin() as connection:
+                    connection.execute(_CHANGE, {"order_ids": _spread(changed, total)})
+            before = _counters(engine)
+            started = time.perf_counter()
+            counts = _publish(engine)
+            seconds.append(time.perf_counter() - started)
+            after = _counters(engine)
+            if counts != {"read": changed, "written": changed}:
+                raise SystemExit(f"{changed} orders changed, published: {counts}")
+            wal.append(after[0] - before[0])
+            temporary.append(after[1] - before[1])
+        what = f"publish_recent_orders, {name}, {total:,} orders"
+        rows += [
+            _row(what, round(statistics.median(seconds), 4), "s", reach),
+            _row(f"{what}: WAL", round(max(wal) / 1e6, 3), "MB", 2),
+            _row(f"{what}: temporary files", max(temporary), "bytes", 0),
+        ]
+    return rows
+
+
+def _row(name: str, value: float, unit: str, reach: float) -> dict[str, Any]:
+    return {"name": name, "value": value, "unit": unit, "reach": reach, "holds": value <= reach}
+
+
+def _publish(engine: Engine) -> dict[str, int]:
+    return publish_recent_orders.run(engine, now=datetime.now(UTC), dag_run_id="bench")
+
+
+def _counters(engine: Engine) -> tuple[int, int]:
+    """Bytes of WAL and of temporary files so far."""
+    query = """
+        select cast(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') as bigint) as wal_bytes, temp_bytes
+        from pg_stat_database
+        where datname = current_database()
+    """
+    with engine.connect() as connection:
+        wal_bytes, temporary_bytes = connection.execute(text(query)).one()
+    return wal_bytes, temporary_bytes
+
+
+def _spread(count: int, total: int) -> list[str]:
+    """That many orders, from all over the history."""
+    return [order_id(1 + number * total // count) for number in range(count)]
+
+
+def _check_history(engine: Engine, total: int) -> None:
+    """The prepared rows are those that the step would write, or the figures mean nothing."""
+    with engine.begin() as connection:
+        connection.execute(_QUEUE, {"order_ids": _spread(5_000, total)})
+    counts = _publish(engine)
+    if counts["written"] or counts["read"] != 5_000:
+        raise SystemExit(f"the prepared rows differ from what is published: {counts}")
+
+
+def main(finished: int) -> None:
+    """Fill, measure and print."""
+    logging.getLogger("include").setLevel(logging.WARNING)
+    with empty_database() as engine:
+        started = time.perf_counter()
+        fill_history(engine, finished=finished)
+        print(f"filled in {time.perf_counter() - started:.0f} s")
+        rows = measure(engine)
+    for row in rows:
+        verdict = "holds" if row["holds"] else "MISSED"
+        print(f"{row['name']:80} {row['value']:>10} {row['unit']:5} reach {row['reach']:>4} {verdict}")
+    if not all(row["holds"] for row in rows):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
