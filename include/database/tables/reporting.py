@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from include.database.tables.metadata import amount, flag, metadata, text, timestamp, typed
+from include.domain.statuses import SHOWN_STATUSES
 
 recent_orders = Table(
     "recent_orders",
@@ -16,8 +17,7 @@ recent_orders = Table(
     text("amazon_order_id", "Amazon's order id.", primary_key=True),
     text(
         "status",
-        "Pending, Pending Availability, Unshipped, Partially Shipped, Shipped, Completed, Canceled, Error, "
-        "or a word of Amazon's that is new to us.",
+        f"{', '.join(SHOWN_STATUSES)}, or a word of Amazon's that is new to us.",
     ),
     amount("grand_total_amount", "Grand total; null while Amazon does not give it, never zero instead."),
     text("currency_code", "Currency of the grand total, ISO 4217.", nullable=True),
@@ -36,6 +36,8 @@ recent_orders = Table(
     text("dag_run_id", "Airflow run that wrote this row."),
     Index("ix_recent_orders_purchased_at", "purchased_at", "amazon_order_id"),
     Index("ix_recent_orders_store_name_purchased_at", "store_name", "purchased_at", "amazon_order_id"),
+    Index("ix_recent_orders_status_purchased_at", "status", "purchased_at", "amazon_order_id"),
+    Index("ix_recent_orders_store_name_status", "store_name", "status", "purchased_at", "amazon_order_id"),
     Index("ix_recent_orders_loaded_at", "loaded_at"),
     Index("ix_recent_orders_blocked", "store_name", postgresql_where="is_blocked"),
     schema="reporting",

@@ -1,15 +1,20 @@
-"""What Recent Orders reads, as the role `orders_ui`: one page of orders by keyset, and the facts around the table."""
+"""What Recent Orders reads, as the role `orders_ui`: one page of orders by keyset, and the facts around the table.
+
+Each statement reads a bounded number of index entries, however many orders there are.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, func, select, table, tuple_
+from sqlalchemy import Connection, Select, Subquery, func, literal_column, select, table, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from include.database.tables import order_contacts, recent_orders
+from include.pages.shell.formatting import COUNT_LIMIT
 
 _quarantined_orders = table("quarantined_orders", schema="reporting")
 
@@ -70,16 +75,19 @@ class OrderPage:
     rows: list[OrderRow]
     newer: Cursor | None
     older: Cursor | None
+    is_first: bool
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What stands around the table: all stores, how many orders each store has on hold, the newest change (UTC).
+    """What stands around the table: all stores and statuses that orders have, and the newest change (UTC).
 
-    `unreadable_count` is the number of Amazon's order documents that were set aside because they cannot be read.
+    `blocked_counts` has the stores with blocked orders; `unreadable_count` is the number of Amazon's order documents
+    that are quarantined. Counts stop at COUNT_LIMIT + 1.
     """
 
-    store_names: list[str]
+    stores: list[str]
+    statuses: list[str]
     blocked_counts: dict[str, int]
     newest_change_at: datetime | None
     unreadable_count: int
@@ -94,6 +102,33 @@ def read_page(
     after: Cursor | None = None,
 ) -> OrderPage:
     """The newest `page_size` orders; with `before` those that follow it in the table, with `after` those above it."""
+    if after is not None:
+        rows = _read_rows(connection, filters, page_size, after=after)
+        if len(rows) > page_size:
+            rows = rows[-page_size:]
+            return OrderPage(rows, newer=rows[0].cursor, older=rows[-1].cursor, is_first=False)
+        # The top is reached: show the whole first page, not what happens to stand above `after`.
+        before = None
+    rows = _read_rows(connection, filters, page_size, before=before)
+    has_more = len(rows) > page_size
+    rows = rows[:page_size]
+    return OrderPage(
+        rows,
+        newer=rows[0].cursor if rows and before is not None else None,
+        older=rows[-1].cursor if rows and has_more else None,
+        is_first=before is None,
+    )
+
+
+def _read_rows(
+    connection: Connection,
+    filters: Filters,
+    page_size: int,
+    *,
+    before: Cursor | None = None,
+    after: Cursor | None = None,
+) -> list[OrderRow]:
+    """The page's rows, newest first, and one more if the table goes on in that direction."""
     orders = recent_orders.c
     place = tuple_(orders.purchased_at, orders.amazon_order_id)
     conditions: list[ColumnElement[bool]] = []
@@ -110,7 +145,7 @@ def read_page(
         if after is not None
         else (orders.purchased_at.desc(), orders.amazon_order_id.desc())
     )
-    # One row more than is shown tells whether the page beyond has any. Contacts are joined to the page's rows only.
+    # Contacts are joined to the page's rows only.
     shown = select(recent_orders).where(*conditions).order_by(*order).limit(page_size + 1).subquery()
     statement = (
         select(
@@ -128,31 +163,41 @@ def read_page(
         .outerjoin(order_contacts, shown.c.amazon_order_id == order_contacts.c.amazon_order_id)
         .order_by(shown.c.purchased_at.desc(), shown.c.amazon_order_id.desc())
     )
-    found = [OrderRow(**row) for row in connection.execute(statement).mappings()]
-    has_more = len(found) > page_size
-    if after is not None:
-        rows = found[-page_size:]
-        return OrderPage(rows, rows[0].cursor if rows and has_more else None, rows[-1].cursor if rows else None)
-    rows = found[:page_size]
-    is_first = before is None
-    return OrderPage(
-        rows, rows[0].cursor if rows and not is_first else None, rows[-1].cursor if rows and has_more else None
-    )
+    return [OrderRow(**row) for row in connection.execute(statement).mappings()]
 
 
 def read_overview(connection: Connection) -> Overview:
     """The facts around the table, whatever is filtered."""
     orders = recent_orders.c
-    stores = connection.scalars(select(orders.store_name).distinct().order_by(orders.store_name))
-    blocked = connection.execute(
-        select(orders.store_name, func.count())
-        .where(orders.is_blocked)
-        .group_by(orders.store_name)
-        .order_by(orders.store_name)
-    )
+    blocked_stores = _distinct(orders.store_name, orders.is_blocked)
+    blocked = select(orders.amazon_order_id).where(orders.is_blocked, orders.store_name == blocked_stores.c.value)
+    unreadable: Select[Any] = select(literal_column("1")).select_from(_quarantined_orders)
     return Overview(
-        store_names=list(stores),
-        blocked_counts={store_name: count for store_name, count in blocked},
+        stores=list(connection.scalars(select(_distinct(orders.store_name).c.value))),
+        statuses=list(connection.scalars(select(_distinct(orders.status).c.value))),
+        blocked_counts={
+            store_name: count
+            for store_name, count in connection.execute(
+                select(blocked_stores.c.value, _count(blocked).scalar_subquery())
+            )
+        },
         newest_change_at=connection.scalar(select(func.max(orders.loaded_at))),
-        unreadable_count=connection.scalars(select(func.count()).select_from(_quarantined_orders)).one(),
+        unreadable_count=connection.scalars(_count(unreadable)).one(),
     )
+
+
+def _distinct(column: ColumnElement[str], *conditions: ColumnElement[bool]) -> Subquery:
+    """The distinct values of an index's first column as `value`, sorted, at the cost of one look-up each.
+
+    PostgreSQL itself would read the whole index (https://wiki.postgresql.org/wiki/Loose_indexscan).
+    """
+    smallest = select(func.min(column).label("value")).where(*conditions)
+    found = smallest.cte("found", recursive=True)
+    following = smallest.where(column > found.c.value).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.value.is_not(None)))
+    return select(found.c.value).where(found.c.value.is_not(None)).order_by(found.c.value).subquery()
+
+
+def _count(rows: Select[Any]) -> Select[int]:
+    """How many rows there are, up to one more than COUNT_LIMIT."""
+    return select(func.count()).select_from(rows.limit(COUNT_LIMIT + 1).subquery())
