@@ -192,7 +192,7 @@ def test_new_page_is_served_guarded_and_in_the_navigation_when_its_package_is_li
     client = serve(outer)
 
     for path, open_page in (("/", "Recent Orders"), ("/stock/", "Stock"), ("/stock/CUP-1", "Stock")):
-        answer = client.get(f"/recent-orders{path}")
+        answer = client.get(f"/airflow/recent-orders{path}")
         assert answer.status_code == 200, path
         navigation = answer.text.partition('<nav class="pages"')[2].partition("</nav>")[0]
         assert re.findall(r'href="(.*?)"(.*?)>(.*?)</a>', navigation) == [
@@ -202,7 +202,7 @@ def test_new_page_is_served_guarded_and_in_the_navigation_when_its_package_is_li
                 ("Stock", "/airflow/recent-orders/stock/"),
             )
         ]
-    assert "CUP-1 in Acme US" in text_of(client.get("/recent-orders/stock/CUP-1?store=Acme+US").text)
+    assert "CUP-1 in Acme US" in text_of(client.get("/airflow/recent-orders/stock/CUP-1?store=Acme+US").text)
 
 
 def test_navigation_is_left_out_when_there_is_one_page(make_client: MakeClient) -> None:

@@ -170,7 +170,11 @@ def read_overview(connection: Connection) -> Overview:
     """The facts around the table, whatever is filtered."""
     orders = recent_orders.c
     blocked_stores = _distinct(orders.store_name, orders.is_blocked)
-    blocked = select(orders.amazon_order_id).where(orders.is_blocked, orders.store_name == blocked_stores.c.value)
+    blocked = (
+        select(orders.amazon_order_id)
+        .where(orders.is_blocked, orders.store_name == blocked_stores.c.value)
+        .correlate(blocked_stores)
+    )
     unreadable: Select[Any] = select(literal_column("1")).select_from(_quarantined_orders)
     return Overview(
         stores=list(connection.scalars(select(_distinct(orders.store_name).c.value))),
