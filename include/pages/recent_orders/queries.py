@@ -145,23 +145,32 @@ def _read_rows(
         if after is not None
         else (orders.purchased_at.desc(), orders.amazon_order_id.desc())
     )
-    # Contacts are joined to the page's rows only.
-    shown = select(recent_orders).where(*conditions).order_by(*order).limit(page_size + 1).subquery()
+    # The page's keys come from an index alone. With all columns in this part, PostgreSQL may prefer the index without the
+    # filter's columns and read every newer order that the filter leaves out.
+    keys = (
+        select(orders.purchased_at, orders.amazon_order_id)
+        .where(*conditions)
+        .order_by(*order)
+        .limit(page_size + 1)
+        .subquery()
+    )
     statement = (
         select(
-            shown.c.store_name,
-            shown.c.purchased_at,
-            shown.c.amazon_order_id,
-            shown.c.status,
-            shown.c.grand_total_amount,
-            shown.c.currency_code,
-            shown.c.order_notes,
-            shown.c.order_url,
-            shown.c.commerce_order_number,
+            orders.store_name,
+            orders.purchased_at,
+            orders.amazon_order_id,
+            orders.status,
+            orders.grand_total_amount,
+            orders.currency_code,
+            orders.order_notes,
+            orders.order_url,
+            orders.commerce_order_number,
             order_contacts.c.contact_encrypted,
         )
-        .outerjoin(order_contacts, shown.c.amazon_order_id == order_contacts.c.amazon_order_id)
-        .order_by(shown.c.purchased_at.desc(), shown.c.amazon_order_id.desc())
+        .select_from(keys)
+        .join(recent_orders, orders.amazon_order_id == keys.c.amazon_order_id)
+        .outerjoin(order_contacts, order_contacts.c.amazon_order_id == keys.c.amazon_order_id)
+        .order_by(keys.c.purchased_at.desc(), keys.c.amazon_order_id.desc())
     )
     return [OrderRow(**row) for row in connection.execute(statement).mappings()]
 
