@@ -1,1 +1,1 @@
-"""The pages that people open inside Airflow: they read, and never change anything."""
+"""The pages that people open inside Airflow, one package each, and their shell. They read and never change anything."""

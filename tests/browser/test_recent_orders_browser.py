@@ -17,7 +17,8 @@ from sqlalchemy import URL, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from include.database.engine import make_engine
-from include.pages.app import PageSource, create_app
+from include.pages.shell.app import create_app
+from include.pages.shell.page import PageSource
 from local import postgres
 from tests.support.airflow_server import BASE_PATH, PASSWORD, AirflowServer, running_airflow
 from tests.support.recent_orders_rows import NOON, order_row, write_contact, write_orders
@@ -131,12 +132,12 @@ def page_paths() -> list[str]:
     def never() -> PageSource:
         raise AssertionError("only the routes are looked at")
 
-    app = create_app(require_access=lambda: None, open_source=never)
+    app = create_app(require_access=lambda: None, open_source=never, sign_in_url="/")
     return [route.path for route in app.routes if isinstance(route, APIRoute)]
 
 
 def test_every_route_refuses_when_nobody_is_signed_in(airflow: AirflowServer) -> None:
-    assert len(page_paths()) >= 3
+    assert "/" in page_paths()
     with httpx.Client(base_url=f"{airflow.base_url}/recent-orders", trust_env=False, timeout=30) as client:
         for path in page_paths():
             for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Cookie": "_token=nonsense"}):
@@ -144,6 +145,7 @@ def test_every_route_refuses_when_nobody_is_signed_in(airflow: AirflowServer) ->
                 assert answer.status_code in (401, 403), (path, headers)
                 assert BUYER not in answer.text
                 assert "114-0000000" not in answer.text
+                assert "Sign in to Airflow" in answer.text
         for path in ("/docs", "/openapi.json", "/redoc"):
             assert client.get(path).status_code == 404
 
@@ -189,8 +191,8 @@ def test_navigation_opens_the_table_and_pages_when_signed_in(context: BrowserCon
     expect(first).to_contain_text("Nov 22, 2026, 12:00")
     expect(first).to_contain_text(BUYER)
     expect(first).to_contain_text("¥3,980")
-    expect(frame.get_by_role("alert")).to_contain_text("Orders of Acme JP (1) cannot be imported.")
-    # The style sheet was let through: the page's own policy allows it.
+    expect(frame.get_by_role("alert")).to_contain_text("Some orders cannot be imported: Acme JP (1).")
+    # The page's own policy allows its style.
     assert first.locator("td.amount").evaluate("cell => getComputedStyle(cell).textAlign") == "right"
     picture = tmp_path / "recent-orders.png"
     page.screenshot(path=picture)
@@ -204,17 +206,49 @@ def test_navigation_opens_the_table_and_pages_when_signed_in(context: BrowserCon
     expect(frame.get_by_role("link", name="Older")).to_have_count(0)
     # Airflow keeps the frame's place in its own address, base path included.
     page.wait_for_url(f"**/plugin/recent-orders{BASE_PATH}/recent-orders/?before=**")
-    frame.get_by_role("link", name="Newest").click()
+    for _ in range(2):
+        frame.get_by_role("link", name="Newer").click()
     expect(frame.locator("tbody tr").first).to_contain_text(newest)
+    expect(frame.get_by_role("link", name="Newest")).to_have_count(0)
 
     frame.get_by_role("alert").get_by_role("link").click()
     expect(frame.locator("tbody tr")).to_have_count(1)
     frame.get_by_label("Status").select_option("Canceled")
     frame.get_by_role("button", name="Apply").click()
-    expect(frame.get_by_text("No order fits the filter")).to_be_visible()
+    expect(frame.get_by_text("No orders match the filter")).to_be_visible()
     frame.get_by_role("link", name="Clear").click()
     expect(frame.locator("tbody tr")).to_have_count(PAGE_SIZE)
     assert problems == []
+
+
+def test_refusal_is_readable_and_leads_through_sign_in_to_the_page_when_signed_out(
+    browser: Browser, airflow: AirflowServer, tmp_path: Path
+) -> None:
+    with browser.new_context(viewport={"width": 1000, "height": 700}) as fresh:
+        fresh.set_default_timeout(30_000)
+        page = fresh.new_page()
+        page.goto(f"{airflow.base_url}/recent-orders/")
+        expect(page.get_by_role("heading", name="You are not signed in")).to_be_visible()
+        expect(page.locator(".message")).to_have_css("border-left-width", "4px")
+        page.screenshot(path=tmp_path / "signed-out.png")
+        page.get_by_role("link", name="Sign in to Airflow").click()
+        page.locator("input[name=username]").fill("viewer")
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.locator("button[type=submit]").click()
+        page.wait_for_url(f"**{BASE_PATH}/plugin/recent-orders")
+        frame = page.frame_locator("iframe[title='Recent Orders']")
+        expect(frame.locator("tbody tr")).to_have_count(PAGE_SIZE)
+
+
+def test_sign_in_leaves_the_frame_when_the_session_has_ended(context: BrowserContext, airflow: AirflowServer) -> None:
+    page = open_from_navigation(context)
+    frame = page.frame_locator("iframe[title='Recent Orders']")
+    expect(frame.locator("tbody tr")).to_have_count(PAGE_SIZE)
+    context.clear_cookies()
+    frame.get_by_role("link", name="Older").click()
+    frame.get_by_role("link", name="Sign in to Airflow").click()
+    page.wait_for_url(f"**{BASE_PATH}/auth/login**")
+    expect(page.locator("input[name=username]")).to_be_visible()
 
 
 def test_order_number_opens_a_new_tab_when_clicked_in_the_frame(
@@ -238,7 +272,7 @@ def test_order_number_opens_a_new_tab_when_clicked_in_the_frame(
     assert "/plugin/recent-orders" in page.url
 
 
-def test_page_follows_airflow_when_its_mode_is_dark(context: BrowserContext) -> None:
+def test_page_follows_airflow_when_its_mode_is_dark(context: BrowserContext, tmp_path: Path) -> None:
     page = open_from_navigation(context)
     frame = page.frame_locator("iframe[title='Recent Orders']")
     for mode in ("dark", "light"):
@@ -250,6 +284,7 @@ def test_page_follows_airflow_when_its_mode_is_dark(context: BrowserContext) -> 
         expect(frame.locator(f"html[data-theme={mode}]")).to_have_count(1)
         expected = {"dark": "rgb(17, 17, 17)", "light": "rgb(255, 255, 255)"}[mode]
         expect(frame.locator("body")).to_have_css("background-color", expected)
+        page.screenshot(path=tmp_path / f"{mode}.png")
 
 
 def test_page_needs_no_sideways_scrolling_when_the_window_is_narrow(

@@ -15,8 +15,9 @@ from fastapi import FastAPI
 from sqlalchemy import URL, Engine
 
 from include.database.engine import make_engine
-from include.pages.app import PageSource, create_app
-from tests.support.recent_orders_answers import KEY, MakeClient, Serve, let_in
+from include.pages.shell.app import create_app
+from include.pages.shell.page import PageSource
+from tests.support.recent_orders_answers import KEY, SIGN_IN, MakeClient, Serve, let_in
 
 
 @pytest.fixture
@@ -47,6 +48,6 @@ def make_client(database_url: URL, serve: Serve) -> MakeClient:
             database_url.set(username="orders_ui"), application_name="orders_ui", statement_timeout=timedelta(seconds=1)
         )
         source = PageSource(ui_engine, page_size, list(keys))
-        return serve(create_app(require_access=let_in, open_source=lambda: source))
+        return serve(create_app(require_access=let_in, open_source=lambda: source, sign_in_url=SIGN_IN))
 
     return make

@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
+from include.domain.statuses import SHOWN_STATUSES
 from tests.support.recent_orders_answers import KEY, MakeClient, ids_of, link_of, rows_of, text_of
 from tests.support.recent_orders_rows import NOON, order_row, write_contact, write_orders
 
@@ -111,8 +112,8 @@ def test_buyer_is_the_recipient_when_amazon_withholds_the_buyer(engine: Engine, 
 
 
 @pytest.mark.parametrize(("keys", "names", "notice"), [
-    ((), ["—", "—"], "ORDERS_PII_KEYS is missing or wrong"),
-    (("no key",), ["—", "—"], "ORDERS_PII_KEYS is missing or wrong"),
+    ((), ["—", "—"], "ORDERS_PII_KEYS is missing or invalid"),
+    (("no key",), ["—", "—"], "ORDERS_PII_KEYS is missing or invalid"),
     ((KEY,), ["—", "Known Buyer"], "The buyers' names of 1 order on this page cannot be decrypted"),
 ])  # fmt: skip
 def test_name_is_a_dash_with_a_notice_when_its_key_is_missing(
@@ -126,6 +127,12 @@ def test_name_is_a_dash_with_a_notice_when_its_key_is_missing(
 
     assert [row[3] for row in rows_of(answer)] == names
     assert notice in text_of(answer.text)
+
+
+def test_page_is_shown_when_a_name_holds_half_a_character(engine: Engine, make_client: MakeClient) -> None:
+    write_orders(engine, order_row("114-1"))
+    write_contact(engine, KEY, "114-1", {"buyer": {"buyerName": "Half \ud83d"}})
+    assert rows_of(make_client().get("/"))[0][3] == "Half ?"
 
 
 def test_pages_hold_each_row_once_when_times_are_equal(engine: Engine, make_client: MakeClient) -> None:
@@ -149,6 +156,7 @@ def test_pages_hold_each_row_once_when_times_are_equal(engine: Engine, make_clie
         answer = client.get("/" + newer)
         up.insert(0, ids_of(answer))
 
+    assert link_of(answer, "Newest") is None
     assert [len(page) for page in down] == [3, 3, 3, 1]
     assert [amazon_order_id for page in down for amazon_order_id in page] == expected
     assert up == down[:3]
@@ -167,7 +175,22 @@ def test_paging_stays_in_place_when_newer_orders_arrive(engine: Engine, make_cli
     assert ids_of(client.get("/" + str(link_of(second, "Newest")).lstrip("."))) == ["114-9", "114-3"]
 
 
-def test_filters_narrow_and_stay_when_paging(engine: Engine, make_client: MakeClient) -> None:
+def test_first_page_is_whole_when_reached_from_below(engine: Engine, make_client: MakeClient) -> None:
+    write_orders(engine, *(order_row(f"114-{number}") for number in range(4)))
+    client = make_client(page_size=2)
+    second = client.get("/" + str(link_of(client.get("/"), "Older")))
+    write_orders(engine, order_row("114-8"))
+    with engine.begin() as connection:
+        connection.execute(text("delete from reporting.recent_orders where amazon_order_id in ('114-2', '114-3')"))
+
+    top = client.get("/" + str(link_of(second, "Newer")))
+
+    assert ids_of(top) == ["114-8", "114-1"]
+    assert (link_of(top, "Newest"), link_of(top, "Newer")) == (None, None)
+    assert ids_of(client.get("/" + str(link_of(top, "Older")))) == ["114-0"]
+
+
+def test_filter_stays_when_paging(engine: Engine, make_client: MakeClient) -> None:
     uk = {"store_name": "Acme & Söhne", "status": "Error"}
     write_orders(
         engine,
@@ -185,13 +208,39 @@ def test_filters_narrow_and_stay_when_paging(engine: Engine, make_client: MakeCl
     assert ids_of(client.get("/", params={"status": "Error"})) == ["114-6", "114-2"]
 
 
+def test_status_can_be_chosen_when_it_is_amazons_own_word(engine: Engine, make_client: MakeClient) -> None:
+    write_orders(engine, order_row("114-1"), order_row("114-2", status="ON_HOLD & new"), order_row("114-3", status="A"))
+
+    answer = make_client().get("/", params={"status": "ON_HOLD & new"})
+
+    assert ids_of(answer) == ["114-2"]
+    offered = answer.text.partition('<select name="status">')[2].partition("</select>")[0]
+    assert re.findall(r"<option.*?>(.*?)</option>", offered) == [
+        "All statuses", *SHOWN_STATUSES, "A", "ON_HOLD &amp; new",
+    ]  # fmt: skip
+    assert '<option selected value="ON_HOLD &amp; new">' in offered
+
+
+def test_form_shows_the_filter_when_no_order_has_its_values(engine: Engine, make_client: MakeClient) -> None:
+    write_orders(engine, order_row("114-1"))
+    answer = make_client().get("/", params={"store": "Gone", "status": "GONE_TOO"})
+    assert '<option selected value="Gone">' in answer.text
+    assert '<option selected value="GONE_TOO">' in answer.text
+
+
+def test_count_of_blocked_orders_ends_when_there_are_very_many(engine: Engine, make_client: MakeClient) -> None:
+    write_orders(engine, *(order_row(f"114-{number:04}", status="Error", is_blocked=True) for number in range(1001)))
+    write_orders(engine, order_row("114-9", store_name="Acme UK", status="Error", is_blocked=True))
+    assert "Acme UK (1), Acme US (1,000+)." in text_of(make_client().get("/").text)
+
+
 def test_message_names_the_stores_when_orders_cannot_be_imported(engine: Engine, make_client: MakeClient) -> None:
-    held = {"status": "Error", "is_blocked": True}
+    blocked = {"status": "Error", "is_blocked": True}
     write_orders(
         engine,
-        order_row("114-1", **held),
-        order_row("114-2", **held),
-        order_row("114-3", store_name="Acme UK", **held),
+        order_row("114-1", **blocked),
+        order_row("114-2", **blocked),
+        order_row("114-3", store_name="Acme UK", **blocked),
         order_row("114-4", store_name="Acme JP"),
     )
     client = make_client()
@@ -199,7 +248,7 @@ def test_message_names_the_stores_when_orders_cannot_be_imported(engine: Engine,
     answer = client.get("/", params={"store": "Acme JP"})
 
     alert = answer.text.partition('role="alert"')[2].partition("</section>")[0]
-    assert "Orders of Acme UK (1), Acme US (2) cannot be imported." in text_of(alert)
+    assert "Some orders cannot be imported: Acme UK (1), Acme US (2). Order Notes" in text_of(alert)
     links = [html.unescape(link) for link in re.findall(r'href="([^"]*)"', alert)]
     assert [ids_of(client.get("/" + link)) for link in links] == [["114-3"], ["114-2", "114-1"]]
 
@@ -208,32 +257,32 @@ def test_message_names_the_stores_when_orders_cannot_be_imported(engine: Engine,
     assert 'role="alert"' not in client.get("/").text
 
 
-def test_newest_change_is_told_when_rows_were_loaded_at_different_times(
+def test_last_change_is_the_newest_when_rows_were_loaded_at_different_times(
     engine: Engine, make_client: MakeClient
 ) -> None:
     write_orders(engine, order_row("114-1"), order_row("114-2", loaded_at=NOON + timedelta(minutes=7)))
-    assert "Newest change loaded Nov 20, 2026, 12:07 UTC" in text_of(make_client().get("/").text)
+    assert "Last change: Nov 20, 2026, 12:07 UTC" in text_of(make_client().get("/").text)
 
 
-def test_empty_table_says_what_to_do_when_nothing_was_published(make_client: MakeClient) -> None:
+def test_empty_table_explains_what_to_do_when_nothing_was_published(make_client: MakeClient) -> None:
     answer = make_client().get("/")
     assert answer.status_code == 200
     assert "No orders yet Orders appear here after the DAGs amazon_orders_to_commerce" in text_of(answer.text)
     assert "<table" not in answer.text
 
 
-def test_empty_page_says_why_when_filter_or_cursor_leave_nothing(engine: Engine, make_client: MakeClient) -> None:
+def test_empty_page_gives_the_reason_when_filter_or_cursor_leave_nothing(
+    engine: Engine, make_client: MakeClient
+) -> None:
     write_orders(engine, order_row("114-1"))
     client = make_client()
-    assert "No order fits the filter" in client.get("/", params={"status": "Canceled"}).text
+    assert "No orders match the filter" in client.get("/", params={"status": "Canceled"}).text
     nothing_older = client.get("/", params={"before": "2020-01-01T00:00:00+00:00~114-1"})
-    assert "No more orders in this direction" in nothing_older.text
+    assert "No older orders" in nothing_older.text
     assert link_of(nothing_older, "Newest") == "."
 
 
-def test_page_says_how_many_orders_cannot_be_read_when_some_are_set_aside(
-    engine: Engine, make_client: MakeClient
-) -> None:
+def test_unreadable_orders_are_counted_when_some_are_quarantined(engine: Engine, make_client: MakeClient) -> None:
     assert "cannot be read" not in text_of(make_client().get("/").text)
     with engine.begin() as connection:
         connection.execute(
@@ -244,4 +293,6 @@ def test_page_says_how_many_orders_cannot_be_read_when_some_are_set_aside(
             )
         )
 
-    assert "2 orders of Amazon's cannot be read and were set aside" in text_of(make_client().get("/").text)
+    assert "2 orders from Amazon cannot be read and were quarantined; nothing is lost." in text_of(
+        make_client().get("/").text
+    )

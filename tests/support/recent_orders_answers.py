@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 KEY = Fernet.generate_key().decode()  # the page's key for personal data
+SIGN_IN = "/airflow/api/v2/auth/login"
 
 MakeClient = Callable[..., httpx.Client]
 Serve = Callable[[FastAPI], httpx.Client]
@@ -35,7 +36,9 @@ def ids_of(answer: httpx.Response) -> list[str]:
 
 
 def text_of(markup: str) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", markup)).split())
+    """What people read of it: neither tags, nor style, nor script."""
+    shown = re.sub(r"<(style|script)>.*?</\1>", "", markup, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", shown)).split())
 
 
 def link_of(answer: httpx.Response, label: str) -> str | None:

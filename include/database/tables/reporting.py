@@ -46,6 +46,8 @@ recent_orders = Table(
     ),
     Index("ix_recent_orders_purchased_at", "purchased_at", "amazon_order_id"),
     Index("ix_recent_orders_store_name_purchased_at", "store_name", "purchased_at", "amazon_order_id"),
+    Index("ix_recent_orders_status_purchased_at", "status", "purchased_at", "amazon_order_id"),
+    Index("ix_recent_orders_store_name_status", "store_name", "status", "purchased_at", "amazon_order_id"),
     Index("ix_recent_orders_loaded_at", "loaded_at"),
     Index("ix_recent_orders_blocked", "store_name", postgresql_where="is_blocked"),
     schema="reporting",

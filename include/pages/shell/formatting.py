@@ -1,27 +1,17 @@
-"""Turns the values of an order into the words and colors that people read on a page."""
+"""Writes moments, money, counts, links and statuses as people read them on every page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from include.domain.marketplaces import currency_exponent
+from include.domain.statuses import SHOWN_STATUSES
 
 DASH = "\N{EM DASH}"
 
-# Shown status -> color of its dot, as the extension that merchants know had them. What is not listed stays plain.
-STATUS_TONES = {
-    "Pending": "gray",
-    "Pending Availability": "gray",
-    "Unshipped": "yellow",
-    "Partially Shipped": "yellow",
-    "Shipped": "blue",
-    "Completed": "blue",
-    "Error": "orange",
-    "Canceled": "plain",
-}
+# Pages count no further: a count costs the same however many rows there are.
+COUNT_LIMIT = 1000
 
 # Signs that tell the dollars apart: one page shows several stores. A currency without a sign of its own shows its code.
 _CURRENCY_SIGNS = {
@@ -41,7 +31,8 @@ _CURRENCY_SIGNS = {
 
 def status_tone(status: str) -> str:
     """The color of a shown status's dot; `plain` for a word that is new to us."""
-    return STATUS_TONES.get(status, "plain")
+    shown = SHOWN_STATUSES.get(status)
+    return shown.tone if shown else "plain"
 
 
 def date_text(moment: datetime) -> str:
@@ -67,23 +58,11 @@ def money_text(amount: Decimal | None, currency_code: str | None) -> str:
     return f"{sign}{_CURRENCY_SIGNS.get(currency_code, currency_code + chr(0xA0))}{number}"
 
 
+def count_text(count: int) -> str:
+    """A count that was taken up to one more than COUNT_LIMIT, like `12` or `1,000+`."""
+    return f"{COUNT_LIMIT:,}+" if count > COUNT_LIMIT else f"{count:,}"
+
+
 def link_or_none(url: str) -> str | None:
     """`url` if a browser may follow it: a page on the web, and no script."""
     return url if url.startswith(("https://", "http://")) else None
-
-
-def buyer_name(contact: Mapping[str, Any]) -> str:
-    """The buyer's name of a decrypted contact, else the recipient's, else empty (Amazon withholds it for FBA).
-
-    Source: `buyer.buyerName` and `recipient.deliveryAddress.name` of Amazon's Orders API 2026-01-01.
-    """
-    buyer = _mapping(contact.get("buyer"))
-    address = _mapping(_mapping(contact.get("recipient")).get("deliveryAddress"))
-    for name in (buyer.get("buyerName"), address.get("name")):
-        if isinstance(name, str) and name.strip():
-            return name.strip()
-    return ""
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -1,6 +1,6 @@
-// Inside Airflow the page lives in a sandboxed frame that may neither open tabs nor see Airflow's light or dark mode
-// (Airflow 3.3.2: sandbox="allow-scripts allow-same-origin allow-forms allow-downloads"). This asks Airflow's own page
-// for both. Without Airflow around it, the page needs no script.
+// Inside Airflow the page lives in a sandboxed frame that may neither open tabs, nor leave the frame, nor see Airflow's
+// light or dark mode (Airflow 3.3.2: sandbox="allow-scripts allow-same-origin allow-forms allow-downloads"). This asks
+// Airflow's own page for all three. Without Airflow around it, the page needs no script.
 (() => {
   "use strict";
 
@@ -17,14 +17,14 @@
   new MutationObserver(followTheme).observe(host.documentElement, { attributes: true, attributeFilter: ["class"] });
 
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[target=_blank]");
+    const link = event.target.closest("a[target]");
     if (link === null) {
       return;
     }
     event.preventDefault();
     const opener = host.createElement("a");
     opener.href = link.href;
-    opener.target = "_blank";
+    opener.target = link.target;
     opener.rel = "noopener noreferrer";
     opener.click();
   });

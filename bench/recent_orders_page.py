@@ -1,0 +1,168 @@
+"""How long the Recent Orders page takes with many orders: every kind of filter, on the first, a deep and the last page.
+
+    python -m bench.recent_orders_page [orders]
+
+Prints milliseconds (median and 95th percentile) of the page's queries and of whole requests, which include the
+connection to the database, the buyers' names and the HTML.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from cryptography.fernet import Fernet
+from sqlalchemy import URL, Engine, func, select
+
+from include.database.engine import make_engine
+from include.database.migrate import migrate
+from include.database.tables import recent_orders
+from include.pages.recent_orders.queries import Cursor, Filters, read_overview, read_page
+from include.pages.shell.app import create_app
+from include.pages.shell.page import PageSource
+from include.settings import Settings
+from local import postgres
+from tests.support.recent_orders_rows import MANY_STATUSES, MANY_STORES, write_many_orders
+
+ORDERS = 1_000_000
+ROUNDS = 40
+REACH = 50.0  # milliseconds
+STORES = ("", MANY_STORES[0], MANY_STORES[-1])
+STATUSES = ("", *MANY_STATUSES, "no such word")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One filter and one place in its table."""
+
+    filters: Filters
+    place: str
+    cursor: Cursor | None
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The page's query parameters."""
+        given = {"store": self.filters.store, "status": self.filters.status, "before": str(self.cursor or "")}
+        return {name: value for name, value in given.items() if value}
+
+
+def measure(orders: int = ORDERS) -> list[dict[str, Any]]:
+    """The worst 95th percentile of any filter and page, as rows of name, value, unit, reach, holds."""
+    folder = Path(tempfile.mkdtemp(prefix="orders-bench-"))
+    folder.chmod(0o755)
+    data = folder / "postgres"
+    address = postgres.start(data)
+    try:
+        url = URL.create(
+            "postgresql+psycopg", username="postgres", database="orders", query={"host": str(address.socket_dir)}
+        )
+        admin = make_engine(url, application_name="bench")
+        migrate(admin)
+        key = Fernet.generate_key().decode()
+        write_many_orders(admin, key, orders)
+        cases = [case for store in STORES for status in STATUSES for case in _cases(admin, Filters(store, status))]
+        settings = Settings()
+        engine = make_engine(
+            url.set(username="orders_ui"), application_name="bench", statement_timeout=settings.statement_timeout
+        )
+        source = PageSource(engine, settings.recent_orders_page_size, [key])
+        queries = _measure_queries(engine, cases, source.page_size)
+        requests = asyncio.run(_measure_requests(source, cases))
+    finally:
+        postgres.remove(data)
+    _print(cases, queries, requests)
+    return [
+        {
+            "name": f"Recent Orders, {orders:,} orders, slowest filter and page, p95 of {what}",
+            "value": round(max(_p95(seconds) for seconds in taken), 1),
+            "unit": "ms",
+            "reach": REACH,
+            "holds": max(_p95(seconds) for seconds in taken) < REACH,
+        }
+        for what, taken in (("its queries", queries), ("the whole request", requests))
+    ]
+
+
+def _cases(engine: Engine, filters: Filters) -> list[Case]:
+    orders = recent_orders.c
+    matching = select(orders.purchased_at, orders.amazon_order_id)
+    if filters.store:
+        matching = matching.where(orders.store_name == filters.store)
+    if filters.status:
+        matching = matching.where(orders.status == filters.status)
+    found = [Case(filters, "first", None)]
+    with engine.connect() as connection:
+        total = connection.scalars(select(func.count()).select_from(matching.subquery())).one()
+        for place, offset in (("deep", total // 2), ("last", total - 5)):
+            newest_first = matching.order_by(orders.purchased_at.desc(), orders.amazon_order_id.desc())
+            row = connection.execute(newest_first.offset(max(offset, 0)).limit(1)).first()
+            if row is not None:
+                found.append(Case(filters, place, Cursor(*row)))
+    return found
+
+
+def _measure_queries(engine: Engine, cases: list[Case], page_size: int) -> list[list[float]]:
+    with engine.connect() as connection:
+
+        def ask(case: Case) -> None:
+            read_overview(connection)
+            read_page(connection, case.filters, page_size, before=case.cursor)
+
+        return [_milliseconds(lambda case=case: ask(case)) for case in cases]  # type: ignore[misc]
+
+
+def _milliseconds(work: Callable[[], object]) -> list[float]:
+    work()
+    taken = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - begun) * 1000)
+    return taken
+
+
+async def _measure_requests(source: PageSource, cases: list[Case]) -> list[list[float]]:
+    app = create_app(require_access=lambda: None, open_source=lambda: source, sign_in_url="/")
+    found = []
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bench") as client:
+        for case in cases:
+            taken = []
+            for _ in range(ROUNDS + 1):
+                begun = time.perf_counter()
+                answer = await client.get("/", params=case.parameters)
+                taken.append((time.perf_counter() - begun) * 1000)
+                answer.raise_for_status()
+            found.append(taken[1:])
+    return found
+
+
+def _p95(taken: list[float]) -> float:
+    return statistics.quantiles(taken, n=20)[-1]
+
+
+def _print(cases: list[Case], queries: list[list[float]], requests: list[list[float]]) -> None:
+    print(f"{'store':10} {'status':18} {'page':6} {'queries p50':>12} {'p95':>7} {'request p50':>12} {'p95':>7}  ms")
+    for case, asked, answered in zip(cases, queries, requests, strict=True):
+        numbers = (statistics.median(asked), _p95(asked), statistics.median(answered), _p95(answered))
+        print(
+            f"{case.filters.store or 'all':10} {case.filters.status or 'all':18} {case.place:6} "
+            "{:12.1f} {:7.1f} {:12.1f} {:7.1f}".format(*numbers)
+        )
+
+
+def main(orders: int) -> None:
+    """Measure and print."""
+    for row in measure(orders):
+        print(f"{row['name']}: {row['value']} {row['unit']} (reach {row['reach']:g}, holds: {row['holds']})")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS)

@@ -1,0 +1,1 @@
+"""Recent Orders: the newest Amazon orders with their status, buyer, total and what to do."""

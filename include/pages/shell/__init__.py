@@ -1,0 +1,1 @@
+"""What all pages share: access, layout, navigation, error pages, and how values are written."""
