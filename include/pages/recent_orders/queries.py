@@ -145,7 +145,7 @@ def _read_rows(
         if after is not None
         else (orders.purchased_at.desc(), orders.amazon_order_id.desc())
     )
-    # The page's keys come from an index alone. With all columns in this part, PostgreSQL may prefer the index without the
+    # The keys come from an index alone. With all columns in this part, PostgreSQL may prefer the index without the
     # filter's columns and read every newer order that the filter leaves out.
     keys = (
         select(orders.purchased_at, orders.amazon_order_id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from include.adapters.amazon.contacts import read_contact
 from include.adapters.personal_data import PersonalDataCipher
+from include.domain.contacts import buyer_name
 from include.domain.errors import MisconfiguredError
 
 
@@ -21,7 +22,7 @@ def read_buyer_names(tokens: Mapping[str, bytes], pii_keys: Sequence[str]) -> tu
     unreadable = 0
     for amazon_order_id, token in tokens.items():
         try:
-            name = buyer_name(cipher.decrypt(token))
+            name = buyer_name(read_contact(cipher.decrypt(token)))
         except MisconfiguredError:
             unreadable += 1
         else:
@@ -33,17 +34,3 @@ def read_buyer_names(tokens: Mapping[str, bytes], pii_keys: Sequence[str]) -> tu
         f"The buyers' names of {unreadable} {'order' if unreadable == 1 else 'orders'} on this page cannot be "
         "decrypted: a key is missing from ORDERS_PII_KEYS on Airflow's API server."
     )
-
-
-def buyer_name(contact: Mapping[str, Any]) -> str:
-    """The buyer's name of a decrypted contact, else the recipient's, else empty (Amazon withholds it for FBA)."""
-
-    def mapping(value: object) -> dict[str, Any]:
-        return value if isinstance(value, dict) else {}
-
-    buyer = mapping(contact.get("buyer"))
-    address = mapping(mapping(contact.get("recipient")).get("deliveryAddress"))
-    for name in (buyer.get("buyerName"), address.get("name")):
-        if isinstance(name, str) and name.strip():
-            return name.strip()
-    return ""
