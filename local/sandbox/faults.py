@@ -14,7 +14,7 @@ FaultKind = Literal[
     "html_500",  # 500 with an HTML page, as a gateway sends it; nothing done
     "empty_500",  # 500 without a body; nothing done
     "html_503",  # 503 with an HTML page, as a shop in maintenance sends it; nothing done
-    "slow",  # the work is done, the answer comes after `seconds`
+    "slow",  # the work is done, the answer comes after `seconds`, unless the client has gone by then
     "lost_reply",  # the work is done, the connection closes without a byte
     "dropped",  # the connection closes before any work
     "expired_token",  # 403 as Amazon says it of an expired access token (Commerce: 401); nothing done
@@ -138,9 +138,9 @@ class FaultMiddleware:
                 await _hang_up(send)
             case "slow":
                 messages = await self._work(scope, receive)
-                await asyncio.sleep(fault.seconds)
-                for message in messages:
-                    await send(message)
+                if not await _has_gone(receive, within=fault.seconds):
+                    for message in messages:
+                        await send(message)
             case "lost_reply":
                 await self._work(scope, receive)
                 await _hang_up(send)
@@ -156,6 +156,17 @@ class FaultMiddleware:
 
         await self.app(scope, receive, keep)
         return messages
+
+
+async def _has_gone(receive: Receive, *, within: float) -> bool:
+    """Whether the client hangs up within so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            while (await receive())["type"] != "http.disconnect":
+                pass  # what the application has not read of the request
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _answer(send: Send, status: int, body: bytes, *, html: bool = False, headers: Headers | None = None) -> None:

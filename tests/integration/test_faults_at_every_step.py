@@ -15,6 +15,7 @@ from include.domain.errors import MisconfiguredError, ThrottledError, Unavailabl
 from local.sandbox.faults import Fault, FaultKind
 from tests.support.orders import order_id
 from tests.support.road import Road
+from tests.support.waiting import IMPATIENT, SLOW_SECONDS
 
 AMAZON = ("token", "searchOrders", "getOrder", "confirmShipment")
 COMMERCE = (
@@ -78,9 +79,10 @@ SHIPPING = ("getOrder", "confirmShipment", "searchShipments")
 )
 def test_every_order_arrives_once_when_an_operation_meets_each_fault(road: Road, system: str, operation: str) -> None:
     script = road.sandbox.amazon_faults if system == "amazon" else road.sandbox.commerce_faults
+    road.timeouts = IMPATIENT
     is_shipping = operation in SHIPPING and (system, operation) != ("commerce", "getOrder")
     merchants, others, short = [], [], []
-    faults = [Fault(operation, kind, seconds=2.5, retry_after=30) for kind in get_args(FaultKind)]
+    faults = [Fault(operation, kind, seconds=SLOW_SECONDS, retry_after=30) for kind in get_args(FaultKind)]
     for number, fault in zip(itertools.count(1, 10), faults, strict=False):
         merchants.append(order_id(number))
         others.append(order_id(number + 1))
