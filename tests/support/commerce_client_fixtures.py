@@ -93,7 +93,7 @@ def connect(sandbox: Sandbox, calls: list[ApiCall]) -> Iterator[Callable[..., Co
             host=host or sandbox.commerce_url,
             auth=build_auth(extra, "commerce_api"),
             connection="commerce_api",
-            record=calls.append,
+            record=lambda call: calls.append(call),
             **arguments,
         )
         opened.append(client)
