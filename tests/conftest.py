@@ -1,4 +1,8 @@
-"""Fixtures: one embedded PostgreSQL per session, a freshly migrated database per test, and the sandbox servers."""
+"""Fixtures: one embedded PostgreSQL per worker, a freshly migrated database per test, and the sandbox servers.
+
+Run in parallel (`make test`), each of pytest-xdist's workers is a session of its own: no server is shared, so no test
+sees the sessions, locks or roles of another, and whoever started a server stops it.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,15 @@ from tests.support.road import Road
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 _numbers = itertools.count(1)
+# Folders whose tests share an Airflow that takes long to set up: pytest-xdist gives each to one worker, and first.
+_TOGETHER = ("browser", "e2e")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in _TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +76,8 @@ def database_url(server: postgres.ServerAddress, template: str) -> Iterator[URL]
     name = f"test_{next(_numbers)}"
     admin = _admin(server)
     with admin.connect() as connection:
-        connection.execute(text(f"create database {name} template {template}"))
+        # Without durability copying files takes half the time of PostgreSQL's default, which writes all of it twice.
+        connection.execute(text(f"create database {name} template {template} strategy file_copy"))
     yield _url(server, name)
     with admin.connect() as connection:
         connection.execute(text(f"drop database {name} with (force)"))

@@ -14,7 +14,7 @@ FaultKind = Literal[
     "html_500",  # not executed; 500 with an HTML page, as a gateway sends it
     "empty_500",  # not executed; 500 without a body
     "html_503",  # not executed; 503 with an HTML page, as a shop in maintenance sends it
-    "slow",  # executed; the answer comes after `seconds`
+    "slow",  # executed; the answer comes after `seconds`, unless the client has gone by then
     "lost_reply",  # executed; the connection is closed without an answer
     "dropped",  # not executed; the connection is closed without an answer
     "expired_token",  # not executed; 403, as from Amazon for an expired access token (Commerce: 401)
@@ -138,9 +138,9 @@ class FaultMiddleware:
                 await _hang_up(send)
             case "slow":
                 messages = await self._work(scope, receive)
-                await asyncio.sleep(fault.seconds)
-                for message in messages:
-                    await send(message)
+                if not await _has_gone(receive, within=fault.seconds):
+                    for message in messages:
+                        await send(message)
             case "lost_reply":
                 await self._work(scope, receive)
                 await _hang_up(send)
@@ -156,6 +156,17 @@ class FaultMiddleware:
 
         await self.app(scope, receive, keep)
         return messages
+
+
+async def _has_gone(receive: Receive, *, within: float) -> bool:
+    """Whether the client hangs up within so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            while (await receive())["type"] != "http.disconnect":
+                pass  # what the application has not read of the request
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _answer(send: Send, status: int, body: bytes, *, html: bool = False, headers: Headers | None = None) -> None:

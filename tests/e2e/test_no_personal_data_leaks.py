@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from local.sandbox.seeds import AmazonOrderSeed, StoreView
 from tests.e2e.conftest import Install
 from tests.support.installation import AIRFLOW, CHECKOUT, ORDERS, REPORTING, SHIPMENTS, Installation
 from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id, with_every_personal_field
+from tests.support.ports import free_port
 
 IN_DOUBT, CREATED, REFUSED, BLOCKED, MALFORMED, NAMELESS, CANCELED = map(order_id, range(1, 8))
 # Payment data is never asked for.
@@ -134,9 +134,8 @@ def scheduled(installation: Installation) -> Iterator[AirflowApi]:
     folder = installation.folder
     (folder / ".data").mkdir()
     (folder / "passwords.json").write_text('{"admin": "only-for-this-test"}', encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        base_url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    port = free_port()
+    base_url = f"http://127.0.0.1:{port}"
     variables = installation.variables() | {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "2",
@@ -144,7 +143,7 @@ def scheduled(installation: Installation) -> Iterator[AirflowApi]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
         "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": base_url.rpartition(":")[2],
+        "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": base_url,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": "a-secret-key-for-this-test-only-0123456789",

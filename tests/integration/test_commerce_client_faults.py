@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import pytest
 
 from include.adapters.commerce.client import CommerceClient
-from include.adapters.http import Timeouts
 from include.domain.errors import MisconfiguredError, OrdersError, OutcomeUnknownError, ThrottledError, UnavailableError
 from local.sandbox.faults import Fault
 from local.sandbox.servers import Sandbox
 from tests.support.commerce_client_fixtures import AMAZON_ORDER_ID, calls, connect, create, sandbox, servers
+from tests.support.waiting import SLOW_SECONDS, patience, wait_until
 
 __all__ = ["calls", "connect", "sandbox", "servers"]  # fixtures: the tests name them as arguments
 
@@ -45,42 +44,41 @@ WRITE_FAULTS: dict[str, tuple[type[OrdersError], int]] = {
 
 
 def fault(operation: str, kind: Any) -> Fault:
-    return Fault(operation, kind, seconds=1.0 if kind == "slow" else 0.0, retry_after=7 if kind == "throttle" else None)
+    return Fault(operation, kind, seconds=SLOW_SECONDS, retry_after=7 if kind == "throttle" else None)
 
 
 @pytest.mark.parametrize("kind", READ_FAULTS)
 def test_find_orders_when_a_fault_strikes(connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str) -> None:
-    client = connect(timeouts=Timeouts(connect=5, read=0.4))
+    client = connect(timeouts=patience(kind))
     created = create(connect())
     sandbox.commerce_faults.add(fault("searchOrders", kind))
     with pytest.raises(READ_FAULTS[kind]) as caught:
         client.find_orders(ext_order_id=AMAZON_ORDER_ID)
     assert type(caught.value) is READ_FAULTS[kind]
+    wait_until(lambda: sandbox.commerce_faults.pending() == [], "the fault to be met")
     assert sandbox.commerce_faults.calls["searchOrders"] == 1
     if isinstance(caught.value, ThrottledError):
         assert caught.value.retry_after == timedelta(seconds=7)
-    assert client.find_orders(ext_order_id=AMAZON_ORDER_ID) == [created]
+    assert connect().find_orders(ext_order_id=AMAZON_ORDER_ID) == [created]
 
 
 @pytest.mark.parametrize("kind", WRITE_FAULTS)
 def test_create_order_when_a_fault_strikes(connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str) -> None:
-    client = connect(timeouts=Timeouts(connect=5, read=0.4))
+    client = connect(timeouts=patience(kind))
     sandbox.commerce_faults.add(fault("createOrder", kind))
     error, orders = WRITE_FAULTS[kind]
     with pytest.raises(error) as caught:
         create(client)
     assert type(caught.value) is error
     assert "Lovelace" not in str(caught.value)
-    deadline = time.monotonic() + 5
-    while len(sandbox.commerce.orders()) < orders and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: len(sandbox.commerce.orders()) >= orders, "the work that the client did not wait for")
     assert len(sandbox.commerce.orders()) == orders
     assert sandbox.commerce_faults.calls["createOrder"] == 1
 
 
 @pytest.mark.parametrize("kind", [kind for kind, (error, _) in WRITE_FAULTS.items() if error is OutcomeUnknownError])
 def test_invoice_when_a_fault_strikes(connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str) -> None:
-    client = connect(timeouts=Timeouts(connect=5, read=0.4))
+    client = connect(timeouts=patience(kind))
     created = create(connect())
     sandbox.commerce_faults.add(fault("invoiceOrder", kind))
     with pytest.raises(OutcomeUnknownError, match=created.order_id):

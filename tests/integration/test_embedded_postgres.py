@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from psycopg.rows import TupleRow
 
 from local import postgres
 from local.postgres import EmbeddedPostgresError, ServerAddress
+from tests.support.waiting import wait_until
 
 IS_ROOT = os.geteuid() == 0
 CHECKOUT = Path(__file__).parents[2]
@@ -60,12 +60,10 @@ def postmaster(data_dir: Path) -> int:
 
 def is_gone(pid: int) -> bool:
     """Whether the process has ended; in some containers nobody clears the dead away."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def modes(*paths: Path) -> dict[Path, int]:
@@ -115,7 +113,7 @@ def test_start_when_server_was_killed(data_dir: Path) -> None:
         connection.execute("create table kept as select 42 as answer")
     pid = postmaster(data_dir)
     os.kill(pid, signal.SIGKILL)
-    assert is_gone(pid)
+    wait_until(lambda: is_gone(pid), "the killed server to end")
     assert not postgres.is_running(data_dir)
     with connect(postgres.start(data_dir)) as connection:
         assert value(connection, "select answer from kept") == 42
@@ -250,13 +248,13 @@ def test_stop_and_remove_when_repeated(data_dir: Path, tmp_path: Path) -> None:
     pid = postmaster(data_dir)
     postgres.stop(data_dir)
     postgres.stop(data_dir)
-    assert is_gone(pid)
+    wait_until(lambda: is_gone(pid), "the server to end")
     postgres.start(data_dir)
     pid = postmaster(data_dir)
     postgres.remove(data_dir)
     postgres.remove(data_dir)
     assert not data_dir.exists()
-    assert is_gone(pid)
+    wait_until(lambda: is_gone(pid), "the server to end")
     postgres.remove_state(tmp_path)
     postgres.remove_state(tmp_path)
     assert not postgres.state_dir(tmp_path).exists()

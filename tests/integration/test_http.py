@@ -17,14 +17,15 @@ from include.domain.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.support.odd_server import QUICK, Odd, Reply, odd
+from tests.support.odd_server import Odd, Reply, odd
+from tests.support.waiting import PATIENT
 
 __all__ = ["odd"]  # fixtures: the tests name them as arguments
 
 
 def ask(odd: Odd, reply: Reply, *, is_write: bool = False, **options: Any) -> Answer:
     odd.replies[:] = [reply]
-    with open_client(odd.url, connection="c", timeouts=QUICK, user_agent="tests") as client:
+    with open_client(odd.url, connection="c", timeouts=PATIENT, user_agent="tests") as client:
         return exchange(
             client,
             client.build_request("POST" if is_write else "GET", "/thing?secret=1"),

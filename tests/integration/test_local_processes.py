@@ -6,24 +6,27 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from local.processes import LocalProcesses, ProcessError, end_leftovers, python
+from tests.support.waiting import wait_until
 
 CHECKOUT = Path(__file__).parents[2]
+# What ends when it is asked ends sooner, what is deaf is killed after it.
+GRACE_SECONDS = 0.5
 # A process with a child that deafens itself and leaves its process group, as Airflow's tasks do.
 FAMILY = """
-import os, pathlib, signal, subprocess, sys, time
+import os, pathlib, subprocess, sys, time
+ready, tell = os.pipe()
 child = subprocess.Popen([sys.executable, "-c",
-    "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.setpgid(0, 0); "
-    "open('child', 'w').write(str(os.getpid())); time.sleep(600)"])
-while not (pathlib.Path("child").exists() and pathlib.Path("child").read_text()):
-    time.sleep(0.05)
-pathlib.Path("parent").write_text(str(os.getpid()))
+    "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.setpgid(0, 0); "
+    "os.write(int(sys.argv[1]), b'.'); time.sleep(600)", str(tell)], pass_fds=[tell])
+os.read(ready, 1)
+pathlib.Path("draft").write_text(f"{os.getpid()} {child.pid}")
+pathlib.Path("draft").rename("family")
 time.sleep(600)
 """
 
@@ -36,12 +39,9 @@ def checkout(tmp_path: Path) -> Path:
 
 def family(checkout: Path) -> list[int]:
     """The ids of parent and child, once both are there."""
-    deadline = time.monotonic() + 20
-    while not (checkout / "parent").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.1)
-    return [int((checkout / name).read_text(encoding="utf-8")) for name in ("parent", "child")]
+    file = checkout / "family"
+    wait_until(file.exists, "the family to start")
+    return [int(pid) for pid in file.read_text(encoding="utf-8").split()]
 
 
 def is_alive(pid: int) -> bool:
@@ -52,7 +52,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_exit_when_a_child_is_deaf(checkout: Path) -> None:
-    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
+    with LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("family", *python("-c", FAMILY))
         pids = family(checkout)
         assert all(map(is_alive, pids))
@@ -61,7 +61,7 @@ def test_exit_when_a_child_is_deaf(checkout: Path) -> None:
 
 
 def test_exit_when_the_body_fails(checkout: Path) -> None:
-    with pytest.raises(KeyError), LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
+    with pytest.raises(KeyError), LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("family", *python("-c", FAMILY))
         pids = family(checkout)
         raise KeyError
@@ -80,7 +80,7 @@ def test_leftovers_when_starter_and_leader_were_killed(checkout: Path) -> None:
     starter.wait()
     os.kill(parent, signal.SIGKILL)
     assert is_alive(child)
-    assert end_leftovers(checkout, grace_seconds=1) >= 1
+    assert end_leftovers(checkout, grace_seconds=GRACE_SECONDS) >= 1
     assert not is_alive(parent)
     assert not is_alive(child)
     assert end_leftovers(checkout) == 0
@@ -100,14 +100,14 @@ def test_leftovers_when_the_number_belongs_to_somebody_else(checkout: Path) -> N
 
 
 def test_wait_when_a_process_ends_early(checkout: Path) -> None:
-    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
+    with LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("server", *python("-c", "print('no such port'); raise SystemExit(3)"))
         with pytest.raises(ProcessError, match=r"(?s)server ended with status 3.*server\.log.*no such port"):
             processes.wait_until_answering("server", "http://127.0.0.1:9/", seconds=30)
 
 
 def test_wait_when_a_process_never_becomes_healthy(checkout: Path) -> None:
-    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
+    with LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("server", "sleep", "600")
         with pytest.raises(ProcessError, match="server is not healthy"):
             processes.wait_until_answering("server", "http://127.0.0.1:9/", seconds=0.5)
@@ -116,22 +116,19 @@ def test_wait_when_a_process_never_becomes_healthy(checkout: Path) -> None:
 def test_wait_when_somebody_else_has_the_port(checkout: Path) -> None:
     (checkout / "page").write_text("here", encoding="utf-8")
     serve = "from http.server import *; s = HTTPServer(('127.0.0.1', 0), SimpleHTTPRequestHandler); "
-    serve += "open('port', 'w').write(str(s.server_port)); s.serve_forever()"
-    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
+    serve += "open('draft', 'w').write(str(s.server_port)); import os; os.rename('draft', 'port'); s.serve_forever()"
+    with LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("other", *python("-c", serve))
-        deadline = time.monotonic() + 20
-        while not ((checkout / "port").exists() and (checkout / "port").read_text(encoding="utf-8")):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until((checkout / "port").exists, "the other server to start")
         url = f"http://127.0.0.1:{(checkout / 'port').read_text(encoding='utf-8')}/page"
         processes.wait_until_answering("other", url)
         processes.start("ours", "sleep", "600")
         with pytest.raises(ProcessError, match="ours is not healthy"):
-            processes.wait_until_answering("ours", url, seconds=1)
+            processes.wait_until_answering("ours", url, seconds=0.5)
 
 
 def test_finish_when_a_command_fails(checkout: Path) -> None:
-    with LocalProcesses(checkout, os.environ, grace_seconds=1) as processes:
+    with LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("good", "true")
         processes.finish("good")
         processes.start("bad", *python("-c", "raise SystemExit('no table')"))

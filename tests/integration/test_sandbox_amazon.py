@@ -102,7 +102,7 @@ def test_headers_when_the_clock_was_moved(sandbox: Sandbox) -> None:
         answers.append(client.get(f"{SEARCH}/000-0000000-0000000"))
     assert [answer.status_code for answer in answers] == [200, 400, 404]
     for answer in answers:
-        assert abs(parsedate_to_datetime(answer.headers["date"]) - sandbox.clock.now()) < timedelta(seconds=5)
+        assert abs(parsedate_to_datetime(answer.headers["date"]) - sandbox.clock.now()) < timedelta(minutes=1)
         assert answer.headers.get_list("date", split_commas=False) == [answer.headers["date"]]
     assert len({answer.headers["x-amzn-requestid"] for answer in answers}) == 3
     assert [answer.headers["x-amzn-ratelimit-limit"] for answer in answers] == ["0.0056", "0.0056", "0.5"]
@@ -191,7 +191,7 @@ def test_search_when_the_bound_is_echoed(sandbox: Sandbox, europe: httpx.Client)
     assert given["lastUpdatedBefore"] == "2026-01-01T00:00:00.000Z"
     used = europe.get(f"{SEARCH}?createdAfter=2020-01-01").json()
     distance = sandbox.clock.now() - datetime.fromisoformat(used["createdBefore"])
-    assert timedelta(minutes=2) <= distance < timedelta(minutes=2, seconds=5)
+    assert timedelta(minutes=2) <= distance < timedelta(minutes=3)
     assert "lastUpdatedBefore" not in used
     assert "pagination" not in used
 

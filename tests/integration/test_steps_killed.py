@@ -17,15 +17,13 @@ from tests.support.fragile_road import FragileRoad
 from tests.support.orders import order_id
 from tests.support.road import Road
 from tests.support.step_process import PII_KEY, StepProcess
+from tests.support.waiting import SLOW_SECONDS
 
 ORDERS = [order_id(number) for number in range(1, 4)]
 ORDERS_PATH = ["stage_stores", "extract_amazon_orders", "stage_amazon_orders", "validate_orders"]
 ORDERS_PATH += ["create_commerce_orders", "publish_recent_orders"]
 SHIPMENTS_PATH = ["extract_commerce_shipments", "stage_commerce_shipments", "push_amazon_shipments"]
 SHIPMENTS_PATH += ["verify_amazon_shipments"]
-
-# Long enough to be met by a slow machine, and no test waits for it: the process that asked is dead by then.
-HELD_SECONDS = 3.0
 
 
 @pytest.fixture
@@ -124,7 +122,7 @@ HELD = [
 def test_all_arrives_once_when_killed_while_the_answer_is_held(road: Road, held: Held) -> None:
     walk_until(road, held.step)
     script = road.sandbox.amazon_faults if held.system == "amazon" else road.sandbox.commerce_faults
-    script.add(Fault(held.operation, "slow", skip=held.skip, seconds=HELD_SECONDS))
+    script.add(Fault(held.operation, "slow", skip=held.skip, seconds=SLOW_SECONDS))
 
     process = StepProcess(road, held.step)
     process.kill_when(lambda: script.pending() == [] and held.is_done(road))
@@ -207,6 +205,12 @@ def test_all_arrives_once_when_killed_in_a_transaction(
     assert_all_arrives_once(road)
 
 
+LOSE_THE_LOCK = """
+    select pg_terminate_backend(pid) from pg_locks join pg_database on pg_database.oid = pg_locks.database
+    where locktype = 'advisory' and datname = current_database()
+"""
+
+
 def test_nothing_is_posted_when_the_session_with_the_orders_lock_is_lost(road: Road, admin_engine: Engine) -> None:
     """The lock dies with its database session: another worker may have the order by then."""
     walk_until(road, "create_commerce_orders")
@@ -214,7 +218,7 @@ def test_nothing_is_posted_when_the_session_with_the_orders_lock_is_lost(road: R
     def lose_the_session(moment: str) -> None:
         if moment == "after products":
             with admin_engine.begin() as connection:
-                connection.execute(text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"))
+                connection.execute(text(LOSE_THE_LOCK))
 
     fragile = FragileRoad(
         road.engine,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +15,7 @@ from sqlalchemy import Engine, text
 from local.sandbox.faults import Fault
 from tests.support.orders import order_id
 from tests.support.road import Road
+from tests.support.waiting import wait_until
 
 COPIES = 2
 ROUNDS = 2
@@ -186,13 +186,8 @@ def wait_for_locked_sessions(engine: Engine, count: int) -> None:
     waiting = text(
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
     )
-    give_up_at = time.monotonic() + 20
-    while True:
-        with engine.connect() as connection:
-            if connection.execute(waiting).scalar_one() >= count:
-                return
-        assert time.monotonic() < give_up_at, "nobody waits for the lock"
-        time.sleep(0.01)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        wait_until(lambda: connection.execute(waiting).scalar_one() >= count, f"{count} sessions to wait for a lock")
 
 
 def test_an_order_in_doubt_is_posted_once_more_only_when_two_workers_look_it_up(road: Road) -> None:

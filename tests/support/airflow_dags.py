@@ -76,7 +76,7 @@ def read_bag(folder: Path = CHECKOUT / "dags") -> Bag:
             env={"AIRFLOW_HOME": home, "PYTHONPATH": str(CHECKOUT), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
     assert answer.returncode == 0, answer.stderr[-3000:]
     facts = json.loads(answer.stdout.splitlines()[-1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from psycopg import sql
 
 from local import postgres
 from local.processes import LocalProcesses
+from tests.support.ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BASE_PATH = "/company/airflow"
@@ -56,7 +56,7 @@ def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]
     passwords = folder / "passwords.json"
     passwords.write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)), encoding="utf-8")
     (folder / "dags").mkdir()
-    port = _free_port()
+    port = free_port()
     base_url = f"http://127.0.0.1:{port}{BASE_PATH}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "ORDERS_"))}
     environment = kept | {
@@ -88,10 +88,3 @@ def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]
             yield AirflowServer(base_url, processes.log_of("api-server"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

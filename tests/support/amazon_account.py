@@ -18,7 +18,7 @@ from include.adapters.api_calls import ApiCall, CallRecorder
 from local.sandbox.faults import Fault, FaultKind
 from local.sandbox.seeds import AmazonApplication, AmazonOrderSeed, CommerceSeed, Scenario
 from local.sandbox.servers import Sandbox
-from tests.support.odd_server import QUICK
+from tests.support.waiting import PATIENT, SLOW_SECONDS
 
 MARKETPLACE = "ATVPDKIKX0DER"
 ORDER_ID = "111-0000000-0000001"
@@ -70,7 +70,7 @@ class Account:
             "connection": "amazon_sp_api",
             "limiter": RateLimiter(self.engine, self.application.client_id, "acme-na", "na", max_wait=timedelta()),
             "record": record or self.calls.append,
-            "timeouts": QUICK,
+            "timeouts": PATIENT,
         }
         return AmazonClient(**(settings | change))
 
@@ -79,7 +79,7 @@ class Account:
         return search_query([MARKETPLACE], now - timedelta(days=2), now - timedelta(minutes=3), IMPORT_DATA, page_size)
 
     def script(self, operation: str, kind: FaultKind, **more: Any) -> None:
-        self.sandbox.amazon_faults.add(Fault(operation, kind, seconds=2.0, **more))
+        self.sandbox.amazon_faults.add(Fault(operation, kind, seconds=SLOW_SECONDS, **more))
 
     def sent(self, operation: str) -> int:
         return self.sandbox.amazon_faults.calls[operation]

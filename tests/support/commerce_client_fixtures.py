@@ -16,13 +16,13 @@ from include.adapters.commerce.auth import build_auth
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder, StoreView
 from include.adapters.commerce.mapping import encode_order, order_entity, scrub
-from include.adapters.http import Timeouts
 from include.domain.contacts import Buyer, Contact, Recipient
 from include.domain.orders import Order, OrderLine
 from include.domain.stores import OrderSettings, Store
 from local.sandbox.seeds import CommerceSeed, Product, Scenario, Website
 from local.sandbox.seeds import StoreView as SeedView
 from local.sandbox.servers import Sandbox
+from tests.support.waiting import PATIENT
 
 OAUTH = {
     "auth": "oauth1",
@@ -35,7 +35,6 @@ BEARER = {"auth": "bearer", "access_token": "token"}
 ODD_SKUS = ("shirt/red", "mug,blue", "Große Tasse", "MÜG-1", "50% off & more", "a+b [c]")
 AMAZON_ORDER_ID = "123-4567890-1234567"
 CONTACT = Contact(Buyer(name="Ada Lovelace"), Recipient(phone="0123456789"))
-TIMEOUTS = Timeouts(connect=5, read=10)
 
 
 def product(product_id: int, sku: str, **changes: Any) -> Product:
@@ -90,12 +89,12 @@ def connect(sandbox: Sandbox, calls: list[ApiCall]) -> Iterator[Callable[..., Co
     opened: list[CommerceClient] = []
 
     def connect(extra: dict[str, str] = OAUTH, host: str = "", **changes: Any) -> CommerceClient:
-        arguments: dict[str, Any] = {"edition": "paas", "timeouts": TIMEOUTS} | changes
+        arguments: dict[str, Any] = {"edition": "paas", "timeouts": PATIENT} | changes
         client = CommerceClient(
             host=host or sandbox.commerce_url,
             auth=build_auth(extra, "commerce_api"),
             connection="commerce_api",
-            record=calls.append,
+            record=lambda call: calls.append(call),
             **arguments,
         )
         opened.append(client)

@@ -83,7 +83,7 @@ def order_entity(ext_order_id: str = "111-0000000-0000001", **changes: Any) -> d
         "grand_total": 37.64,
         "total_due": 37.64,
     }
-    entity = amounts | {f"base_{name}": amount for name, amount in amounts.items()}
+    entity: dict[str, Any] = amounts | {f"base_{name}": amount for name, amount in amounts.items()}
     entity |= {
         "store_id": 1,
         "state": "new",
@@ -120,8 +120,8 @@ class OAuth1(AuthBase):
         self._signer = Signer(seed.consumer_key, **arguments | changes)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        assert request.url is not None
-        _, headers, _ = self._signer.sign(request.url, http_method=request.method)
+        assert request.url is not None and request.method is not None
+        _, headers, _ = self._signer.sign(request.url, http_method=request.method)  # type: ignore[arg-type]
         request.headers["Authorization"] = headers["Authorization"]
         return request
 

@@ -232,7 +232,7 @@ def copied_database(server: postgres.ServerAddress, template: str, name: str) ->
         owner = connection.execute(
             text("select pg_get_userbyid(datdba) from pg_database where datname = :name"), {"name": template}
         ).scalar_one()
-        connection.execute(text(f'create database "{name}" template "{template}" owner "{owner}"'))
+        connection.execute(text(f'create database "{name}" template "{template}" owner "{owner}" strategy file_copy'))
     try:
         yield superuser_url(server, name)
     finally:

@@ -9,9 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from include.adapters.http import Timeouts
-
-QUICK = Timeouts(connect=2, read=0.5)
 Reply = tuple[int, dict[str, str], bytes]
 
 

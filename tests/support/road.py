@@ -38,6 +38,7 @@ from include.steps import (
 from local.sandbox.seeds import Scenario
 from local.sandbox.servers import Sandbox
 from tests.support.orders import seed
+from tests.support.waiting import PATIENT
 
 _UNFINISHED = """
     select
@@ -69,7 +70,7 @@ class Road:
     )
     skipped: timedelta = timedelta()
     run_number: int = 0
-    timeouts: Timeouts = field(repr=False, default_factory=lambda: Timeouts(2, 2))
+    timeouts: Timeouts = field(repr=False, default=PATIENT)
 
     def __enter__(self) -> Road:
         return self

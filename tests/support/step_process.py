@@ -8,14 +8,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import URL
 
-from include.adapters.http import Timeouts
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.engine import make_engine
 from include.domain.stores import Stores
@@ -24,10 +22,10 @@ from local.sandbox.scenario import build
 from local.sandbox.servers import Sandbox
 from tests.support.fragile_road import FragileRoad
 from tests.support.road import Road
+from tests.support.waiting import PATIENCE_SECONDS, PATIENT, wait_until
 
 APPLICATION = "step_process"
 PII_KEY = "uFhFdM5mPWSrQnu8S0PZ7yv9Z6gT3vS0yq1m8ZkPp2E="
-_PATIENCE_SECONDS = 60
 
 # Forked from a process that has the imports and no threads: each step starts at once and holds nobody's locks.
 _context = multiprocessing.get_context("forkserver")
@@ -75,34 +73,32 @@ class StepProcess:
     def kill_when(self, is_the_moment: Callable[[], object]) -> None:
         """Kill the process as soon as the moment has come."""
         try:
-            _wait_for(lambda: is_the_moment() or not self._process.is_alive(), "the moment to kill")
+            wait_until(lambda: is_the_moment() or not self._process.is_alive(), "the moment to kill")
         finally:
             self._process.kill()
         self.wait_for_death()
 
     def wait_for_death(self) -> None:
         """Wait until the process is dead. Fails when it ended in any other way than by a kill."""
-        self._process.join(_PATIENCE_SECONDS)
+        self._process.join(PATIENCE_SECONDS)
         exit_code = self._process.exitcode
         self._process.kill()
         assert exit_code == -signal.SIGKILL, f"the step ended with {exit_code} before it was killed"
 
     def wait_until_forgotten(self) -> None:
         """PostgreSQL frees the locks of a dead client as soon as it notices; wait for that."""
-        sessions = "select count(*) from pg_stat_activity where application_name = :name"
-        _wait_for(lambda: self._road.value(sessions, name=APPLICATION) == 0, "the dead process's sessions to end")
+        sessions = (
+            "select count(*) from pg_stat_activity where application_name = :name and datname = current_database()"
+        )
+        wait_until(lambda: self._road.value(sessions, name=APPLICATION) == 0, "the dead process's sessions to end")
 
     def is_waiting_for_a_lock(self) -> bool:
         """Whether a statement of the process waits for somebody else's lock."""
-        waiting = "select count(*) from pg_stat_activity where application_name = :name and wait_event_type = 'Lock'"
+        waiting = (
+            "select count(*) from pg_stat_activity"
+            " where application_name = :name and datname = current_database() and wait_event_type = 'Lock'"
+        )
         return bool(self._road.value(waiting, name=APPLICATION))
-
-
-def _wait_for(condition: Callable[[], object], what: str) -> None:
-    give_up_at = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < give_up_at, f"waited in vain for {what}"
-        time.sleep(0.01)
 
 
 def _run(order: _Order) -> None:
@@ -118,7 +114,7 @@ def _run(order: _Order) -> None:
         cipher=PersonalDataCipher([PII_KEY]),
         skipped=order.skipped,
         run_number=order.run_number,
-        timeouts=Timeouts(30, 30),
+        timeouts=PATIENT,
         at_moment=lambda moment: os.kill(os.getpid(), signal.SIGKILL) if moment == order.dies_at else None,
     )
     getattr(road, order.step)()

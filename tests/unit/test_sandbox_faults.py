@@ -13,6 +13,7 @@ from local.sandbox.faults import Fault, FaultScript
 from local.sandbox.scenario import EUROPE, build
 from local.sandbox.scenario.orders import DE, item_id, order_id
 from local.sandbox.servers import Sandbox
+from tests.support.waiting import SLOW_SECONDS, wait_until
 
 _SLUG = "de-discounted"
 _PATH = f"/orders/v0/orders/{order_id(_SLUG)}/shipmentConfirmation"
@@ -110,10 +111,10 @@ def test_slow_when_the_client_waits(sandbox: Sandbox, client: httpx.Client) -> N
 
 
 def test_slow_when_the_client_gives_up(sandbox: Sandbox, client: httpx.Client) -> None:
-    sandbox.amazon_faults.add(Fault("confirmShipment", "slow", seconds=0.5))
+    sandbox.amazon_faults.add(Fault("confirmShipment", "slow", seconds=SLOW_SECONDS))
     with pytest.raises(httpx.ReadTimeout):
-        client.post(_PATH, json=_BODY, timeout=0.15)
-    assert len(sandbox.amazon.confirmations) == 1
+        client.post(_PATH, json=_BODY, timeout=0.2)
+    wait_until(lambda: len(sandbox.amazon.confirmations) == 1, "the work that the client did not wait for")
 
 
 def test_lost_reply_when_the_work_was_done(sandbox: Sandbox, client: httpx.Client) -> None:
