@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
@@ -49,6 +49,16 @@ class Resources:
         """The id of the DAG run that this task belongs to; every row says which run wrote it."""
         run_id: str = get_current_context()["run_id"]
         return run_id
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """What a step gets of its run: the time (UTC) and the run's id."""
+        return {"now": utc_now(), "dag_run_id": self.run_id}
+
+    @property
+    def timed_run(self) -> dict[str, Any]:
+        """The same for steps that take long: a clock instead of a time."""
+        return {"clock": utc_now, "dag_run_id": self.run_id}
 
     @cached_property
     def stores(self) -> Stores:

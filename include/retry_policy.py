@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
@@ -39,13 +39,18 @@ class OrdersRetryPolicy(RetryPolicy):
         return cls(timedelta(seconds=data["retry_delay_seconds"]))
 
 
-def task_defaults() -> dict[str, Any]:
-    """`default_args` of every DAG: retries by cause, a time-out. Reads the settings only."""
+def dag_defaults() -> dict[str, Any]:
+    """What every DAG has in common: one run at a time, retries by cause, a time-out. Reads the settings only."""
     settings = Settings.from_environment()
     return {
-        "owner": "orders",
-        "retries": settings.task_retries,
-        "retry_delay": settings.retry_delay,
-        "retry_policy": OrdersRetryPolicy(settings.retry_delay),
-        "execution_timeout": settings.task_timeout,
+        "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "max_active_runs": 1,
+        "default_args": {
+            "owner": "orders",
+            "retries": settings.task_retries,
+            "retry_delay": settings.retry_delay,
+            "retry_policy": OrdersRetryPolicy(settings.retry_delay),
+            "execution_timeout": settings.task_timeout,
+        },
     }

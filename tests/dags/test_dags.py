@@ -38,11 +38,12 @@ LIGHT = {
     "include.domain.errors",
     "include.settings",
     "include.resources",
+    "include.steps",
     "include.connections",
     "include.retry_policy",
 }
 HEAVY = {"great_expectations", "pandas", "numpy", "alembic", "psycopg", "httpx", "oauthlib", "fastjsonschema"}
-MOST_LINES = 125
+MOST_LINES = 80
 MOST_SECONDS = 2.0
 
 
