@@ -20,7 +20,7 @@ from include.adapters.amazon.client import AmazonClient, OrdersPage
 from include.adapters.amazon.contacts import merge_contact
 from include.adapters.amazon.contract import readable_order_id
 from include.adapters.amazon.requests import IMPORT_DATA, search_query
-from include.adapters.amazon.split import LandedOrder, split_order
+from include.adapters.amazon.split import LandedOrder, split_order, versions_sha256
 from include.adapters.canonical_json import sha256_of
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.locks import autocommit, try_lock
@@ -81,7 +81,7 @@ def run(
                     f"Amazon refused to go on with account {account.name}'s order listing after page "
                     f"{window.page_count} ({error.code}). Resolution: none needed, the next try starts anew."
                 ) from error
-            page_sha256 = _page_sha256(page)
+            page_sha256 = versions_sha256(page.orders)
             if page.orders and _is_repeated(engine, window, page_sha256):
                 _abandon(engine, window)
                 raise UnavailableError(
@@ -163,11 +163,6 @@ def _lower_bound(connection: Connection, account: Account, settings: Settings) -
     return min(starts), min(known) if len(known) == len(marks) else None
 
 
-def _page_sha256(page: OrdersPage) -> str:
-    versions = [[o.get("orderId"), o.get("lastUpdatedTime")] if isinstance(o, dict) else None for o in page.orders]
-    return sha256_of(versions)
-
-
 def _is_repeated(engine: Engine, window: _Window, page_sha256: str) -> bool:
     with engine.connect() as connection:
         keys = {"ingest_window_id": window.ingest_window_id, "page_sha256": page_sha256}
@@ -198,7 +193,7 @@ def _land(
         try:
             order = split_order(document)
             if owners.get(order.amazon_order_id, account.name) != account.name:
-                raise MalformedOrderError("", [f"orderId: belongs to account {owners[order.amazon_order_id]} already"])
+                raise MalformedOrderError("", [f"belongs to account {owners[order.amazon_order_id]} already"])
             same = orders.get(order.amazon_order_id)
             if same is None or same.last_updated_at <= order.last_updated_at:
                 orders[order.amazon_order_id] = order
@@ -230,9 +225,7 @@ def _land(
 
 
 def _owners(connection: Connection, page: OrdersPage) -> dict[str, str]:
-    ids = [
-        order["orderId"] for order in page.orders if isinstance(order, dict) and isinstance(order.get("orderId"), str)
-    ]
+    ids = list(filter(None, map(readable_order_id, page.orders)))
     rows = connection.execute(load_statements(__file__)["owners"], {"order_ids": ids}).all()
     return {row.amazon_order_id: row.account_name for row in rows}
 

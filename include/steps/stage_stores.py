@@ -70,7 +70,7 @@ def run(
 
 
 def _refuse_renamed_accounts(connection: Connection, stores: Stores) -> None:
-    """Windows, orders and promises are kept under the account's name: it stays."""
+    """Windows, orders and outbox rows are kept under the account's name: it stays."""
     for known in connection.execute(load_statements(__file__)["accounts"]):
         for account in stores.accounts:
             is_same_seller = (account.seller_id, account.region) == (known.seller_id, known.region)

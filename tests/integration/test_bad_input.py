@@ -126,7 +126,7 @@ MALFORMED: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (twice, "orderItems[].orderItemId: unique"),
     (lambda document: document.update(orderItems=[]), "orderItems: minItems"),
     (lambda document: document.update(programs="PRIME"), "programs: type"),
-    (lambda document: document.update(orderId="Marker Buyername"), "orderId: pattern"),
+    (lambda document: document.update(orderId="Marker Buyername\x00"), "orderId: pattern"),
 ]
 
 

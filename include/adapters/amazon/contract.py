@@ -52,8 +52,8 @@ def malformed(document: Any, finding: str) -> MalformedOrderError:
     """The error for an order that breaks the contract in the way that `finding` (path: rule) says."""
     which = readable_order_id(document) or "without a readable id"
     return MalformedOrderError(
-        f"Amazon order {which} is not as agreed ({finding}). Resolution: it is set aside and the rest goes on; compare "
-        "the field with Amazon's model, then mend the contract or ask Amazon.",
+        f"Amazon order {which} breaks the contract ({finding}). Resolution: it is quarantined and the rest goes on; "
+        "compare the field with Amazon's model, then fix the contract or ask Amazon.",
         [finding],
     )
 

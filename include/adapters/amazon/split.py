@@ -67,6 +67,13 @@ def split_order(document: Any) -> LandedOrder:
     )
 
 
+def versions_sha256(documents: list[Any]) -> str:
+    """SHA-256 (hex) of the ids and versions of a page's orders, malformed ones included: tells pages apart."""
+    return sha256_of(
+        [[each.get("orderId"), each.get("lastUpdatedTime")] if isinstance(each, dict) else None for each in documents]
+    )
+
+
 def _split(value: dict[str, Any], node: Node, path: str, findings: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     payload: dict[str, Any] = {}
     contact: dict[str, Any] = {}
