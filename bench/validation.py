@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
-from include.expectations.order_lines import CheckedLine, Finding, validate_lines
+from include.expectations.order_lines import Finding, validate_lines
+from include.expectations.rules import CheckedLine
 
 SIZES = (100, 10_000, 100_000)
 ROUNDS = 3

@@ -33,7 +33,7 @@ from include.domain.errors import (
 
 log = logging.getLogger(__name__)
 
-# They log whole addresses, queries included; `exchange` says what is worth knowing.
+# They log whole addresses, queries included; `exchange` logs what is worth knowing.
 for _noisy in ("httpx", "httpcore", "oauthlib"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 
@@ -95,9 +95,9 @@ def check_base_url(url: str, connection: str) -> str:
     if not parsed.host or parsed.scheme not in ("http", "https"):
         raise MisconfiguredError(f"Connection {connection}: its address has no http(s) scheme or no host. {fix}")
     if parsed.userinfo:
-        raise MisconfiguredError(f"Connection {connection}: its address holds credentials. {fix}")
+        raise MisconfiguredError(f"Connection {connection}: its address contains credentials. {fix}")
     if parsed.query or parsed.fragment:
-        raise MisconfiguredError(f"Connection {connection}: its address holds a query or fragment. {fix}")
+        raise MisconfiguredError(f"Connection {connection}: its address contains a query or fragment. {fix}")
     if parsed.scheme == "http" and not _is_loopback(parsed.host):
         raise MisconfiguredError(
             f"Connection {connection}: plain http is refused for {parsed.host}; only loopback may go without TLS. {fix}"
@@ -242,7 +242,7 @@ def _error(
     answer: Answer, what: str, connection: str, is_write: bool, explain: Explain, default_wait: timedelta
 ) -> OrdersError:
     status = answer.status
-    if status >= 500 or status == 408:  # 408: a gateway lost patience; the request itself was not judged
+    if status >= 500 or status == 408:  # 408: a gateway gave up; the request itself was not evaluated
         return _no_usable_answer(what, f"the server failed with {status}", is_write)
     if status == 429:
         wait = retry_after(answer.headers, default_wait)
@@ -255,23 +255,23 @@ def _error(
         )
     document = None if answer.document is _UNREADABLE else answer.document
     code, reason = explain(status, document)
-    said = f"{status} {code}" if code != str(status) else code
-    said += f": {reason}" if reason else ""
+    reply = f"{status} {code}" if code != str(status) else code
+    reply += f": {reason}" if reason else ""
     if status in (401, 403):
         return NotAuthorizedError(
-            f"{what}: not allowed ({said}). Resolution: check credentials and rights of the connection {connection}.",
+            f"{what}: not allowed ({reply}). Resolution: check credentials and rights of the connection {connection}.",
             Answer(status, answer.headers, document, answer.request_id, answer.duration_ms),
             code,
         )
     if status == 404:
         return NotFoundError(
-            f"{what}: not found ({said}). Resolution: check that it exists in this account and that the host of the "
+            f"{what}: not found ({reply}). Resolution: check that it exists in this account and that the host of the "
             f"connection {connection} is right.",
             code=code,
             reason=reason,
         )
     return RefusedError(
-        f"{what}: refused ({said}). Resolution: mend what the answer names; the same request is refused again.",
+        f"{what}: refused ({reply}). Resolution: correct what the answer names; the same request is refused again.",
         code=code,
         reason=reason,
     )

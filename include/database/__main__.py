@@ -19,7 +19,7 @@ from include.settings import Settings
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command and return its exit status; what went wrong is said on stderr."""
+    """Run the command and return its exit status; what went wrong is printed on stderr."""
     if arguments != ["migrate"]:
         print("usage: python -m include.database migrate", file=sys.stderr)
         return 2

@@ -26,7 +26,7 @@ def make_engine(url: URL | str, *, application_name: str, statement_timeout: tim
 
 
 def _say_what_to_do(context: ExceptionContext) -> None:
-    """Say in the error of a database that cannot be reached what to do; its type stays as it is."""
+    """Add to the error of a database that cannot be reached what to do; its type stays as it is."""
     error = context.sqlalchemy_exception
     if context.connection is None and error is not None:
         error.args = (

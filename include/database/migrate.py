@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 
-# What each role may do; `include/database/roles.sql` says it in SQL. A test proves each.
+# What each role may do; `include/database/roles.sql` grants it. A test proves each.
 ROLES = ("orders_rw", "orders_ui", "analyst")
 
 _LOCK = 0x0A17_0DE5  # any constant of ours: two migrations at once wait for each other

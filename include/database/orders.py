@@ -17,7 +17,7 @@ def load_orders(connection: Connection, amazon_order_ids: Collection[str]) -> di
     """The orders of these ids with their lines in Amazon's sequence, by id; ids that are not there are left out."""
     ids = list(amazon_order_ids)
     lines: dict[str, list[OrderLine]] = defaultdict(list)
-    # A line that was emptied on Amazon (quantity 0) is nobody's business any more: it can hold nothing.
+    # A line that was emptied on Amazon (quantity 0) does not count any more and cannot block the order.
     wanted = _is_any(order_items.c.amazon_order_id, ids) & (order_items.c.ordered_qty > 0)
     for row in connection.execute(select(order_items).where(wanted).order_by(order_items.c.line_number)):
         lines[row.amazon_order_id].append(_line(row))

@@ -1,6 +1,6 @@
 """Every way in which our work can fail, by what has to happen next. Airflow's retry policy maps these types.
 
-No message of these errors may hold personal data: they end up in task logs and in `ops` tables.
+No message of these errors may contain personal data: they end up in task logs and in `ops` tables.
 """
 
 from __future__ import annotations

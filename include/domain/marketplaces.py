@@ -15,7 +15,7 @@ REGIONS = ("na", "eu", "fe")
 class Marketplace:
     """One Amazon marketplace.
 
-    `prices_include_tax` is the marketplace's convention for item prices; Amazon's answers do not say it.
+    `prices_include_tax` is the marketplace's convention for item prices; Amazon's answers do not include it.
     """
 
     marketplace_id: str

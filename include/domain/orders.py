@@ -1,4 +1,4 @@
-"""Amazon orders in our words, and the rule that says when one becomes a Commerce order (design: decision table)."""
+"""Amazon orders in our words, and the rule for when one becomes a Commerce order (design: decision table)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Decision:
     """What is to happen with an order now.
 
     `state` is one of `create`, `waiting`, `not_imported`, `canceled`; `reason` says why, for people, without
-    personal data. With `create`, `is_stock_required` says whether a short line holds the order.
+    personal data. With `create`, `is_stock_required` tells whether a short line blocks the order.
     """
 
     state: str
@@ -95,7 +95,7 @@ def decide(order: Order, store: Store | None, import_since: datetime | None) -> 
             return Decision("waiting", "Amazon has not shipped the order yet.")
         return Decision("create", "Shipped by Amazon.", store.orders.must_amazon_fulfilled_be_in_stock)
     if order.fulfilled_by != MERCHANT:
-        return Decision("waiting", f"Amazon does not say who fulfills the order ({order.fulfilled_by}).")
+        return Decision("waiting", f"Amazon does not report who fulfills the order ({order.fulfilled_by}).")
     return Decision("create", "Ready to ship.", is_stock_required=True)
 
 

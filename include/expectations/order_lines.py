@@ -12,11 +12,10 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from include.domain.errors import RunIncompleteError
-from include.expectations.rules import KEY_COLUMNS, LINE_COUNT_PARAMETER, RULES, Rule, suite_sha256
+from include.expectations.rules import KEY_COLUMNS, LINE_COUNT_PARAMETER, RULES, CheckedLine, Rule, suite_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,29 +24,6 @@ if TYPE_CHECKING:
 
 LineKey = tuple[str, str]
 """Amazon's order id and item id."""
-
-
-@dataclass(frozen=True)
-class CheckedLine:
-    """One order line with all that the rules need. No personal data.
-
-    Quantities in units; `available_qty` None: stock is not limited. Currencies ISO 4217; None: not known.
-    `has_amounts`: Amazon gives a total for the order.
-    """
-
-    amazon_order_id: str
-    amazon_item_id: str
-    seller_sku: str
-    catalog_sku: str
-    is_in_catalog: bool
-    is_enabled: bool
-    requested_qty: int
-    available_qty: Decimal | None
-    is_stock_required: bool
-    currency_code: str | None
-    store_currency: str | None
-    is_orderable_type: bool = True
-    has_amounts: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 
 from include.domain.blockers import BLOCKER_CODES, Severity
 
@@ -21,6 +22,29 @@ KEY_COLUMNS = ("amazon_order_id", "amazon_item_id")
 LINE_COUNT_PARAMETER = "line_count"
 
 Argument = str | bool | list[str] | list[bool] | dict[str, str]
+
+
+@dataclass(frozen=True)
+class CheckedLine:
+    """One order line with all that the rules need. No personal data.
+
+    Quantities in units; `available_qty` None: stock is not limited. Currencies ISO 4217; None: not known.
+    `has_amounts`: Amazon gives a total for the order.
+    """
+
+    amazon_order_id: str
+    amazon_item_id: str
+    seller_sku: str
+    catalog_sku: str
+    is_in_catalog: bool
+    is_enabled: bool
+    requested_qty: int
+    available_qty: Decimal | None
+    is_stock_required: bool
+    currency_code: str | None
+    store_currency: str | None
+    is_orderable_type: bool = True
+    has_amounts: bool = True
 
 
 @dataclass(frozen=True)

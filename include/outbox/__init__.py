@@ -1,1 +1,1 @@
-"""What we promised other systems: one class per outbox and the work loop that they share."""
+"""What is to be sent to other systems: one class per outbox and the work loop that they share."""

@@ -266,7 +266,7 @@ class OrderOutbox:
             self._move(connection, order_id, "created", message)
 
     def explain(self, order_id: str, reason: str) -> None:
-        """Say why a planned order is not created yet; other orders keep their reason."""
+        """Note why a planned order is not created yet; other orders keep their reason."""
         with self._engine.begin() as connection:
             if self.read(connection, order_id).state != "planned":
                 return
@@ -345,7 +345,7 @@ class OrderOutbox:
 class LinkedOrder:
     """The Commerce order to link: its entity_id, its number, and Amazon's item ids -> Commerce's.
 
-    `finding` says, for people, what a person should look at; None when all is well.
+    `finding` is what a person should look at, in a sentence; None when all is well.
     """
 
     order_id: str

@@ -44,7 +44,7 @@ Due = TypeVar("Due", bound=DueRow)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attempt came to. `counted_as` names it in the summary; `failure` says what went wrong outside.
+    """What one attempt came to. `counted_as` names it in the summary; `failure` is what went wrong outside.
 
     A failure decides how the loop goes on. MisconfiguredError: the store's other rows are left alone. ThrottledError:
     the system is left alone. Any other UnavailableError: the system is probed.

@@ -230,7 +230,10 @@ class _Creation:
         except OutcomeUnknownError as error:
             self.outbox.doubt(self.order_id, "unknown_outcome", str(error))
             return Outcome("in_doubt", error)
-        except (UnavailableError, MisconfiguredError) as error:  # nothing was done, and Commerce or the network said so
+        except (
+            UnavailableError,
+            MisconfiguredError,
+        ) as error:  # certainly nothing was done
             self.outbox.not_sent(self.order_id, error)
             raise
         except RefusedError as error:

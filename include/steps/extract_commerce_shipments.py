@@ -25,7 +25,7 @@ def run(
     """Land every shipment version of the open orders. Returns counts: orders, shipments, new_versions.
 
     Asked by order id, not by time: a track that is added later moves no time stamp in Commerce. `commerce` gives the
-    client of a Commerce connection; a shop that does not answer holds its own shipments only, and then the step fails
+    client of a Commerce connection; a shop that does not answer delays its own shipments only, and then the step fails
     with that shop's error after the others have landed.
     """
     statements = load_statements(__file__)

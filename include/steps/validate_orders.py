@@ -26,8 +26,8 @@ from include.domain.errors import MisconfiguredError, OrdersError
 from include.domain.orders import Candidate, OrderLine, decide
 from include.domain.stock import LineDemand, allocate
 from include.domain.stores import Store, Stores
-from include.expectations.order_lines import CheckedLine, RuleResult, validate_lines
-from include.expectations.rules import CATALOG_RULES, STOCK_RULES, Rule, suite_sha256
+from include.expectations.order_lines import RuleResult, validate_lines
+from include.expectations.rules import CATALOG_RULES, STOCK_RULES, CheckedLine, Rule, suite_sha256
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
 from include.outbox.order_checks import KnownCheck, facts_sha256, keep_checks, known_checks
 from include.outbox.order_outbox import PlannedOrder, accounts_with_work, plan_orders, sent_orders, withdraw_orders
@@ -232,7 +232,7 @@ def _unchecked(
 ) -> list[Verdict]:
     """Orders whose shop could not be asked. A shop that a person has to set right blocks them, with the cause.
 
-    Otherwise they wait and say why; what was blocked before stays so, with its reason.
+    Otherwise they wait, with the reason; what was blocked before stays so, with its reason.
     """
     verdicts = []
     for candidate in candidates:

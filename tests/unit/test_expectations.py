@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import RunIncompleteError
-from include.expectations.order_lines import CheckedLine, Finding, check_frame, frame_of, validate_lines
-from include.expectations.rules import RULES, suite_sha256
+from include.expectations.order_lines import Finding, check_frame, frame_of, validate_lines
+from include.expectations.rules import RULES, CheckedLine, suite_sha256
 
 ROOT = Path(__file__).parents[2]
 

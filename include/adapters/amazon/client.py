@@ -54,7 +54,7 @@ _CONFIRM_SHIPMENT = _Plan("confirmShipment", Decimal(2), Decimal(10))
 class OrdersPage:
     """One page of searchOrders. `orders` are Amazon's documents, personal data included: never log them.
 
-    `next_token` is None on the last page; `updated_before` is the upper bound that Amazon says it used, `fetched_at`
+    `next_token` is None on the last page; `updated_before` is the upper bound that Amazon reports, `fetched_at`
     the moment of the answer; both are Amazon's clock, UTC.
     """
 
@@ -94,7 +94,7 @@ class AmazonClient:
 
     Every method may raise UnavailableError (no usable answer), ThrottledError (Amazon's or our own limit) and
     MisconfiguredError (credentials, rights, address). Nothing is sent twice, except once more after a 401 or 403 with a
-    fresh token: Amazon says 403 of an expired one.
+    fresh token: Amazon answers 403 to an expired one.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class AmazonClient:
                 system="amazon",
                 connection=self._connection,
                 operation="token",
-                is_write=False,  # a token that was made and lost harms nobody
+                is_write=False,  # a token that was made and lost does no harm
                 record=self._record,
                 explain=_explain_login,
             )
@@ -296,7 +296,7 @@ class AmazonClient:
 
     def _no_data(self, plan: _Plan, answer: Answer, wanted: str) -> UnavailableError:
         return UnavailableError(
-            f"amazon {plan.operation} of account {self._account_name}: the answer does not hold {wanted} (request "
+            f"amazon {plan.operation} of account {self._account_name}: the answer lacks {wanted} (request "
             f"{answer.request_id or 'without id'}). Resolution: it is tried again; if it stays so, ask Amazon."
         )
 
@@ -305,7 +305,7 @@ class AmazonClient:
 _LOGIN_REMEDIES = {
     "invalid_grant": "the seller's authorization was revoked or is of another application: authorize again and set the "
     "new refresh_token",
-    "invalid_client": "client_id or client_secret is wrong, or the secret was rotated (it lives 180 days): set both",
+    "invalid_client": "client_id or client_secret is invalid, or the secret was rotated (it lives 180 days): set both",
     "unauthorized_client": "the application may not use this authorization: set client_id, client_secret and "
     "refresh_token of one application",
 }
@@ -315,7 +315,7 @@ def _explain(status: int, document: Any) -> tuple[str, str]:
     """Code and message of Amazon's first error. They speak of our own parameters, which hold no personal data."""
     errors = document.get("errors") if isinstance(document, dict) else None
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-    code = str(first.get("code") or "").replace(" ", "")  # the examples of ordersV0.json say "Invalid Input"
+    code = str(first.get("code") or "").replace(" ", "")  # the examples of ordersV0.json have "Invalid Input"
     message = " ".join(str(first.get("message") or "").split())[:300]
     return (code, message) if _ERROR_CODE.fullmatch(code) else (str(status), "")
 

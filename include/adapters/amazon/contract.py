@@ -32,7 +32,7 @@ def contract() -> Node:
 
 
 def check(document: Any) -> None:
-    """Hold one order document against the contract.
+    """Check one order document against the contract.
 
     Raises MalformedOrderError with the first breach as `path: rule`; neither message nor findings hold values.
     """

@@ -45,7 +45,7 @@ class RateLimiter:
     def take(self, operation: str, rate: Decimal, burst: Decimal) -> None:
         """Take one token of `operation`; sleep for it if it comes within `max_wait`.
 
-        `rate` (requests per second) and `burst` (requests) are the published plan; a rate that Amazon has told since
+        `rate` (requests per second) and `burst` (requests) are the published plan; a rate that Amazon has sent since
         goes before it. Raises ThrottledError with the time until the next token.
         """
         deadline = time.monotonic() + self._max_wait.total_seconds()
@@ -62,13 +62,13 @@ class RateLimiter:
             time.sleep(wait)
 
     def learn(self, operation: str, rate: Decimal) -> None:
-        """Keep the rate (requests per second) that Amazon's x-amzn-RateLimit-Limit has told for `operation`."""
+        """Keep the rate (requests per second) that Amazon's x-amzn-RateLimit-Limit has sent for `operation`."""
         changed = update(rate_limits).where(*self._key(operation), rate_limits.c.rate_per_second != rate)
         with self._engine.begin() as connection:
             connection.execute(changed, {"rate_per_second": rate})
 
     def block(self, operation: str, retry_after: timedelta) -> None:
-        """Let nobody call `operation` for `retry_after`: Amazon has answered 429. A longer block stays."""
+        """Stop all calls of `operation` for `retry_after`: Amazon has answered 429. A longer block stays."""
         now = func.clock_timestamp()
         with self._engine.begin() as connection:
             connection.execute(

@@ -41,7 +41,7 @@ class AddressPlaceholders:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> AddressPlaceholders:
-        """What the settings say."""
+        """The placeholders of the settings."""
         return cls(**{name: getattr(settings, f"placeholder_{name}") for name in cls.__dataclass_fields__})
 
 

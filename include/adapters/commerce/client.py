@@ -157,7 +157,7 @@ class CommerceClient:
         return self._read("salableQuantity", read_number, document)
 
     def _probed_quantity(self, sku: str, stock_id: int) -> Decimal:
-        """The largest number of units, below 2**20, that Commerce says it can sell, by bisection."""
+        """The largest number of units, below 2**20, that Commerce reports it can sell, by bisection."""
         enough, too_many = 0, 1
         while too_many < _MOST_UNITS and self.salable(stock_id, {sku: Decimal(too_many)})[sku]:
             enough, too_many = too_many, too_many * 2

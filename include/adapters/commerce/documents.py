@@ -1,8 +1,8 @@
 """What we keep of Commerce's documents: store views, products, orders and shipments, read from its JSON.
 
 The readers take parsed JSON without floats and raise KeyError, TypeError, ValueError or ArithmeticError for anything
-that is not such a document; the client says what that means for its call. Shapes: openapi-admin-2.4.9, `store-data-*`,
-`catalog-data-product-interface`, `sales-data-order-interface`, `sales-data-shipment-interface`.
+that is not such a document; the client decides what that means for its call. Shapes: openapi-admin-2.4.9,
+`store-data-*`, `catalog-data-product-interface`, `sales-data-order-interface`, `sales-data-shipment-interface`.
 """
 
 from __future__ import annotations

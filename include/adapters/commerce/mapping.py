@@ -61,7 +61,7 @@ def order_entity(
     marketplace's country and the e-mail address <order id>@<placeholder domain>.
 
     Lines that Amazon has emptied (quantity 0) are left out. What Amazon's amounts miss of its grand total stays in the
-    grand total and is told in the order's comment.
+    grand total and is named in the order's comment.
 
     Raises MalformedOrderError when the order has no money or no units, is in another currency than the view's base, a
     product is missing from `products`, or an id is too long for Commerce.

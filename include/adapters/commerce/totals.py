@@ -1,7 +1,6 @@
 """Splits Amazon's amounts into Commerce's totals without changing what the buyer paid.
 
-Commerce wants prices without tax beside the tax; Amazon gives line amounts and does not say whether they hold the tax.
-The marketplace's convention decides, unless only the other reading adds up to Amazon's grand total. All amounts are
+Commerce wants prices without tax beside the tax; Amazon does not report whether its line amounts include the tax. The marketplace's convention decides, unless only the other reading adds up to Amazon's grand total. All amounts are
 Decimals in the order's currency.
 """
 
@@ -100,7 +99,7 @@ def order_totals(
 def _is_inclusive(
     lines: tuple[OrderLine, ...], grand_total: Decimal, currency_code: str, prices_include_tax: bool
 ) -> bool:
-    """Whether the line amounts hold the tax: the convention, unless it misses the grand total and the other does not.
+    """Whether line amounts include the tax: the convention, unless it misses the grand total and the other does not.
 
     A reading may miss by the smallest coin per line: Amazon rounds each line.
     """

@@ -28,7 +28,7 @@ stores = Table(
     timestamp("import_since", "Orders created before this moment are not imported."),
     text(
         "settings_sha256",
-        "SHA-256 of the store's settings; when it changes, orders that were left out are judged anew.",
+        "SHA-256 of the store's settings; when it changes, orders that were left out are checked again.",
     ),
     text("commerce_problem", "Why its shop could not be used in the last run; null: all is well.", nullable=True),
     text("commerce_problem_dag_run_id", "Airflow run that met this problem.", nullable=True),
@@ -41,7 +41,7 @@ orders = Table(
     "orders",
     metadata,
     text("amazon_order_id", "Amazon's order id.", primary_key=True),
-    text("account_name", "Account whose listing held it."),
+    text("account_name", "Account whose listing contained it."),
     text("marketplace_id", "Amazon's marketplace id; null for sales outside Amazon.", nullable=True),
     text(
         "store_name",
@@ -57,7 +57,7 @@ orders = Table(
     timestamp("ship_by_at", "End of Amazon's ship-by window.", nullable=True),
     timestamp("deliver_by_at", "End of Amazon's deliver-by window.", nullable=True),
     amount("grand_total_amount", "proceeds.grandTotal; null while Amazon gives none."),
-    amount("line_total_amount", "Sum of the lines' proceeds, to hold against the grand total; null without money."),
+    amount("line_total_amount", "Sum of the lines' proceeds, to compare with the grand total; null without money."),
     text("currency_code", "Currency of both, ISO 4217.", nullable=True),
     flag("has_total_mismatch", "The lines' sum differs from the grand total by more than the smallest coin per line."),
     typed("programs", ARRAY(Text()), "Amazon's programs, e.g. PRIME, AMAZON_BUSINESS.", server_default="{}"),
@@ -149,7 +149,7 @@ products = Table(
     timestamp("checked_at", "When Commerce was asked."),
     text("dag_run_id", "Airflow run that asked."),
     schema="core",
-    comment="What the Commerce catalog said about each ordered SKU at the last check.",
+    comment="What the Commerce catalog reported about each ordered SKU at the last check.",
 )
 
 shipments = Table(

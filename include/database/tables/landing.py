@@ -13,7 +13,7 @@ amazon_orders = Table(
     metadata,
     number("amazon_order_version_id", "One landed version of one order.", Identity(always=True), primary_key=True),
     text("amazon_order_id", "Amazon's order id."),
-    text("account_name", "Account (stores.yaml) whose listing held it."),
+    text("account_name", "Account (stores.yaml) whose listing contained it."),
     timestamp("last_updated_at", "lastUpdatedTime of this version."),
     text("payload_sha256", "SHA-256 of the payload below, in canonical JSON; tells versions apart."),
     typed(
@@ -27,7 +27,7 @@ amazon_orders = Table(
         "Paths that Amazon's answer has and our contract does not, and unknown enum values; paths and codes only.",
         server_default="{}",
     ),
-    number("ingest_window_id", "Window whose page held this version first."),
+    number("ingest_window_id", "Window whose page contained this version first."),
     number("page_number", "Page of that window, from 1."),
     timestamp("fetched_at", "When the page was fetched."),
     text("dag_run_id", "Airflow run that fetched it."),
@@ -81,5 +81,5 @@ quarantined_payloads = Table(
     typed("payload_encrypted", LargeBinary(), "Fernet token of the whole document as Amazon sent it."),
     timestamp("loaded_at", "When this row was written."),
     schema="pii",
-    comment="Whole documents of quarantined orders, encrypted: they can hold personal data anywhere.",
+    comment="Whole documents of quarantined orders, encrypted: they can contain personal data anywhere.",
 )

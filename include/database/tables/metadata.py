@@ -14,7 +14,7 @@ SCHEMAS: dict[str, str] = {
     "raw": "What the other systems sent, version by version, without personal data.",
     "pii": "Personal data, encrypted, one row per order; nothing else needs it and it can be deleted on its own.",
     "core": "The same facts in our words and types.",
-    "ops": "What we promised the outside world and what it answered.",
+    "ops": "What is to be sent to Amazon and Commerce, what they answered, and how the runs went.",
     "reporting": "What people look at: no personal data, stable names.",
 }
 

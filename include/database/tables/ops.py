@@ -1,4 +1,4 @@
-"""Schema `ops`: windows, outboxes, blockers, limits and calls: promises and answers."""
+"""Schema `ops`: windows, outboxes, blockers, limits and calls."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ quarantined_orders = Table(
     "quarantined_orders",
     metadata,
     text("payload_sha256", "SHA-256 of the document; pii.quarantined_payloads holds it.", primary_key=True),
-    text("account_name", "Account whose listing held it."),
+    text("account_name", "Account whose listing contained it."),
     text("amazon_order_id", "Amazon's order id, if the document has a readable one.", nullable=True),
     typed("findings", ARRAY(Text()), "What is wrong, as paths and rules, without values."),
     text("remedy", "What a person can do."),
@@ -167,14 +167,14 @@ blocker_episodes = Table(
     metadata,
     number(
         "blocker_episode_id",
-        "One stretch of time in which one blocker held one line.",
+        "One stretch of time in which one blocker blocked one line.",
         Identity(always=True),
         primary_key=True,
     ),
     text("amazon_order_id", "Amazon's order id.", ForeignKey("core.orders.amazon_order_id")),
     text("amazon_item_id", "Amazon's orderItemId; empty when the whole order is meant."),
     text("blocker_code", "Kind of blocker."),
-    text("severity", "critical holds the order, warning flags it, info counts."),
+    text("severity", "critical blocks the order, warning flags it, info counts."),
     text("seller_sku", "SKU on Amazon.", nullable=True),
     text("catalog_sku", "SKU that was looked for in Commerce.", nullable=True),
     text("message", "What is wrong, for people."),

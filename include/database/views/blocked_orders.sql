@@ -24,7 +24,7 @@ inner join core.orders as orders on episodes.amazon_order_id = orders.amazon_ord
 where episodes.closed_at is null and episodes.severity = 'critical';
 
 comment on view reporting.blocked_orders is
-'One row per open critical blocker: which order it holds, since when, why, and what to do.';
+'One row per open critical blocker: which order it blocks, since when, why, and what to do.';
 comment on column reporting.blocked_orders.store_name is 'Store (stores.yaml).';
 comment on column reporting.blocked_orders.amazon_order_id is 'Amazon''s order id.';
 comment on column reporting.blocked_orders.blocker_code is 'Kind of blocker.';

@@ -14,7 +14,7 @@ where released_at is null;
 
 comment on view reporting.quarantined_orders is
 'One row per order document of Amazon that cannot be read and was set aside; it leaves when a sound version comes.';
-comment on column reporting.quarantined_orders.account_name is 'Account whose listing held it.';
+comment on column reporting.quarantined_orders.account_name is 'Account whose listing contained it.';
 comment on column reporting.quarantined_orders.amazon_order_id is 'Amazon''s order id; null if it cannot be read.';
 comment on column reporting.quarantined_orders.findings is 'What is wrong, as paths and rules, without values.';
 comment on column reporting.quarantined_orders.remedy is 'What to do.';
