@@ -1,6 +1,7 @@
 """Splits Amazon's amounts into Commerce's totals without changing what the buyer paid.
 
-Commerce wants prices without tax beside the tax; Amazon does not report whether its line amounts include the tax. The marketplace's convention decides, unless only the other reading adds up to Amazon's grand total. All amounts are
+Commerce wants prices without tax beside the tax; Amazon does not report whether its line amounts include the tax. The
+marketplace's convention decides, unless only the other reading adds up to Amazon's grand total. All amounts are
 Decimals in the order's currency.
 """
 
