@@ -46,16 +46,24 @@ def server_account() -> Account:
     try:
         entry = pwd.getpwnam(SERVER_USER)
     except KeyError:
-        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVER_USER]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise EmbeddedPostgresError(
-                f"PostgreSQL cannot run as root, and the system user {SERVER_USER} could not be created ({error}). "
-                f"Resolution: run as an ordinary user, or create the user {SERVER_USER}."
-            ) from None
-        entry = pwd.getpwnam(SERVER_USER)
+        entry = _create_server_user()
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, is_other=True)
+
+
+def _create_server_user() -> pwd.struct_passwd:
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVER_USER]
+    failure: Exception | None = None
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        failure = error
+    try:
+        return pwd.getpwnam(SERVER_USER)  # also when another start created it meanwhile
+    except KeyError:
+        raise EmbeddedPostgresError(
+            f"PostgreSQL does not run as root, and the system user {SERVER_USER} could not be created ({failure}). "
+            f"Resolution: run as an ordinary user, or create the user {SERVER_USER}."
+        ) from None
 
 
 def make_folder(folder: Path, account: Account) -> None:

