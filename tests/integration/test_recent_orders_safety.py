@@ -156,7 +156,7 @@ def test_style_and_script_are_the_policys_own_when_inline(engine: Engine, make_c
 
 @pytest.mark.parametrize(("status", "title", "link"), [
     (401, "You are not signed in", "Sign in to Airflow"),
-    (403, "You do not have access to orders", "Sign in as another user"),
+    (403, "You do not have access to orders", "Sign in again"),
 ])  # fmt: skip
 def test_every_route_refuses_with_a_way_to_sign_in_when_the_access_check_does(
     serve: Serve, status: int, title: str, link: str

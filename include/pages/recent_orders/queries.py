@@ -16,8 +16,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from include.database.tables import order_contacts, recent_orders
 from include.pages.shell.formatting import COUNT_LIMIT
 
-_quarantined_orders = table("quarantined_orders", schema="reporting")
-
 
 @dataclass(frozen=True)
 class Cursor:
@@ -145,8 +143,8 @@ def _read_rows(
         if after is not None
         else (orders.purchased_at.desc(), orders.amazon_order_id.desc())
     )
-    # The keys come from an index alone. With all columns in this part, PostgreSQL may prefer the index without the
-    # filter's columns and read every newer order that the filter leaves out.
+    # The page's keys come from an index alone. With all columns in this part, PostgreSQL may prefer the index that
+    # lacks the filter's columns, and read every newer order that the filter leaves out.
     keys = (
         select(orders.purchased_at, orders.amazon_order_id)
         .where(*conditions)
@@ -175,30 +173,6 @@ def _read_rows(
     return [OrderRow(**row) for row in connection.execute(statement).mappings()]
 
 
-def read_overview(connection: Connection) -> Overview:
-    """The facts around the table, whatever is filtered."""
-    orders = recent_orders.c
-    blocked_stores = _distinct(orders.store_name, orders.is_blocked)
-    blocked = (
-        select(orders.amazon_order_id)
-        .where(orders.is_blocked, orders.store_name == blocked_stores.c.value)
-        .correlate(blocked_stores)
-    )
-    unreadable: Select[Any] = select(literal_column("1")).select_from(_quarantined_orders)
-    return Overview(
-        stores=list(connection.scalars(select(_distinct(orders.store_name).c.value))),
-        statuses=list(connection.scalars(select(_distinct(orders.status).c.value))),
-        blocked_counts={
-            store_name: count
-            for store_name, count in connection.execute(
-                select(blocked_stores.c.value, _count(blocked).scalar_subquery())
-            )
-        },
-        newest_change_at=connection.scalar(select(func.max(orders.loaded_at))),
-        unreadable_count=connection.scalars(_count(unreadable)).one(),
-    )
-
-
 def _distinct(column: ColumnElement[str], *conditions: ColumnElement[bool]) -> Subquery:
     """The distinct values of an index's first column as `value`, sorted, at the cost of one look-up each.
 
@@ -214,3 +188,29 @@ def _distinct(column: ColumnElement[str], *conditions: ColumnElement[bool]) -> S
 def _count(rows: Select[Any]) -> Select[int]:
     """How many rows there are, up to one more than COUNT_LIMIT."""
     return select(func.count()).select_from(rows.limit(COUNT_LIMIT + 1).subquery())
+
+
+def _blocked_counts() -> Select[str, int]:
+    orders = recent_orders.c
+    stores = _distinct(orders.store_name, orders.is_blocked)
+    blocked = select(orders.amazon_order_id).where(orders.is_blocked, orders.store_name == stores.c.value)
+    return select(stores.c.value, _count(blocked.correlate(stores)).scalar_subquery())
+
+
+# Built once: putting them together takes longer than running them.
+_STORES = select(_distinct(recent_orders.c.store_name).c.value)
+_STATUSES = select(_distinct(recent_orders.c.status).c.value)
+_BLOCKED_COUNTS = _blocked_counts()
+_NEWEST_CHANGE = select(func.max(recent_orders.c.loaded_at))
+_UNREADABLE_COUNT = _count(select(literal_column("1")).select_from(table("quarantined_orders", schema="reporting")))
+
+
+def read_overview(connection: Connection) -> Overview:
+    """The facts around the table, whatever is filtered."""
+    return Overview(
+        stores=list(connection.scalars(_STORES)),
+        statuses=list(connection.scalars(_STATUSES)),
+        blocked_counts={store_name: count for store_name, count in connection.execute(_BLOCKED_COUNTS)},
+        newest_change_at=connection.scalar(_NEWEST_CHANGE),
+        unreadable_count=connection.scalars(_UNREADABLE_COUNT).one(),
+    )

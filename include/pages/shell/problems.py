@@ -44,8 +44,8 @@ _REFUSALS: dict[int, Problem] = {
             HTTPStatus.FORBIDDEN,
             "You do not have access to orders",
             "Orders are visible to users who can read the runs of the DAG amazon_orders_to_commerce.",
-            "Ask your Airflow administrator for that permission, or sign in as a user who has it.",
-            sign_in="Sign in as another user",
+            "Sign in again, as a user who has that permission, or ask your Airflow administrator for it.",
+            sign_in="Sign in again",
         ),
         Problem(
             HTTPStatus.NOT_FOUND,
