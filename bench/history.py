@@ -31,6 +31,7 @@ _TABLES = (
     "order_status_changes",
     "order_outbox",
     "blocker_episodes",
+    "quarantined_orders",
     "commerce_shipments",
     "shipments",
     "shipment_items",

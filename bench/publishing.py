@@ -75,6 +75,7 @@ def _counters(engine: Engine) -> tuple[int, int]:
         from pg_stat_database
         where datname = current_database()
     """
+    time.sleep(0.2)  # a session that ends reports its temporary files a moment later
     with engine.connect() as connection:
         wal_bytes, temporary_bytes = connection.execute(text(query)).one()
     return wal_bytes, temporary_bytes
