@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
+from urllib.parse import unquote_plus
 
 FaultKind = Literal[
     "throttle",  # not executed; 429
@@ -31,7 +32,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Fault:
-    """One scripted fault: after `skip` requests of `operation`, it affects the next `times` requests."""
+    """One scripted fault: after `skip` requests of `operation`, it affects the next `times` requests.
+
+    With `about`, it counts and affects only requests that contain this text in their address or body, such as an order
+    id: one bad order among good ones.
+    """
 
     operation: str
     kind: FaultKind
@@ -39,6 +44,7 @@ class Fault:
     skip: int = 0
     seconds: float = 0.0
     retry_after: int | None = None
+    about: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
@@ -75,12 +81,17 @@ class FaultScript:
         with self._lock:
             return [asdict(entry.fault) | {"skip": entry.skips, "times": entry.times} for entry in self._pending]
 
-    def take(self, operation: str) -> Fault | None:
-        """Count one call of `operation` and return the fault that affects it, if any."""
+    def needs_text(self) -> bool:
+        """Whether a fault still to come depends on what a request contains."""
+        with self._lock:
+            return any(entry.fault.about for entry in self._pending)
+
+    def take(self, operation: str, text: str = "") -> Fault | None:
+        """Count one call of `operation` and return the fault that affects it, if any. `text` is what it contains."""
         with self._lock:
             self.calls[operation] += 1
             for entry in self._pending:
-                if entry.fault.operation not in (operation, "*"):
+                if entry.fault.operation not in (operation, "*") or entry.fault.about not in text:
                     continue
                 if entry.skips:
                     entry.skips -= 1
@@ -118,7 +129,10 @@ class FaultMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = self.operation_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
-        fault = self.script.take(operation) if operation else None
+        text = ""
+        if operation and self.script.needs_text():
+            receive, text = await _read_ahead(scope, receive)
+        fault = self.script.take(operation, text) if operation else None
         if fault is None:
             await self.app(scope, receive, send)
             return
@@ -156,6 +170,20 @@ class FaultMiddleware:
 
         await self.app(scope, receive, keep)
         return messages
+
+
+async def _read_ahead(scope: Scope, receive: Receive) -> tuple[Receive, str]:
+    """What the request contains, and a `receive` that gives it once more."""
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    address = f"{scope['path']}?{unquote_plus(scope['query_string'].decode('latin-1'))}"
+    body = b"".join(message.get("body", b"") for message in messages).decode("utf-8", "replace")
+
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return again, address + body
 
 
 async def _has_gone(receive: Receive, *, within: float) -> bool:

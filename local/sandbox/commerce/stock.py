@@ -16,7 +16,9 @@ from local.sandbox.commerce.errors import CommerceRefusal
 from local.sandbox.seeds import Product, StoreView
 
 _NOT_ASSIGNED = "The requested sku is not assigned to given stock."
-_COMPOSITE = ("bundle", "configurable", "grouped")
+# The types whose sources Commerce manages (module-inventory-configuration, etc/di.xml); it refuses all others, those of
+# extensions included.
+_STOCKED_TYPES = ("simple", "virtual", "downloadable")
 _PRODUCT_FIELDS = frozenset(field.name for field in fields(Product))
 
 
@@ -48,7 +50,7 @@ class Catalog:
     def salable(self, sku: str, stock_id: int) -> Decimal:
         """The salable quantity. Raises CommerceRefusal (400) for a product that is not in this stock."""
         product = self.find(sku)
-        if product is None or product.type_id in _COMPOSITE:
+        if product is None or product.type_id not in _STOCKED_TYPES:
             raise _no_source_items()
         if stock_id not in product.quantities:
             raise CommerceRefusal(400, _NOT_ASSIGNED)
@@ -57,10 +59,10 @@ class Catalog:
     def shortfalls(self, sku: str, stock_id: int, quantity: Decimal) -> list[dict[str, str]]:
         """Why `quantity` cannot be sold: Commerce's errors, empty if it can. A product's status does not matter.
 
-        Raises CommerceRefusal (400) for a composite product.
+        Raises CommerceRefusal (400) for a product type whose stock it does not manage.
         """
         product = self.find(sku)
-        if product is not None and product.type_id in _COMPOSITE:
+        if product is not None and product.type_id not in _STOCKED_TYPES:
             raise _no_source_items()
         if product is not None and not product.manage_stock:
             return []
