@@ -135,18 +135,19 @@ class Resources:
         from include.adapters.commerce.client import CommerceClient
 
         found = commerce_connection(name)
+        record, timeouts = DatabaseCallRecorder(self.engine), self._timeouts()
         return CommerceClient(
             host=found.host,
-            auth=build_auth(found.extra, name),
+            auth=build_auth(found.extra, name, record=record, timeouts=timeouts),
             edition=found.edition,
             connection=name,
-            record=DatabaseCallRecorder(self.engine),
-            timeouts=self._timeouts(),
+            record=record,
+            timeouts=timeouts,
         )
 
     def _timeouts(self) -> Timeouts:
         from include.adapters.http import Timeouts
 
-        return Timeouts(
-            self.settings.http_connect_timeout.total_seconds(), self.settings.http_read_timeout.total_seconds()
-        )
+        settings = self.settings
+        durations = (settings.http_connect_timeout, settings.http_read_timeout, settings.http_total_timeout)
+        return Timeouts(*(duration.total_seconds() for duration in durations))

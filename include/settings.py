@@ -81,7 +81,8 @@ class Settings:
     )
     task_timeout: timedelta = _seconds(1800, "A task that runs longer is ended and retried.")
     http_connect_timeout: timedelta = _seconds(10, "Time-out for reaching a server.")
-    http_read_timeout: timedelta = _seconds(60, "Time-out for an answer.")
+    http_read_timeout: timedelta = _seconds(60, "Time-out for the next bytes of an answer.")
+    http_total_timeout: timedelta = _seconds(120, "Time-out for a request and the whole of its answer.")
     rate_limit_max_wait: timedelta = _seconds(
         5, "Longest wait for a request token inside a task; beyond it the task is retried later."
     )

@@ -141,12 +141,13 @@ class Road:
             "access_token": seed.access_token,
             "access_token_secret": seed.access_token_secret,
         }
+        record = DatabaseCallRecorder(self.engine)
         return CommerceClient(
             host=url,
-            auth=build_auth(extra, SHOP),
+            auth=build_auth(extra, SHOP, record=record, timeouts=self.timeouts),
             edition="paas",
             connection=SHOP,
-            record=DatabaseCallRecorder(self.engine),
+            record=record,
             timeouts=self.timeouts,
         )
 
