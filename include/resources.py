@@ -28,7 +28,7 @@ def utc_now() -> datetime:
 
 
 class Resources:
-    """What one task needs. Use as a context manager: it closes the clients."""
+    """What one task needs. Use as a context manager: it closes the clients and the connections to the database."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.from_environment()
@@ -43,6 +43,8 @@ class Resources:
             shop.close()
         for seller in self._amazon.values():
             seller.close()
+        if "engine" in self.__dict__:
+            self.engine.dispose()
 
     @property
     def run_id(self) -> str:
@@ -70,7 +72,7 @@ class Resources:
     @cached_property
     def engine(self) -> Engine:
         """The orders database, as the DAGs' role (connection `orders_db`)."""
-        return open_database("orders_db", application_name="orders_dags")
+        return open_database("orders_db", application_name="orders_dags", lock_timeout=self.settings.lock_timeout)
 
     @cached_property
     def cipher(self) -> PersonalDataCipher:

@@ -97,6 +97,10 @@ class Settings:
     )
     recent_orders_page_size: int = _setting(60, "Rows on a page of Recent Orders.")
     statement_timeout: timedelta = _seconds(10, "Longest database statement of a page in the UI.")
+    lock_timeout: timedelta = _seconds(
+        60,
+        "Longest wait for a lock in the orders database; then the task fails, names who holds locks, and is retried.",
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

@@ -1,6 +1,3 @@
--- name: lock
-select pg_advisory_xact_lock(hashtext('publish_recent_orders'));
-
 -- name: collect_rows
 create temporary table rows_now on commit drop as
 with blockers as (

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
+from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES
@@ -49,7 +50,7 @@ def run(engine: Engine, stores: Stores, admin_urls: Mapping[str, str | None], *,
                 }
             )
     with engine.begin() as connection:
-        connection.execute(statements["lock"])
+        wait_for_lock(connection, "stage_stores")
         _refuse_renamed_accounts(connection, stores)
         connection.execute(statements["judge_left_out_orders_anew"], rows)
         connection.execute(statements["free_names"], rows)
