@@ -95,6 +95,14 @@ class Settings:
     placeholder_email_domain: str = _setting(
         "amazon.invalid", "Domain of <order id>@<domain>, the e-mail on a Commerce order when Amazon withholds it."
     )
+    api_calls_retention: timedelta = _days(
+        14, "Days for which each request to Amazon and Commerce is kept; older ones are summed up per hour."
+    )
+    api_calls_hourly_retention: timedelta = _days(730, "Days for which these hourly sums are kept.")
+    ingest_retention: timedelta = _days(
+        30, "Days for which the windows of Amazon's listing are kept, unless the next window rests on them."
+    )
+    validation_retention: timedelta = _days(90, "Days for which the results of each validation rule are kept.")
     recent_orders_page_size: int = _setting(60, "Rows on a page of Recent Orders.")
     statement_timeout: timedelta = _seconds(10, "Longest database statement of a page in the UI.")
     lock_timeout: timedelta = _seconds(

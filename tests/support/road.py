@@ -28,6 +28,7 @@ from include.steps import (
     extract_amazon_orders,
     extract_commerce_shipments,
     publish_recent_orders,
+    purge_operational_history,
     push_amazon_shipments,
     stage_amazon_orders,
     stage_commerce_shipments,
@@ -233,6 +234,9 @@ class Road:
 
     def publish_recent_orders(self) -> dict[str, int]:
         return publish_recent_orders.run(self.engine, now=self.now(), dag_run_id=self.run_id)
+
+    def purge_operational_history(self) -> dict[str, int]:
+        return purge_operational_history.run(self.engine, self.settings, now=self.now())
 
     def orders_run(self, create: Callable[[str], Any] | None = None) -> None:
         """One run of amazon_orders_to_commerce and of the reporting that follows it."""
