@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from pydantic import BaseModel, ConfigDict, Field
 
 from include.domain.errors import MisconfiguredError
+from include.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -72,11 +73,23 @@ def commerce_connection(name: str) -> CommerceConnection:
     )
 
 
-def open_database(name: str, *, application_name: str, statement_timeout: timedelta | None = None) -> Engine:
-    """An engine for an Airflow connection of type postgres."""
+def open_database(
+    name: str,
+    *,
+    application_name: str,
+    statement_timeout: timedelta | None = None,
+    lock_timeout: timedelta = Settings.lock_timeout,
+) -> Engine:
+    """An engine with a pool for an Airflow connection of type postgres; dispose it when the work is done."""
     from include.database.engine import make_engine
 
-    return make_engine(database_url(name), application_name=application_name, statement_timeout=statement_timeout)
+    return make_engine(
+        database_url(name),
+        application_name=application_name,
+        statement_timeout=statement_timeout,
+        lock_timeout=lock_timeout,
+        is_pooled=True,
+    )
 
 
 def database_url(name: str) -> URL:

@@ -28,7 +28,7 @@ def utc_now() -> datetime:
 
 
 class Resources:
-    """What one task needs. Use as a context manager: it closes the clients."""
+    """What one task needs. Use as a context manager: it closes the clients and the connections to the database."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.from_environment()
@@ -43,6 +43,8 @@ class Resources:
             shop.close()
         for seller in self._amazon.values():
             seller.close()
+        if "engine" in self.__dict__:
+            self.engine.dispose()
 
     @property
     def run_id(self) -> str:
@@ -80,7 +82,7 @@ class Resources:
     @cached_property
     def engine(self) -> Engine:
         """The orders database, as the DAGs' role (connection `orders_db`)."""
-        return open_database("orders_db", application_name="orders_dags")
+        return open_database("orders_db", application_name="orders_dags", lock_timeout=self.settings.lock_timeout)
 
     @cached_property
     def cipher(self) -> PersonalDataCipher:
@@ -145,18 +147,19 @@ class Resources:
         from include.adapters.commerce.client import CommerceClient
 
         found = commerce_connection(name)
+        record, timeouts = DatabaseCallRecorder(self.engine), self._timeouts()
         return CommerceClient(
             host=found.host,
-            auth=build_auth(found.extra, name),
+            auth=build_auth(found.extra, name, record=record, timeouts=timeouts),
             edition=found.edition,
             connection=name,
-            record=DatabaseCallRecorder(self.engine),
-            timeouts=self._timeouts(),
+            record=record,
+            timeouts=timeouts,
         )
 
     def _timeouts(self) -> Timeouts:
         from include.adapters.http import Timeouts
 
-        return Timeouts(
-            self.settings.http_connect_timeout.total_seconds(), self.settings.http_read_timeout.total_seconds()
-        )
+        settings = self.settings
+        durations = (settings.http_connect_timeout, settings.http_read_timeout, settings.http_total_timeout)
+        return Timeouts(*(duration.total_seconds() for duration in durations))

@@ -96,7 +96,8 @@ class Settings:
     )
     task_timeout: timedelta = _seconds(1800, "A task that runs longer is ended and retried.")
     http_connect_timeout: timedelta = _seconds(10, "Time-out for reaching a server.")
-    http_read_timeout: timedelta = _seconds(60, "Time-out for an answer.")
+    http_read_timeout: timedelta = _seconds(60, "Time-out for the next bytes of an answer.")
+    http_total_timeout: timedelta = _seconds(120, "Time-out for a request and the whole of its answer.")
     rate_limit_max_wait: timedelta = _seconds(
         5, "Longest wait for a request token inside a task; beyond it the task is retried later."
     )
@@ -109,8 +110,20 @@ class Settings:
     placeholder_email_domain: str = _setting(
         "amazon.invalid", "Domain of <order id>@<domain>, the e-mail on a Commerce order when Amazon withholds it."
     )
+    api_calls_retention: timedelta = _days(
+        14, "Days for which each request to Amazon and Commerce is kept; older ones are summed up per hour."
+    )
+    api_calls_hourly_retention: timedelta = _days(730, "Days for which these hourly sums are kept.")
+    ingest_retention: timedelta = _days(
+        30, "Days for which the windows of Amazon's listing are kept, unless the next window rests on them."
+    )
+    validation_retention: timedelta = _days(90, "Days for which the results of each validation rule are kept.")
     recent_orders_page_size: int = _setting(60, "Rows on a page of Recent Orders.")
     statement_timeout: timedelta = _seconds(10, "Longest database statement of a page in the UI.")
+    lock_timeout: timedelta = _seconds(
+        60,
+        "Longest wait for a lock in the orders database; then the task fails, names who holds locks, and is retried.",
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

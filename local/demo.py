@@ -22,6 +22,7 @@ from local.airflow_api import AirflowApi, AirflowApiError, DagRunFailedError
 from local.processes import LocalProcesses, ProcessError, end_leftovers, python
 
 ORDERS, SHIPMENTS, REPORTING = "amazon_orders_to_commerce", "commerce_shipments_to_amazon", "orders_to_reporting"
+PURGE = "purge_operational_history"
 RUN_SECONDS = 240
 
 # The steps from the first order to its shipment: the DAG to run, or by how many minutes to advance the sandbox's clock.
@@ -188,7 +189,7 @@ def _run_story(api: AirflowApi, amazon: str, progress: Progress) -> None:
 
 
 def _stay(api: AirflowApi, processes: LocalProcesses, checkout: Path, base_url: str) -> None:
-    for dag_id in (ORDERS, SHIPMENTS):
+    for dag_id in (ORDERS, SHIPMENTS, PURGE):
         api.set_paused(dag_id, False)
     user, password = environment.sign_in(checkout)
     print(f"\nAirflow is running at {base_url}   user: {user}   password: {password}")

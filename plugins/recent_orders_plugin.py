@@ -90,6 +90,7 @@ def _open_source() -> PageSource:
         engine=open_database(
             "orders_db_ui",
             application_name="orders_ui",
+            lock_timeout=settings.lock_timeout,
             statement_timeout=settings.statement_timeout,
         ),
         page_size=settings.recent_orders_page_size,

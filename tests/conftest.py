@@ -84,9 +84,11 @@ def database_url(server: postgres.ServerAddress, template: str) -> Iterator[URL]
 
 
 @pytest.fixture
-def engine(database_url: URL) -> Engine:
-    """An engine on the test's own database, as the DAGs' role."""
-    return make_engine(database_url.set(username="orders_rw"), application_name="tests")
+def engine(database_url: URL) -> Iterator[Engine]:
+    """An engine on the test's own database, as the DAGs' role and with a pool as they have."""
+    engine = make_engine(database_url.set(username="orders_rw"), application_name="tests", is_pooled=True)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.database.tables import api_calls
+from include.domain.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class DatabaseCallRecorder:
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(api_calls), asdict(call))
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, UnavailableError) as error:
             log.warning(
                 "%s %s was not recorded in ops.api_calls (%s)", call.system_code, call.operation, type(error).__name__
             )

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 
 from include.adapters.api_calls import ApiCall, CallRecorder
+from include.adapters.transport import BoundedTransport, UnusableAnswerError, proxy_for
 from include.domain.errors import (
     MisconfiguredError,
     NotFoundError,
@@ -47,10 +48,11 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=/+-]{1,128}")
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Time-outs in seconds: to reach a server, and to wait for the next bytes of its answer."""
+    """Time-outs in seconds: to reach a server, to wait for the next bytes of its answer, and for all of it."""
 
     connect: float
     read: float
+    total: float = 120.0
 
 
 @dataclass(frozen=True)
@@ -106,17 +108,24 @@ def check_base_url(url: str, connection: str) -> str:
 
 
 def open_client(base_url: str, *, connection: str, timeouts: Timeouts, user_agent: str) -> httpx.Client:
-    """An httpx client for one system. Raises MisconfiguredError for an address that `check_base_url` refuses."""
+    """An httpx client for one system, whose answers have limits (see transport.py).
+
+    Raises MisconfiguredError for an address that `check_base_url` refuses.
+    """
     checked = check_base_url(base_url, connection)
+    url = httpx.URL(checked)
     return httpx.Client(
         base_url=checked,
-        headers={"User-Agent": user_agent, "Accept": "application/json"},
+        headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"},
         timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
-        # Gateways close idle connections after about five seconds; reusing one just then would make a write doubtful.
-        limits=httpx.Limits(keepalive_expiry=2.0),
         follow_redirects=False,
-        # A company's proxy must not be asked for this machine.
-        trust_env=not _is_loopback(httpx.URL(checked).host),
+        transport=BoundedTransport(
+            total=timeouts.total,
+            # Gateways close idle connections after about five seconds; reusing one then would make a write doubtful.
+            limits=httpx.Limits(keepalive_expiry=2.0),
+            # A company's proxy must not be asked for this machine.
+            proxy=None if _is_loopback(url.host) else proxy_for(url),
+        ),
     )
 
 
@@ -150,7 +159,11 @@ def exchange(
         response = client.send(request, follow_redirects=False)
     except httpx.RequestError as error:
         duration_ms = _milliseconds_since(started)
-        _note(record, ApiCall(system, connection, operation, None, False, None, None, duration_ms, called_at), subject)
+        status = error.status_code if isinstance(error, UnusableAnswerError) else None
+        call = ApiCall(system, connection, operation, status, status == 429, None, None, duration_ms, called_at)
+        _note(record, call, subject)
+        if isinstance(error, UnusableAnswerError):
+            raise _no_usable_answer(what, str(error), is_write) from None
         kind = type(error).__name__
         if isinstance(error, _NEVER_SENT):
             raise UnavailableError(

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from include.database.engine import make_engine
 from include.database.migrate import migrate
-from include.domain.errors import MisconfiguredError
+from include.domain.errors import MisconfiguredError, UnavailableError
 from include.settings import Settings
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         migrate(make_engine(_address(), application_name="orders_migrate"))
-    except (MisconfiguredError, OperationalError, ProgrammingError) as error:
+    except (MisconfiguredError, UnavailableError, OperationalError, ProgrammingError) as error:
         cause = getattr(error, "orig", None) or error
         print(f"The orders database was not migrated: {str(cause).strip()}", file=sys.stderr)
         print("Resolution: check ORDERS_DB_ADMIN_URL, or the Airflow connection orders_db.", file=sys.stderr)

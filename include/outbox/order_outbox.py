@@ -226,7 +226,7 @@ class OrderOutbox:
         """The order failed although its shop answers: it waits, longer each time, until a person has to look."""
         order_id, failures = row.amazon_order_id, row.failures + 1
         is_linked = row.commerce_order_id is not None
-        what = f"Commerce order {row.commerce_order_number} exists, but is not finished" if is_linked else "Not created"
+        what = f"Commerce order {row.commerce_order_number} exists, but is not invoiced" if is_linked else "Not created"
         values: dict[str, Any] = {"failures": failures, "last_error_code": "unavailable"}
         with self._engine.begin() as connection:
             if failures >= self._settings.failed_attempts:
@@ -235,14 +235,15 @@ class OrderOutbox:
                 state = "created" if is_linked else "needs_attention"
                 self._open(connection, Blocker(order_id, "needs_attention", message))
             else:
-                message = f"{what} yet; tried again automatically: {cause}"[:_LONGEST_ERROR]
+                message = f"{what} yet: {cause}"[:_LONGEST_ERROR]
                 values["next_attempt_at"] = self._later(self._settings.in_doubt_gap, failures)
                 state = "created" if is_linked else "in_doubt" if row.state in ("sent", "in_doubt") else "ready"
             if row.last_error_code == TOTAL_DIFFERS:
                 message = f"{row.last_error} {message}"[:_LONGEST_ERROR]
                 values["last_error_code"] = TOTAL_DIFFERS
             self._update(connection, order_id, order_outbox.c.finished_at.is_(None), last_error=message, **values)
-            self._move(connection, order_id, state, message)
+            if state != "in_doubt":  # the order's note says that already, and what happens next
+                self._move(connection, order_id, state, message)
 
     def finish_refused(self, row: Row[Any], error: RefusedError, reason: str) -> None:
         """Commerce refused to invoice the order: it is blocked with the reason and tried again at growing distance."""

@@ -225,7 +225,7 @@ class ShipmentOutbox:
         with self._engine.begin() as connection:
             for reference_id in reference_ids:
                 failures = self._read(connection, order_id, reference_id).failures + 1
-                factor: int = 2 ** min(failures, 6)
+                factor: int = 2 ** min(failures - 1, 6)
                 later = self._clock() + self._settings.shipment_verify_gap * factor
                 self._update(connection, order_id, reference_id, failures=failures, next_attempt_at=later)
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.domain.errors import RunIncompleteError
 from include.domain.statuses import (
@@ -82,7 +83,7 @@ def _queue_all_when_rules_changed(connection: Connection, now: datetime) -> None
     rules = f"{statements['publish'].text} {sorted(STATUSES.items())}"
     rules_sha256 = hashlib.sha256(rules.encode()).hexdigest()
     with connection.begin():
-        connection.execute(statements["lock"])
+        wait_for_lock(connection, "publish_recent_orders")
         if connection.scalars(statements["known_rules"]).all() != [rules_sha256]:
             connection.execute(statements["forget_rules"])
             connection.execute(statements["remember_rules"], {"rules_sha256": rules_sha256, "now": now})
@@ -96,7 +97,7 @@ def _claim(connection: Connection, failed: set[str]) -> tuple[list[str], bool]:
     Entries of the `failed` orders stay.
     """
     statements = load_statements(__file__)
-    connection.execute(statements["lock"])
+    wait_for_lock(connection, "publish_recent_orders")
     first, count = connection.execute(statements["first_of_batch"], {"batch_size": BATCH_SIZE}).one()
     if first is None:
         return [], True

@@ -1,7 +1,3 @@
--- name: lock
--- One publisher at a time; a second copy waits and finds nothing left to do.
-select pg_advisory_xact_lock(hashtext('publish_recent_orders'));
-
 -- name: known_rules
 select rules_sha256
 from ops.published_rules;

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from include.adapters.amazon.landed_orders import collect_landed_orders
+from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.outbox.pipeline_state import move_selected
 
@@ -25,7 +26,7 @@ def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
     statements = load_statements(__file__)
     keys = {"now": now, "dag_run_id": dag_run_id}
     with engine.begin() as connection:
-        connection.execute(statements["lock"])
+        wait_for_lock(connection, "stage_amazon_orders")
         move_selected(connection, statements["orders_to_complete"], {}, now=now, dag_run_id=dag_run_id)
         pages = connection.execute(statements["claim_pages"]).rowcount
         counts = {"pages": pages, "versions": 0, "orders": 0}

@@ -1,7 +1,3 @@
--- name: lock
--- One stager at a time; a second copy waits and finds nothing left to do.
-select pg_advisory_xact_lock(hashtext('stage_amazon_orders'));
-
 -- name: orders_to_complete
 -- Shipped on Amazon and linked, and both were seen before this run.
 select

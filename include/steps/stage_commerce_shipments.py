@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Row, select
 
 from include.adapters.amazon.carriers import carrier_for
 from include.adapters.commerce.landed_shipments import collect_landed_shipments
+from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.database.tables import shipment_tracks
 from include.domain.packages import Track, plan_packages
@@ -33,7 +34,7 @@ def run(engine: Engine, settings: Settings, *, clock: Callable[[], datetime], da
     outbox = ShipmentOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
     counts: Counter[str] = Counter()
     with engine.begin() as connection:
-        connection.execute(statements["lock"])
+        wait_for_lock(connection, "stage_commerce_shipments")
         counts["shipments"] = collect_landed_shipments(connection)
         if counts["shipments"]:
             connection.execute(statements["write_shipments"], {"now": clock(), "dag_run_id": dag_run_id})

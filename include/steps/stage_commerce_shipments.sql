@@ -1,6 +1,3 @@
--- name: lock
-select pg_advisory_xact_lock(hashtext('stage_commerce_shipments'));
-
 -- name: write_shipments
 insert into core.shipments (
     commerce_connection, commerce_shipment_id, commerce_order_id, amazon_order_id, shipped_at, loaded_at, dag_run_id

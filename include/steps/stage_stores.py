@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
+from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES
@@ -56,7 +57,7 @@ def run(
         f"{name}s": [row[name] for row in rows] for name in ("account_name", "marketplace_id", "settings_sha256")
     }
     with engine.begin() as connection:
-        connection.execute(statements["lock"])
+        wait_for_lock(connection, "stage_stores")
         _refuse_renamed_accounts(connection, stores)
         # Before the stores are written: afterwards nobody knows which of them changed.
         move_selected(connection, statements["orders_to_check_again"], settings, now=now, dag_run_id=dag_run_id)

@@ -1,6 +1,3 @@
--- name: lock
-select pg_advisory_xact_lock(hashtext('stage_stores'));
-
 -- name: accounts
 select distinct
     account_name,

@@ -133,9 +133,9 @@ class FaultMiddleware:
         if operation and self.script.needs_text():
             receive, text = await _read_ahead(scope, receive)
         fault = self.script.take(operation, text) if operation else None
-        if fault is None:
-            await self.app(scope, receive, send)
-            return
+        await (self._fail(fault, scope, receive, send) if fault else self.app(scope, receive, send))
+
+    async def _fail(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         match fault.kind:
             case "throttle":
                 extra = [(b"retry-after", str(fault.retry_after).encode())] if fault.retry_after is not None else []

@@ -30,6 +30,7 @@ FILES = sorted((CHECKOUT / "dags").glob("*.py"))
 DAG_IDS = [path.stem for path in FILES]
 HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "When it fails"]
 TAGS = {"amazon", "commerce", "orders", "shipments", "reporting", "writes-amazon", "writes-commerce", "read-only"}
+TAGS |= {"maintenance"}
 WITHOUT_STEP = {"run_complete"}  # tasks that only sum up the others
 # What reading the DAG files may bring in of ours: no client, no table, no engine, no rule for Great Expectations.
 LIGHT = {

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from include.domain.errors import OrdersError
 from include.domain.stores import Store
 from local.sandbox.faults import Fault
+from tests.support.foreign_order import a_commerce_order_like
 from tests.support.fragile_road import FragileRoad
 from tests.support.orders import order_id
 from tests.support.road import Road
@@ -251,41 +252,6 @@ def test_an_order_in_doubt_is_adopted_when_amazon_cancels_it_meanwhile(shop: Roa
     shown = shop.shown(ONE)
     assert shown.status == "Canceled"
     assert shown.commerce_order_number in shown.order_notes
-
-
-def a_commerce_order_like(road: Road, ext_order_id: str, *, price: str = "10.00", **changes: object) -> int:
-    """Put an order for two trays into the shop, as somebody else would, and return its id."""
-    unit, total = Decimal(price), 2 * Decimal(price)
-    document: dict[str, Any] = {
-        "ext_order_id": ext_order_id,
-        "base_currency_code": "USD",
-        "order_currency_code": "USD",
-        "state": "new",
-        "status": "pending",
-        "customer_email": "somebody@example.com",
-        "billing_address": BILLING_ADDRESS,
-        "payment": {"method": "purchaseorder"},
-        "items": [
-            {"sku": "TRAY-WALNUT", "name": "Walnut Serving Tray", "product_type": "simple", "qty_ordered": Decimal(2)}
-            | dict.fromkeys(("price", "base_price"), unit)
-            | dict.fromkeys(("row_total", "base_row_total"), total)
-        ],
-    }
-    for name in ("grand_total", "subtotal", "total_due"):
-        document |= {name: total, f"base_{name}": total}
-    return int(road.sandbox.commerce.add_order(document | changes)["entity_id"])
-
-
-BILLING_ADDRESS = {
-    "firstname": "Some",
-    "lastname": "Body",
-    "street": ["1 Road"],
-    "city": "Springfield",
-    "postcode": "97477",
-    "country_id": "US",
-    "telephone": "5550100",
-    "email": "somebody@example.com",
-}
 
 
 def test_an_existing_order_is_adopted_when_it_was_there_before(shop: Road) -> None:

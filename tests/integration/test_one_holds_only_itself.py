@@ -14,6 +14,7 @@ from include.domain.stores import Stores
 from include.steps import extract_commerce_shipments, validate_orders
 from local.sandbox.faults import Fault
 from local.sandbox.seeds import AmazonOrderSeed, Product
+from tests.support.foreign_order import a_commerce_order_like
 from tests.support.orders import SELLER_US, amazon_order, order_id
 from tests.support.road import Road
 
@@ -37,6 +38,13 @@ def run_all(road: Road) -> list[OrdersError]:
         road.publish_recent_orders()
         return [error]
     return []
+
+
+def refuse(road: Road) -> None:
+    """An order that Commerce refuses each time: a stranger's order has its number."""
+    road.change_store("Acme US", order_number_source="amazon")
+    a_commerce_order_like(road, "another-channel-7", increment_id=A)
+    road.buy(A, TRAY)
 
 
 def test_order_when_its_product_is_a_bundle(shop: Road) -> None:
@@ -145,7 +153,7 @@ def test_linked_order_when_the_shop_does_not_know_it_for_a_moment(shop: Road, mo
 
 
 def test_refusals_when_the_shop_was_down_before_are_counted_alone(shop: Road) -> None:
-    shop.buy(A, TRAY, has_money=False)  # cannot become an order: refused each time
+    refuse(shop)
     for _ in range(4):
         run_all(shop)
         shop.pass_time(days=1)
@@ -192,7 +200,7 @@ def test_account_when_it_is_renamed(shop: Road) -> None:
 
 
 def test_refusal_when_amazon_cancels_the_order(shop: Road) -> None:
-    shop.buy(A, TRAY, has_money=False)
+    refuse(shop)
     run_all(shop)
     assert shop.rows("select * from reporting.blocked_orders")
     shop.sandbox.amazon.apply(A, CANCELED)

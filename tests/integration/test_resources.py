@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from include.domain.errors import MisconfiguredError
 from include.settings import Settings
@@ -321,6 +323,13 @@ def test_clients_are_closed_when_a_task_has_ended(
 # Databases
 
 
+@contextmanager
+def opened(name: str, **options: Any) -> Iterator[Engine]:
+    engine = connections.open_database(name, **options)
+    yield engine
+    engine.dispose()
+
+
 def test_database_when_the_host_is_the_folder_of_a_socket(
     road: Road, wired: resources.Resources, connect: Callable[..., None]
 ) -> None:
@@ -330,8 +339,7 @@ def test_database_when_the_host_is_the_folder_of_a_socket(
 
     folder, database = road.engine.url.query["host"], road.engine.url.database
     connect("orders_db", conn_type="postgres", host=folder, port=5432, login="orders_ui", schema=database)
-    engine = connections.open_database("orders_db", application_name="test_resources")
-    with engine.connect() as connection:
+    with opened("orders_db", application_name="test_resources") as engine, engine.connect() as connection:
         row = connection.execute(text("select current_user, current_setting('application_name')")).one()
     assert tuple(row) == ("orders_ui", "test_resources")
 
@@ -369,11 +377,23 @@ def test_database_when_a_page_may_not_wait(road: Road, connect: Callable[..., No
     url = road.engine.url
     connect("orders_db_ui", conn_type="postgres", host=url.query["host"], login="orders_ui", schema=url.database)
     settings = Settings()
-    engine = connections.open_database(
-        "orders_db_ui", application_name="pages", statement_timeout=settings.statement_timeout
-    )
-    with engine.connect() as connection:
+    options: Any = {"statement_timeout": settings.statement_timeout, "lock_timeout": settings.lock_timeout}
+    with opened("orders_db_ui", application_name="pages", **options) as engine, engine.connect() as connection:
         assert connection.execute(text("show statement_timeout")).scalar_one() == "10s"
+        assert connection.execute(text("show lock_timeout")).scalar_one() == "1min"
+
+
+def test_database_when_the_task_is_over_is_left(road: Road, wired: resources.Resources) -> None:
+    sessions = "select count(*) from pg_stat_activity where application_name = 'orders_dags'"
+    with wired:
+        for _ in range(3):
+            with wired.engine.connect() as connection:
+                connection.execute(text("select 1"))
+        assert road.value(sessions) == 1
+    deadline = time.monotonic() + 10
+    while road.value(sessions) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert road.value(sessions) == 0
 
 
 def test_stores_file_when_the_setting_names_another(tmp_path: Path) -> None:

@@ -92,7 +92,9 @@ def connect(sandbox: Sandbox, calls: list[ApiCall]) -> Iterator[Callable[..., Co
         arguments: dict[str, Any] = {"edition": "paas", "timeouts": PATIENT} | changes
         client = CommerceClient(
             host=host or sandbox.commerce_url,
-            auth=build_auth(extra, "commerce_api"),
+            auth=build_auth(
+                extra, "commerce_api", record=lambda call: calls.append(call), timeouts=arguments["timeouts"]
+            ),
             connection="commerce_api",
             record=lambda call: calls.append(call),
             **arguments,

@@ -28,6 +28,7 @@ from include.steps import (
     extract_amazon_orders,
     extract_commerce_shipments,
     publish_recent_orders,
+    purge_operational_history,
     push_amazon_shipments,
     stage_amazon_orders,
     stage_commerce_shipments,
@@ -142,12 +143,13 @@ class Road:
             "access_token": seed.access_token,
             "access_token_secret": seed.access_token_secret,
         }
+        record = DatabaseCallRecorder(self.engine)
         return CommerceClient(
             host=url,
-            auth=build_auth(extra, SHOP),
+            auth=build_auth(extra, SHOP, record=record, timeouts=self.timeouts),
             edition="paas",
             connection=SHOP,
-            record=DatabaseCallRecorder(self.engine),
+            record=record,
             timeouts=self.timeouts,
         )
 
@@ -235,6 +237,9 @@ class Road:
 
     def publish_recent_orders(self) -> dict[str, int]:
         return publish_recent_orders.run(self.engine, now=self.now(), dag_run_id=self.run_id)
+
+    def purge_operational_history(self) -> dict[str, int]:
+        return purge_operational_history.run(self.engine, self.settings, now=self.now())
 
     def orders_run(self, create: Callable[[str], Any] | None = None) -> None:
         """One run of amazon_orders_to_commerce and of the reporting that follows it."""

@@ -106,7 +106,7 @@ def _run(order: _Order) -> None:
     sandbox = Sandbox(scenario)  # not started: it only says where the test's own one is
     sandbox.amazon_url, sandbox.commerce_url = order.amazon_url, order.commerce_url
     road = FragileRoad(
-        engine=make_engine(order.database_url, application_name=APPLICATION),
+        engine=make_engine(order.database_url, application_name=APPLICATION, is_pooled=True),
         sandbox=sandbox,
         scenario=scenario,
         settings=order.settings,

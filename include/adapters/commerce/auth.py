@@ -10,14 +10,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Mapping
-from datetime import timedelta
 from typing import Any
 
 import httpx
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA256, Client
 
-from include.adapters.http import check_base_url, retry_after
-from include.domain.errors import MisconfiguredError, ThrottledError, UnavailableError
+from include.adapters.api_calls import CallRecorder
+from include.adapters.http import NotAuthorizedError, Timeouts, check_base_url, exchange, open_client
+from include.domain.errors import MisconfiguredError, RefusedError, UnavailableError
+
+USER_AGENT = "amazon-commerce-orders/1"
 
 _KEYS = {
     "oauth1": ("consumer_key", "consumer_secret", "access_token", "access_token_secret"),
@@ -26,15 +28,14 @@ _KEYS = {
 }
 # What Adobe's guide asks for in server-to-server calls; the key `scope` of the extra replaces it.
 _IMS_SCOPE = "openid,AdobeID,email,profile,additional_info.roles,additional_info.projectedProductContext,commerce.accs"
-_IMS_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _IMS_EARLY_SECONDS = 300.0
 
 
-def build_auth(extra: Mapping[str, str], connection: str) -> httpx.Auth:
+def build_auth(extra: Mapping[str, str], connection: str, *, record: CallRecorder, timeouts: Timeouts) -> httpx.Auth:
     """The authorization that `extra` of the Airflow connection `connection` describes.
 
-    `extra["auth"]` is oauth1 (default), bearer or ims. Raises MisconfiguredError that names unknown or missing keys,
-    never their values.
+    `extra["auth"]` is oauth1 (default), bearer or ims; `record` and `timeouts` are for ims, which asks for tokens.
+    Raises MisconfiguredError that names unknown or missing keys, never their values.
     """
     kind = extra.get("auth") or "oauth1"
     if kind not in _KEYS:
@@ -53,7 +54,9 @@ def build_auth(extra: Mapping[str, str], connection: str) -> httpx.Auth:
     if kind == "bearer":
         return Bearer(**values)
     check_base_url(values["token_url"], connection)
-    return ImsClientCredentials(**values, scope=extra.get("scope") or _IMS_SCOPE, connection=connection)
+    return ImsClientCredentials(
+        **values, scope=extra.get("scope") or _IMS_SCOPE, connection=connection, record=record, timeouts=timeouts
+    )
 
 
 class OAuth1(httpx.Auth):
@@ -94,7 +97,16 @@ class ImsClientCredentials(httpx.Auth):
     """
 
     def __init__(
-        self, *, token_url: str, client_id: str, client_secret: str, org_id: str, scope: str, connection: str
+        self,
+        *,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        org_id: str,
+        scope: str,
+        connection: str,
+        record: CallRecorder,
+        timeouts: Timeouts,
     ) -> None:
         self._token_url = token_url
         self._client_id = client_id
@@ -102,6 +114,8 @@ class ImsClientCredentials(httpx.Auth):
         self._org_id = org_id
         self._scope = scope
         self._connection = connection
+        self._record = record
+        self._timeouts = timeouts
         self._lock = threading.Lock()
         self._token = ""
         self._good_until = 0.0  # on the monotonic clock
@@ -133,20 +147,30 @@ class ImsClientCredentials(httpx.Auth):
             "client_secret": self._client_secret,
             "scope": self._scope,
         }
-        what = f"Connection {self._connection}: Adobe IMS"
+        subject = f"connection {self._connection}"
         try:
-            answer = httpx.post(self._token_url, data=form, timeout=_IMS_TIMEOUT, follow_redirects=False)
-        except httpx.RequestError as error:
-            raise UnavailableError(f"{what} gave no token ({type(error).__name__}). It is tried again.") from None
-        if answer.status_code == 429:
-            raise ThrottledError(f"{what} throttles token requests.", retry_after(answer.headers, timedelta(minutes=1)))
-        if 300 <= answer.status_code < 500:
+            with open_client(
+                self._token_url, connection=self._connection, timeouts=self._timeouts, user_agent=USER_AGENT
+            ) as client:
+                answer = exchange(
+                    client,
+                    client.build_request("POST", self._token_url, data=form),
+                    system="commerce",
+                    connection=self._connection,
+                    operation="imsToken",
+                    is_write=False,  # a token that was made and lost harms nobody
+                    record=self._record,
+                    subject=subject,
+                )
+        except (NotAuthorizedError, RefusedError) as error:
             raise MisconfiguredError(
-                f"{what} refused the client credentials ({answer.status_code}). Resolution: check token_url, "
-                "client_id, client_secret and scope in the extra against Adobe's Developer Console."
-            )
+                f"commerce imsToken of {subject}: Adobe IMS refused the client credentials ({error.code}). Resolution: "
+                "check token_url, client_id, client_secret and scope in the extra against Adobe's Developer Console."
+            ) from None
+        document: Any = answer.document
         try:
-            document: Any = answer.json() if answer.is_success else {}
             return str(document["access_token"]), float(document.get("expires_in", 3600))
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise UnavailableError(f"{what} gave no token ({answer.status_code}). It is tried again.") from None
+            raise UnavailableError(
+                f"commerce imsToken of {subject}: the answer holds no usable token. Resolution: it is tried again."
+            ) from None

@@ -17,6 +17,7 @@ import httpx
 import simplejson
 
 from include.adapters.api_calls import CallRecorder
+from include.adapters.commerce.auth import USER_AGENT
 from include.adapters.commerce.documents import (
     ORDER_FIELDS,
     PRODUCT_FIELDS,
@@ -70,9 +71,7 @@ class CommerceClient:
         """
         if edition not in ("paas", "saas"):
             raise MisconfiguredError(f"Connection {connection}: unknown edition. Resolution: use paas or saas.")
-        self._client = open_client(
-            host, connection=connection, timeouts=timeouts, user_agent="amazon-commerce-orders/1"
-        )
+        self._client = open_client(host, connection=connection, timeouts=timeouts, user_agent=USER_AGENT)
         self._client.auth = auth
         self._edition = edition
         self._connection = connection

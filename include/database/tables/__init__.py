@@ -14,6 +14,7 @@ from include.database.tables.landing import amazon_orders, commerce_shipments, o
 from include.database.tables.metadata import SCHEMAS, metadata
 from include.database.tables.ops import (
     api_calls,
+    api_calls_hourly,
     blocker_episodes,
     ingest_pages,
     ingest_windows,
@@ -32,6 +33,7 @@ __all__ = [
     "SCHEMAS",
     "amazon_orders",
     "api_calls",
+    "api_calls_hourly",
     "blocker_episodes",
     "commerce_shipments",
     "ingest_pages",

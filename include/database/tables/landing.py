@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Index, LargeBinary, Table, UniqueConstraint
+from sqlalchemy import Identity, Index, LargeBinary, Table, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Text
 
@@ -27,16 +27,11 @@ amazon_orders = Table(
         "Paths that Amazon's answer has and our contract does not, and unknown enum values; paths and codes only.",
         server_default="{}",
     ),
-    number("ingest_window_id", "Window whose page contained this version first."),
+    number("ingest_window_id", "Window whose page contained this version first; old windows are purged."),
     number("page_number", "Page of that window, from 1."),
     timestamp("fetched_at", "When the page was fetched."),
     text("dag_run_id", "Airflow run that fetched it."),
     UniqueConstraint("amazon_order_id", "last_updated_at", "payload_sha256"),
-    ForeignKeyConstraint(
-        ["ingest_window_id", "page_number"],
-        ["ops.ingest_pages.ingest_window_id", "ops.ingest_pages.page_number"],
-        name="fk_amazon_orders_page",
-    ),
     Index("ix_amazon_orders_page", "ingest_window_id", "page_number"),
     schema="raw",
     comment="Every version of every Amazon order that a listing showed us, without personal data.",

@@ -31,6 +31,7 @@ ingest_windows = Table(
     CheckConstraint("state in ('open', 'landed', 'abandoned')", name="state"),
     Index("uq_ingest_windows_open", "account_name", unique=True, postgresql_where="state = 'open'"),
     Index("ix_ingest_windows_landed", "account_name", "updated_to", postgresql_where="state = 'landed'"),
+    Index("ix_ingest_windows_opened_at", "opened_at"),
     schema="ops",
     comment="Windows of Amazon's order listing. An account's watermark is the greatest updated_to of its landed ones.",
 )
@@ -228,6 +229,7 @@ validation_results = Table(
     count("unexpected_count", "Order lines that broke the rule."),
     count("duration_ms", "Duration of the whole suite in milliseconds."),
     timestamp("validated_at", "When."),
+    Index("ix_validation_results_validated_at", "validated_at"),
     schema="ops",
     comment="Results of every rule of every validation that had something to validate.",
 )
@@ -285,4 +287,20 @@ published_rules = Table(
     timestamp("queued_at", "When all orders were queued because these rules were new."),
     schema="ops",
     comment="The rules by which reporting.recent_orders is published, one row. When they change, all rows are redone.",
+)
+
+api_calls_hourly = Table(
+    "api_calls_hourly",
+    metadata,
+    timestamp("hour_at", "Beginning of the hour in which the requests began.", primary_key=True),
+    text("system_code", "amazon or commerce.", primary_key=True),
+    text("connection", "Airflow connection used.", primary_key=True),
+    text("operation", "Operation of that system's API.", primary_key=True),
+    text("status_class", "2xx, 3xx, 4xx or 5xx; none: no answer.", primary_key=True),
+    count("call_count", "Requests."),
+    count("throttled_count", "Requests answered with 429."),
+    number("total_duration_ms", "Sum of their durations in milliseconds."),
+    count("max_duration_ms", "The longest of them."),
+    schema="ops",
+    comment="What is left of the purged rows of ops.api_calls: one row per hour and kind of answer.",
 )

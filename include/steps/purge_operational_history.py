@@ -1,0 +1,50 @@
+"""Deletes what the operational tables have kept long enough; of requests the sums per hour stay."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from include.database.locks import autocommit, try_lock
+from include.database.statements import load_statements
+from include.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Small enough that a batch is over in a moment, and so is the lock on its rows.
+_BATCH_SIZE = 10_000
+
+
+def run(engine: Engine, settings: Settings, *, now: datetime, batch_size: int = _BATCH_SIZE) -> dict[str, int]:
+    """Delete, batch by batch, what is older than its retention. Returns the number of deleted rows by table.
+
+    Each batch is a transaction of its own: a run that was ended in the middle is continued by the next. Beside a second
+    copy, one works and the other returns at once. Only writer of ops.api_calls_hourly.
+    """
+    statements = load_statements(__file__)
+    retentions = {
+        "api_calls": settings.api_calls_retention,
+        "api_calls_hourly": settings.api_calls_hourly_retention,
+        "ingest_windows": settings.ingest_retention,
+        "validation_results": settings.validation_retention,
+    }
+    counts = dict.fromkeys(retentions, 0)
+    with autocommit(engine) as session, try_lock(session, "purge_operational_history") as got:
+        if not got:
+            return counts
+        keep = list(session.execute(statements["windows_to_keep"]).scalars())
+        for table, retention in retentions.items():
+            values: dict[str, Any] = {"before": now - retention, "batch_size": batch_size}
+            if table == "ingest_windows":
+                values["windows_to_keep"] = keep
+            while True:
+                with engine.begin() as connection:
+                    deleted = int(connection.execute(statements[table], values).scalar_one())
+                counts[table] += deleted
+                if deleted < batch_size:
+                    break
+    log.info("purge_operational_history: %s", " ".join(f"{table}={count}" for table, count in counts.items()))
+    return counts

@@ -1,0 +1,143 @@
+-- name: api_calls
+-- Deletes and sums up in one statement: no request is counted twice or lost, whenever this ends.
+with old as (
+    select api_call_id
+    from ops.api_calls
+    where called_at < :before
+    order by called_at
+    limit :batch_size
+),
+
+gone as (
+    delete from ops.api_calls as calls
+    using old
+    where calls.api_call_id = old.api_call_id
+    returning calls.*
+),
+
+summed as (
+    insert into ops.api_calls_hourly as hourly (
+        hour_at, system_code, connection, operation, status_class, call_count, throttled_count, total_duration_ms,
+        max_duration_ms
+    )
+    select
+        hour_at,
+        system_code,
+        connection,
+        operation,
+        status_class,
+        count(*),
+        count(*) filter (where is_throttled),
+        sum(duration_ms),
+        max(duration_ms)
+    from (
+        select
+            gone.*,
+            date_trunc('hour', gone.called_at) as hour_at,
+            coalesce(cast(floor(gone.status_code / 100) as text) || 'xx', 'none') as status_class
+        from gone
+    ) as calls
+    group by hour_at, system_code, connection, operation, status_class
+    on conflict (hour_at, system_code, connection, operation, status_class) do update
+        set
+            call_count = hourly.call_count + excluded.call_count,
+            throttled_count = hourly.throttled_count + excluded.throttled_count,
+            total_duration_ms = hourly.total_duration_ms + excluded.total_duration_ms,
+            max_duration_ms = greatest(hourly.max_duration_ms, excluded.max_duration_ms)
+)
+
+select count(*) from gone;
+
+-- name: api_calls_hourly
+with old as (
+    select hour_at, system_code, connection, operation, status_class
+    from ops.api_calls_hourly
+    where hour_at < :before
+    order by hour_at
+    limit :batch_size
+),
+
+gone as (
+    delete from ops.api_calls_hourly as hourly
+    using old
+    where
+        hourly.hour_at = old.hour_at
+        and hourly.system_code = old.system_code
+        and hourly.connection = old.connection
+        and hourly.operation = old.operation
+        and hourly.status_class = old.status_class
+    returning 1
+)
+
+select count(*) from gone;
+
+-- name: windows_to_keep
+-- The next window begins where the newest landed one of the same marketplaces ended, and asks for the past only before
+-- the earliest: of each account and set of marketplaces both stay.
+(
+    select distinct on (account_name, query ->> 'marketplaceIds') ingest_window_id
+    from ops.ingest_windows
+    where state = 'landed'
+    order by account_name, query ->> 'marketplaceIds', updated_to desc
+)
+union
+(
+    select distinct on (account_name, query ->> 'marketplaceIds') ingest_window_id
+    from ops.ingest_windows
+    where state = 'landed'
+    order by account_name, query ->> 'marketplaceIds', updated_from
+);
+
+-- name: ingest_windows
+-- With their pages. Open windows and those with a page that is not staged stay as well.
+with old as (
+    select windows.ingest_window_id
+    from ops.ingest_windows as windows
+    where
+        windows.opened_at < :before
+        and windows.state <> 'open'
+        and windows.ingest_window_id <> all(cast(:windows_to_keep as bigint[]))
+        and not exists (
+            select from ops.ingest_pages as pages
+            where pages.ingest_window_id = windows.ingest_window_id and pages.staged_at is null
+        )
+    order by windows.opened_at
+    limit :batch_size
+),
+
+gone_pages as (
+    delete from ops.ingest_pages as pages
+    using old
+    where pages.ingest_window_id = old.ingest_window_id
+    returning 1
+),
+
+gone as (
+    delete from ops.ingest_windows as windows
+    using old
+    where windows.ingest_window_id = old.ingest_window_id
+    returning 1
+)
+
+select count(*) from gone;
+
+-- name: validation_results
+with old as (
+    select dag_run_id, suite_sha256, rule_code
+    from ops.validation_results
+    where validated_at < :before
+    order by validated_at
+    limit :batch_size
+),
+
+gone as (
+    delete from ops.validation_results as results
+    using old
+    where
+        results.dag_run_id = old.dag_run_id
+        and results.suite_sha256 = old.suite_sha256
+        and results.rule_code = old.rule_code
+    returning 1
+)
+
+select count(*) from gone;
