@@ -15,6 +15,7 @@ from include.database.tables.metadata import SCHEMAS, metadata
 from include.database.tables.ops import (
     api_calls,
     blocker_episodes,
+    ingest_coverage,
     ingest_pages,
     ingest_windows,
     order_checks,
@@ -34,6 +35,7 @@ __all__ = [
     "api_calls",
     "blocker_episodes",
     "commerce_shipments",
+    "ingest_coverage",
     "ingest_pages",
     "ingest_windows",
     "metadata",
