@@ -62,18 +62,11 @@ def run(
             return _no_counts()
         windows = ListingWindows(engine, account, settings, dag_run_id)
         reader = _Reader(engine, client, cipher, account, windows, dag_run_id, _no_counts())
-        refusal = None
-        try:
-            has_tokens = reader.read_live()
-        except ForbiddenError as error:
-            if len(windows.marketplace_ids) == 1:
-                raise
-            refusal, has_tokens = error, True
-        if has_tokens:
+        if reader.read_live():
             reader.read_history()
         problems = windows.problems()
-        if refusal is not None and len(problems) == len(windows.marketplace_ids):
-            raise refusal
+        if reader.refusal is not None and len(problems) == len(windows.marketplace_ids):
+            raise reader.refusal
         if problems:
             raise _refused_marketplaces(account, problems)
     log.info(
@@ -91,16 +84,19 @@ class _Reader:
     windows: ListingWindows
     dag_run_id: str
     counts: dict[str, int]
+    refusal: ForbiddenError | None = None
 
     def read_live(self) -> bool:
         """Read up to now; False when Amazon's quota ended it.
 
-        Marketplaces that Amazon refuses are left out; when it refuses all, all are tried together. Raises
-        ForbiddenError; each marketplace is suspected from then on.
+        Marketplaces that Amazon refuses are left out. When it refuses all, they are tried together until one is due
+        alone. When it refuses several together, each is suspected.
         """
         now = self.client.server_time()
         problems = self.windows.problems()
         sound = [each for each in self.windows.marketplace_ids if each not in problems]
+        if not sound and any(problem.retry_at <= now for problem in problems.values()):
+            return True
         window = self.windows.open_live(now, sound or self.windows.marketplace_ids)
         if window is None:
             return True
@@ -108,11 +104,14 @@ class _Reader:
             outcome = self._read(window)
         except ForbiddenError as error:
             self.windows.abandon(window)
+            if len(self.windows.marketplace_ids) == 1:
+                raise
+            self.refusal = error
             if len(sound) == 1:
                 self.windows.refuse(sound[0], str(error), now)
             elif sound:
                 self.windows.suspect(sound, now)
-            raise
+            return True
         if not sound:
             self.windows.clear_problem(self.windows.marketplace_ids)
         return outcome is _Outcome.LANDED
@@ -137,6 +136,7 @@ class _Reader:
                 outcome = self._read(window, keep=keep)
             except ForbiddenError as error:
                 self.windows.abandon(window)
+                self.refusal = error
                 if len(window.marketplace_ids) == 1:
                     self.windows.refuse(window.marketplace_ids[0], str(error), now)
                     alone = [each for each in alone if each not in window.marketplace_ids]
