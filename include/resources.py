@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from include.adapters.http import Timeouts
     from include.adapters.personal_data import PersonalDataCipher
     from include.domain.stores import Account, Stores
+
+log = logging.getLogger(__name__)
 
 
 def utc_now() -> datetime:
@@ -92,9 +95,18 @@ class Resources:
         return PersonalDataCipher(self.settings.pii_key_list())
 
     def admin_urls(self) -> dict[str, str | None]:
-        """The base address of the admin pages behind each Commerce connection of the stores file."""
-        names = {store.commerce_connection for store in self.stores.all()}
-        return {name: commerce_connection(name).admin_url for name in names}
+        """The base address of the admin pages behind each Commerce connection of the stores file.
+
+        None for a connection that is missing or wrong: it concerns only the orders of its stores, later on.
+        """
+        urls: dict[str, str | None] = {}
+        for name in sorted({store.commerce_connection for store in self.stores.all()}):
+            try:
+                urls[name] = commerce_connection(name).admin_url
+            except MisconfiguredError as error:
+                log.warning("Orders of stores with connection %s cannot be created: %s", name, error)
+                urls[name] = None
+        return urls
 
     def amazon(self, account_name: str) -> AmazonClient:
         """The Selling Partner API as one account."""

@@ -66,6 +66,11 @@ class Settings:
     initial_lookback: timedelta = _days(
         30, "How far the first window reaches back, unless a store's import_since is earlier."
     )
+    history_window: timedelta = _days(
+        7,
+        "How much of the history a window asks for at first, newest first; grows while Amazon lists little and shrinks "
+        "when its page token dies.",
+    )
     orders_per_page: int = _setting(100, "Orders per page of Amazon's listing, 1 to 100.")
     create_limit: int = _setting(500, "Commerce orders that one task creates at the most; the next run goes on.")
     create_time_budget: timedelta = _seconds(

@@ -16,6 +16,10 @@ class MisconfiguredError(OrdersError):
     """A setting, connection or right is missing or wrong. A person must act; a retry cannot help."""
 
 
+class ForbiddenError(MisconfiguredError):
+    """The credentials are sound, but the other system does not let us do this (403 with a fresh token)."""
+
+
 class UndecryptableError(MisconfiguredError):
     """Stored personal data cannot be decrypted with the keys at hand. It concerns the orders that it belongs to."""
 

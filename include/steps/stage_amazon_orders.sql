@@ -19,6 +19,61 @@ select ingest_window_id, page_number
 from ops.ingest_pages
 where staged_at is null;
 
+-- name: drop_collected
+-- The next part of the same transaction collects anew.
+drop table versions, newest, newest_items, status_changes, changed_orders;
+
+-- name: release_quarantined
+-- What was set aside here and is staged now, or is replaced by a newer version.
+update ops.quarantined_orders as quarantined
+set released_at = :now
+from newest
+where
+    quarantined.amazon_order_id = newest.amazon_order_id
+    and quarantined.quarantined_by = 'stage_amazon_orders'
+    and quarantined.released_at is null
+    and not exists (
+        select from raw.amazon_orders as landed
+        where
+            landed.amazon_order_id = quarantined.amazon_order_id
+            and landed.payload_sha256 = quarantined.payload_sha256
+            and landed.last_updated_at > newest.amazon_last_updated_at
+    );
+
+-- name: quarantine_orders
+-- The newest of each order's claimed versions stands for all of them.
+insert into ops.quarantined_orders (
+    payload_sha256, account_name, amazon_order_id, findings, remedy, quarantined_by, seen_count, first_seen_at,
+    last_seen_at, dag_run_id
+)
+select distinct on (landed.amazon_order_id)
+    landed.payload_sha256,
+    landed.account_name,
+    landed.amazon_order_id,
+    array[failed.finding],
+    :remedy,
+    'stage_amazon_orders',
+    1,
+    :now,
+    :now,
+    :dag_run_id
+from unnest(cast(:order_ids as text[]), cast(:findings as text[])) as failed (amazon_order_id, finding)
+inner join raw.amazon_orders as landed on failed.amazon_order_id = landed.amazon_order_id
+inner join claimed_pages
+    on
+        landed.ingest_window_id = claimed_pages.ingest_window_id
+        and landed.page_number = claimed_pages.page_number
+order by landed.amazon_order_id, landed.last_updated_at desc, landed.amazon_order_version_id desc
+on conflict (payload_sha256) do update
+    set
+        findings = excluded.findings,
+        remedy = excluded.remedy,
+        quarantined_by = excluded.quarantined_by,
+        seen_count = quarantined_orders.seen_count + 1,
+        last_seen_at = excluded.last_seen_at,
+        released_at = null,
+        dag_run_id = excluded.dag_run_id;
+
 -- name: collect_status_changes
 -- Every change between the known version and the newest one, in Amazon's order of time. Kept until the orders exist.
 create temporary table status_changes on commit drop as

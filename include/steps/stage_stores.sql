@@ -48,7 +48,11 @@ on conflict (account_name, marketplace_id) do update
         commerce_store_view = excluded.commerce_store_view,
         currency_code = excluded.currency_code,
         seller_central_host = excluded.seller_central_host,
-        commerce_admin_url = excluded.commerce_admin_url,
+        -- Unknown while the connection is missing or unreadable: what was known of it stays.
+        commerce_admin_url = coalesce(
+            excluded.commerce_admin_url,
+            case when stores.commerce_connection = excluded.commerce_connection then stores.commerce_admin_url end
+        ),
         is_import_enabled = excluded.is_import_enabled,
         is_connected = true,
         import_since = coalesce(cast(:import_since as timestamptz), stores.connected_at),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
@@ -25,6 +28,8 @@ RECENT_ORDERS = (
     "commerce_order_number fulfilled_by ship_by_at is_blocked blocker_codes last_updated_at loaded_at dag_run_id "
     "pipeline_state is_importable"
 )
+
+MIGRATIONS = Path(__file__).parents[2] / "include" / "database" / "migrations"
 
 _numbers = itertools.count(1)
 
@@ -175,3 +180,41 @@ def test_version_when_it_is_too_old(version: int) -> None:
 @pytest.mark.parametrize("version", [150000, 160003, 180001])
 def test_version_when_it_is_new_enough(version: int) -> None:
     check_version(version)
+
+
+def test_migrate_knows_what_was_read_when_windows_are_from_before_history(
+    empty_database: Callable[[], Engine],
+) -> None:
+    engine = empty_database()
+    with engine.connect() as connection:
+        for schema in SCHEMAS:
+            connection.execute(text(f"create schema {schema}"))
+        connection.commit()
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        connection.commit()
+        insert = (
+            "insert into ops.ingest_windows"
+            " (account_name, updated_from, updated_to, query, state, opened_at, dag_run_id)"
+            " values ('acme', :begin, :end, cast(:query as jsonb), :state, now(), 'test')"
+        )
+        for begin, end, marketplaces, state in (
+            ("2026-01-01", "2026-01-10", "US", "landed"),
+            ("2026-01-09", "2026-01-20", "CA,US", "landed"),
+            ("2026-01-15", "2026-01-30", "CA,US", "abandoned"),
+            ("2026-01-19", "2026-01-31", "CA,US", "open"),
+        ):
+            values = {"begin": begin, "end": end, "query": f'{{"marketplaceIds": "{marketplaces}"}}', "state": state}
+            connection.execute(text(insert), values)
+        connection.commit()
+    migrate(engine)
+    found = rows(
+        engine,
+        "select marketplace_id, lower(stretch)::date::text, upper(stretch)::date::text, watermark::date::text"
+        " from ops.ingest_coverage cross join unnest(covered) as stretch order by 1",
+    )
+    assert found == [("CA", "2026-01-09", "2026-01-20", "2026-01-20"), ("US", "2026-01-01", "2026-01-20", "2026-01-20")]
+    open_one = "select kind, marketplace_ids from ops.ingest_windows where state = 'open'"
+    assert rows(engine, open_one) == [("history", ["CA", "US"])], "new orders do not wait for it"

@@ -303,6 +303,14 @@ def test_admin_urls_when_the_shop_names_its_own(offline: resources.Resources, co
     assert offline.admin_urls() == {SHOP: None}
 
 
+def test_admin_url_is_unknown_when_the_connection_is_missing(
+    offline: resources.Resources, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert offline.admin_urls() == {SHOP: None}
+    assert f"stores with connection {SHOP} cannot be created" in caplog.text
+    assert "Resolution:" in caplog.text
+
+
 def test_cipher_when_there_is_no_key() -> None:
     with resources.Resources(Settings()) as task:
         assert "ORDERS_PII_KEYS" in error_of(lambda: task.cipher)

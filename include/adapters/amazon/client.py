@@ -26,13 +26,14 @@ from include.adapters.amazon.rate_limits import RateLimiter
 from include.adapters.api_calls import CallRecorder
 from include.adapters.http import Answer, NotAuthorizedError, Timeouts, exchange, http_date, open_client, rate_limit
 from include.domain.amazon_packages import AmazonOrderState
-from include.domain.errors import MisconfiguredError, RefusedError, ThrottledError, UnavailableError
+from include.domain.errors import ForbiddenError, MisconfiguredError, RefusedError, ThrottledError, UnavailableError
 
 USER_AGENT = "amazon-commerce-orders/0.1.0 (Language=Python)"
 
 _ORDERS = "/orders/2026-01-01/orders"
 _EARLY_REFRESH_SECONDS = 60
 _TOKEN = re.compile(r"[!-~]{1,4096}")
+_PAGE_TOKEN = re.compile(r"[ -~]{0,10000}")
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
@@ -162,21 +163,22 @@ class AmazonClient:
         moment, read_at = self._clock
         return moment + timedelta(seconds=time.monotonic() - read_at)
 
-    def search_orders(self, query: Mapping[str, str], pagination_token: str | None) -> OrdersPage:
+    def search_orders(self, query: Mapping[str, str], pagination_token: str | None, *, keep: int = 0) -> OrdersPage:
         """One page of the listing. `query` is from `search_query` and the same for all pages of a window.
 
-        Raises RefusedError (code InvalidInput) when Amazon rejects the parameters or the token.
+        Leaves at least `keep` request tokens to others. Raises RefusedError (code InvalidInput) when Amazon rejects the
+        parameters or the token, ForbiddenError when it refuses one of the marketplaces.
         """
         parameters = dict(query)
         if pagination_token is not None:
             parameters["paginationToken"] = pagination_token
-        answer = self._call(_SEARCH_ORDERS, self._api.build_request("GET", _ORDERS, params=parameters))
+        answer = self._call(_SEARCH_ORDERS, self._api.build_request("GET", _ORDERS, params=parameters), keep=keep)
         document = answer.document
         if not isinstance(document, dict) or not isinstance(document.get("orders"), list):
             raise self._no_data(_SEARCH_ORDERS, answer, "a list of orders")
         pagination = document.get("pagination") or {}
         next_token = pagination.get("nextToken") if isinstance(pagination, dict) else pagination
-        if not (next_token is None or isinstance(next_token, str)):
+        if not (next_token is None or (isinstance(next_token, str) and _PAGE_TOKEN.fullmatch(next_token))):
             raise self._no_data(_SEARCH_ORDERS, answer, "a readable pagination")
         return OrdersPage(
             orders=document["orders"],
@@ -210,25 +212,30 @@ class AmazonClient:
         )
         self._call(_CONFIRM_SHIPMENT, request, subject=amazon_order_id, is_write=True)
 
-    def _call(self, plan: _Plan, request: httpx.Request, *, subject: str = "", is_write: bool = False) -> Answer:
+    def _call(
+        self, plan: _Plan, request: httpx.Request, *, subject: str = "", is_write: bool = False, keep: int = 0
+    ) -> Answer:
         token = self._token()
         try:
-            return self._send(plan, request, token, subject, is_write)
+            return self._send(plan, request, token, subject, is_write, keep)
         except NotAuthorizedError:
             token = self._token(rejected=token)
         try:
-            return self._send(plan, request, token, subject, is_write)
+            return self._send(plan, request, token, subject, is_write, keep=0)  # half done: the reserve may go into it
         except NotAuthorizedError as error:
             self._keep_time(error.answer)
-            raise MisconfiguredError(
+            kind = ForbiddenError if error.answer.status == 403 else MisconfiguredError
+            raise kind(
                 f"amazon {plan.operation} of account {self._account_name}: refused with {error.answer.status} although "
                 f"the token is fresh (request {error.answer.request_id or 'without id'}). Resolution: check that the "
                 f"seller's authorization behind the connection {self._connection} still stands, that the application "
                 f"has the roles for orders, and that region {self._region} and the marketplaces are the seller's."
             ) from None
 
-    def _send(self, plan: _Plan, request: httpx.Request, token: _AccessToken, subject: str, is_write: bool) -> Answer:
-        self._limiter.take(plan.operation, plan.rate, plan.burst)
+    def _send(
+        self, plan: _Plan, request: httpx.Request, token: _AccessToken, subject: str, is_write: bool, keep: int
+    ) -> Answer:
+        self._limiter.take(plan.operation, plan.rate, plan.burst, keep=keep)
         request.headers["x-amz-access-token"] = token.value
         request.headers["x-amz-date"] = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         try:

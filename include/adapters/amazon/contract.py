@@ -21,6 +21,7 @@ Node = dict[str, Any]
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?(Z|[+-](0[0-9]|1[0-4]):?[0-5][0-9])"
 )
+_FIRST_MOMENT, _END_OF_MOMENTS = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 _ORDER_ID = re.compile(r"[A-Z0-9]{3}-[0-9]{7}-[0-9]{7}")
 
 
@@ -65,13 +66,19 @@ def readable_order_id(document: Any) -> str | None:
 
 
 def parse_moment(text: str) -> datetime:
-    """An ISO 8601 date-time with zone as UTC datetime. Raises ValueError for anything else, also for 30 February."""
+    """An ISO 8601 date-time with zone as UTC datetime. Raises ValueError for anything else, also for 30 February.
+
+    The calendar's first and last day are left out: rounded, or in another zone, their moments can be outside of it.
+    """
     if not _MOMENT.fullmatch(text):
         raise ValueError("not an ISO 8601 date-time with a zone")
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        moment = datetime.fromisoformat(text).astimezone(UTC)
     except OverflowError:
         raise ValueError("outside the calendar") from None
+    if not _FIRST_MOMENT <= moment < _END_OF_MOMENTS:
+        raise ValueError("outside the calendar")
+    return moment
 
 
 def _is_moment(text: str) -> bool:

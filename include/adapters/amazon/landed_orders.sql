@@ -1,3 +1,12 @@
+-- name: order_ids
+select distinct landed.amazon_order_id
+from claimed_pages
+inner join raw.amazon_orders as landed
+    on
+        claimed_pages.ingest_window_id = landed.ingest_window_id
+        and claimed_pages.page_number = landed.page_number
+order by landed.amazon_order_id;
+
 -- name: versions
 create temporary table versions on commit drop as
 select
@@ -11,7 +20,8 @@ from claimed_pages
 inner join raw.amazon_orders as landed
     on
         claimed_pages.ingest_window_id = landed.ingest_window_id
-        and claimed_pages.page_number = landed.page_number;
+        and claimed_pages.page_number = landed.page_number
+where landed.amazon_order_id = any(cast(:order_ids as text[]));
 
 -- name: newest
 create temporary table newest on commit drop as

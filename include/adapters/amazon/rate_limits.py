@@ -42,15 +42,16 @@ class RateLimiter:
         self._bucket = {"application_id": application_id, "account_name": account_name, "region": region}
         self._max_wait = max_wait
 
-    def take(self, operation: str, rate: Decimal, burst: Decimal) -> None:
+    def take(self, operation: str, rate: Decimal, burst: Decimal, *, keep: int = 0) -> None:
         """Take one token of `operation`; sleep for it if it comes within `max_wait`.
 
         `rate` (requests per second) and `burst` (requests) are the published plan; a rate that Amazon has sent since
-        goes before it. Raises ThrottledError with the time until the next token.
+        goes before it. What can wait leaves `keep` tokens to what cannot. Raises ThrottledError with the time until the
+        next token.
         """
         deadline = time.monotonic() + self._max_wait.total_seconds()
         while True:
-            wait = self._try_to_take(operation, rate, burst)
+            wait = self._try_to_take(operation, rate, burst, keep)
             if wait is None:
                 return
             if time.monotonic() + wait > deadline:
@@ -84,7 +85,7 @@ class RateLimiter:
     def _key(self, operation: str) -> list[ColumnElement[bool]]:
         return [rate_limits.c[name] == value for name, value in (self._bucket | {"operation": operation}).items()]
 
-    def _try_to_take(self, operation: str, rate: Decimal, burst: Decimal) -> float | None:
+    def _try_to_take(self, operation: str, rate: Decimal, burst: Decimal, keep: int) -> float | None:
         """One transaction: None when a token was taken, otherwise the seconds until there can be one."""
         first: dict[str, Any] = self._bucket | {"operation": operation, "rate_per_second": rate, "burst": burst}
         first |= {"tokens": burst, "refilled_at": func.clock_timestamp()}
@@ -97,8 +98,8 @@ class RateLimiter:
             elapsed = Decimal(max((now - row.refilled_at).total_seconds(), 0))
             tokens = min(burst, row.tokens + elapsed * used_rate)
             blocked = (row.blocked_until - now).total_seconds() if row.blocked_until else 0.0
-            if tokens < 1 or blocked > 0:
-                return max(blocked, float((1 - tokens) / used_rate), 0.001)
+            if tokens < 1 + keep or blocked > 0:
+                return max(blocked, float((1 + keep - tokens) / used_rate), 0.001)
             connection.execute(
                 update(rate_limits)
                 .where(*self._key(operation))

@@ -17,8 +17,15 @@ _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
+# Titles and notes; no index holds them.
+_LONGEST_TEXT = 10_000
+# Of an order's parts of one kind; the columns take 16 digits before the point.
+_LARGEST_SUM = Decimal(10) ** 15
+_MOST_FINDINGS = 50
+
+
 class _NotStorable(ValueError):
-    """The value at this path fits no text, jsonb or numeric column: NUL, a lone surrogate, an absurd number."""
+    """The value at this path fits no column: NUL, a lone surrogate, a book of text, an absurd number or sum."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +62,15 @@ def split_order(document: Any) -> LandedOrder:
     findings: set[str] = set()
     try:
         payload, contact = _split(document, contract(), "", findings)
+        _check_sums(payload)
     except _NotStorable as error:
-        raise malformed(document, f"{error}: characters or digits") from None
+        raise malformed(document, str(error)) from None
     return LandedOrder(
         amazon_order_id=document["orderId"],
         last_updated_at=parse_moment(document["lastUpdatedTime"]),
         payload=payload,
         contact=contact,
-        findings=sorted(findings),
+        findings=sorted(findings)[:_MOST_FINDINGS],
         payload_sha256=sha256_of(payload),
     )
 
@@ -124,15 +132,34 @@ def _labels(elements: list[Any], key: str | None) -> list[str]:
 def _leaf(value: Any, node: Node, path: str, findings: set[str]) -> Any:
     if isinstance(value, str):
         if "\x00" in value or (not value.isascii() and _SURROGATES.search(value)):
-            raise _NotStorable(path)
+            raise _NotStorable(f"{path}: characters or digits")
+        if len(value) > _LONGEST_TEXT:
+            raise _NotStorable(f"{path}: maxLength")
     elif isinstance(value, Decimal):
         _, digits, exponent = value.as_tuple()
         if len(digits) > 60 or exponent not in range(-30, 31):
-            raise _NotStorable(path)
+            raise _NotStorable(f"{path}: characters or digits")
+    elif isinstance(value, int) and abs(value) >= 10**60:
+        raise _NotStorable(f"{path}: characters or digits")
     known = node.get("x-known-values")
     if known is not None and value not in known and _CODE.fullmatch(value):
         findings.add(f"{path}={value}")
     return value
+
+
+def _check_sums(payload: dict[str, Any]) -> None:
+    """The sums that staging makes of the order's money must fit their columns."""
+    items = payload["orderItems"]
+    totals = [item.get("proceeds", {}).get("proceedsTotal") for item in items]
+    sums = [("orderItems[].proceeds.proceedsTotal", totals), ("proceeds.breakdowns[]", _subtotals(payload))]
+    sums += [("orderItems[].proceeds.breakdowns[]", _subtotals(item)) for item in items]
+    for path, amounts in sums:
+        if sum(abs(Decimal(amount["amount"])) for amount in amounts if amount) >= _LARGEST_SUM:
+            raise _NotStorable(f"{path}: sum")
+
+
+def _subtotals(part: dict[str, Any]) -> list[dict[str, Any] | None]:
+    return [entry.get("subtotal") for entry in part.get("proceeds", {}).get("breakdowns", [])]
 
 
 def _find_unknown(value: Any, node: Node, path: str, findings: set[str]) -> None:

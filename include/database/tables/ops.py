@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, Numeric, Table, UniqueConstraint
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSTZMULTIRANGE
 from sqlalchemy.types import Text
 
 from include.database.tables.metadata import amount, count, flag, metadata, number, quantity, text, timestamp, typed
@@ -16,8 +16,10 @@ ingest_windows = Table(
     metadata,
     number("ingest_window_id", "One requested window.", Identity(always=True), primary_key=True),
     text("account_name", "Account (stores.yaml)."),
+    text("kind", "live: up to now, read first; history: what is not covered yet.", server_default="live"),
+    typed("marketplace_ids", ARRAY(Text()), "Marketplaces that it asks for.", server_default="{}"),
     timestamp("updated_from", "lastUpdatedAfter that was asked."),
-    timestamp("updated_to", "lastUpdatedBefore that was asked; the watermark once the window has landed."),
+    timestamp("updated_to", "lastUpdatedBefore that was asked, or the earlier end that Amazon says it used."),
     typed("query", JSONB(), "Query parameters of every page, frozen: Amazon wants them identical."),
     text("next_token", "Token of the next page to fetch; null before the first and after the last.", nullable=True),
     timestamp("next_token_at", "When Amazon gave that token; it lives 24 hours.", nullable=True),
@@ -29,11 +31,29 @@ ingest_windows = Table(
     timestamp("landed_at", "When its last page landed.", nullable=True),
     text("dag_run_id", "Airflow run that opened it."),
     CheckConstraint("state in ('open', 'landed', 'abandoned')", name="state"),
-    Index("uq_ingest_windows_open", "account_name", unique=True, postgresql_where="state = 'open'"),
-    Index("ix_ingest_windows_landed", "account_name", "updated_to", postgresql_where="state = 'landed'"),
+    CheckConstraint("kind in ('live', 'history')", name="kind"),
+    Index("uq_ingest_windows_open", "account_name", "kind", unique=True, postgresql_where="state = 'open'"),
+    Index("ix_ingest_windows_account_name", "account_name", "kind", "ingest_window_id"),
     Index("ix_ingest_windows_opened_at", "opened_at"),
     schema="ops",
-    comment="Windows of Amazon's order listing. An account's watermark is the greatest updated_to of its landed ones.",
+    comment="Windows of Amazon's order listing, as they were asked for; ops.ingest_coverage says what they add up to.",
+)
+
+ingest_coverage = Table(
+    "ingest_coverage",
+    metadata,
+    text("account_name", "Account (stores.yaml).", primary_key=True),
+    text("marketplace_id", "Amazon's marketplace id.", primary_key=True),
+    typed(
+        "covered",
+        TSTZMULTIRANGE(),
+        "Stretches of Amazon's order listing (by lastUpdatedTime) that have landed; what is missing since the store's "
+        "start is fetched as history.",
+    ),
+    timestamp("watermark", "End of the newest live window that has landed.", nullable=True),
+    text("dag_run_id", "Airflow run that landed the last window."),
+    schema="ops",
+    comment="How far Amazon's order listing has been read, per account and marketplace.",
 )
 
 ingest_pages = Table(
@@ -54,11 +74,17 @@ ingest_pages = Table(
 quarantined_orders = Table(
     "quarantined_orders",
     metadata,
-    text("payload_sha256", "SHA-256 of the document; pii.quarantined_payloads holds it.", primary_key=True),
+    text(
+        "payload_sha256",
+        "SHA-256 of the document in pii.quarantined_payloads, or of the payload in raw.amazon_orders if staging "
+        "set it aside.",
+        primary_key=True,
+    ),
     text("account_name", "Account whose listing contained it."),
     text("amazon_order_id", "Amazon's order id, if the document has a readable one.", nullable=True),
     typed("findings", ARRAY(Text()), "What is wrong, as paths and rules, without values."),
     text("remedy", "What a person can do."),
+    text("quarantined_by", "Step that set it aside.", server_default="extract_amazon_orders"),
     count("seen_count", "How often a listing showed this document."),
     timestamp("first_seen_at", "First time."),
     timestamp("last_seen_at", "Last time."),
@@ -66,7 +92,7 @@ quarantined_orders = Table(
     text("dag_run_id", "Airflow run that saw it last."),
     Index("ix_quarantined_orders_amazon_order_id", "amazon_order_id"),
     schema="ops",
-    comment="Orders that Amazon sent in a form that we cannot read: kept aside, so that the rest goes on.",
+    comment="Orders that Amazon sent in a form that we cannot read or store: set aside, so that the rest goes on.",
 )
 
 order_outbox = Table(

@@ -36,6 +36,13 @@ _OPERATIONS = (
 )
 
 
+class _EscapedJson(JSONResponse):
+    """JSON in ASCII: lone surrogates, which Amazon can send, exist as escapes only."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
 def operation_of(method: str, path: str) -> str | None:
     """The operation of a request: token, searchOrders, getOrder or confirmShipment; None for any other request."""
     for known_method, pattern, operation in _OPERATIONS:
@@ -136,9 +143,8 @@ def _add_order_routes(app: FastAPI, state: AmazonState, clock: SandboxClock, on_
     async def search_orders(request: Request) -> JSONResponse:
         application = _admit(state, request, "searchOrders")
         now = clock.now()
-        search = parse_search(
-            request.scope["query_string"].decode("latin-1"), application.marketplace_ids, application.seller_id, now
-        )
+        own = tuple(each for each in application.marketplace_ids if each not in state.refused_marketplaces)
+        search = parse_search(request.scope["query_string"].decode("latin-1"), own, application.seller_id, now)
         documents, position = search.page(state.listed(application.seller_id))
         answer: dict[str, Any] = {
             "orders": [
@@ -149,7 +155,7 @@ def _add_order_routes(app: FastAPI, state: AmazonState, clock: SandboxClock, on_
         }
         if position is not None:
             answer["pagination"] = {"nextToken": page_token(search, position, application.seller_id, now)}
-        return JSONResponse(answer, headers=_rate_header("searchOrders"))
+        return _EscapedJson(answer, headers=_rate_header("searchOrders"))
 
     @app.get(_ORDERS + "/{order_id}")
     async def get_order(request: Request, order_id: str) -> JSONResponse:

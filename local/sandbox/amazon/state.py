@@ -59,6 +59,7 @@ class AmazonState:
     ) -> None:
         self.clock = clock
         self.enforce_rate_limits = enforce_rate_limits
+        self.refused_marketplaces: set[str] = set()  # whoever asks for one of these gets 403
         self.confirmations: list[dict[str, Any]] = []  # accepted confirmShipment bodies, with their orderId
         self._applications = {application.client_id: application for application in applications}
         self._tokens: dict[str, tuple[str, datetime]] = {}  # access token -> client id, expiry
