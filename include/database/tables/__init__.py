@@ -15,6 +15,7 @@ from include.database.tables.metadata import SCHEMAS, metadata
 from include.database.tables.ops import (
     api_calls,
     blocker_episodes,
+    commerce_cursors,
     ingest_pages,
     ingest_windows,
     order_checks,
@@ -24,6 +25,7 @@ from include.database.tables.ops import (
     quarantined_orders,
     rate_limits,
     shipment_outbox,
+    shipment_sweep,
     validation_results,
 )
 from include.database.tables.reporting import recent_orders
@@ -33,6 +35,7 @@ __all__ = [
     "amazon_orders",
     "api_calls",
     "blocker_episodes",
+    "commerce_cursors",
     "commerce_shipments",
     "ingest_pages",
     "ingest_windows",
@@ -52,6 +55,7 @@ __all__ = [
     "recent_orders",
     "shipment_items",
     "shipment_outbox",
+    "shipment_sweep",
     "shipment_tracks",
     "shipments",
     "stores",
