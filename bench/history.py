@@ -30,6 +30,7 @@ _TABLES = (
     "order_items",
     "order_status_changes",
     "order_outbox",
+    "shipment_sweep",
     "blocker_episodes",
     "quarantined_orders",
     "commerce_shipments",

@@ -181,7 +181,8 @@ where change.to_code is distinct from change.from_code;
 insert into ops.order_outbox (
     amazon_order_id, account_name, store_name, commerce_connection, commerce_store_view, state, request_sha256, attempts,
     refusals, planned_at, sent_at, next_attempt_at, last_error_code, last_error, commerce_order_id,
-    commerce_order_number, linked_at, linked_dag_run_id, invoiced_at, finished_at, dag_run_id, updated_at
+    commerce_order_number, linked_at, linked_dag_run_id, invoiced_at, finished_at, dag_run_id, updated_at,
+    stock_released_at
 )
 select
     amazon_order_id, account_name, store_name, commerce_connection, commerce_store_view,
@@ -196,9 +197,18 @@ select
     case when is_linked then cast(n as text) end, case when is_linked then lpad(cast(n as text), 9, '0') end,
     case when is_linked then purchased_at end, case when is_linked then 'history' end,
     case when is_linked and kind <> 'unfinished' then purchased_at end,
-    case when is_linked and kind <> 'unfinished' then purchased_at end, 'history', purchased_at
+    case when is_linked and kind <> 'unfinished' then purchased_at end, 'history', purchased_at,
+    case when kind in ('completed', 'amazon_fulfilled', 'package_sent') then purchased_at end
 from chunk
 where is_linked or kind in ('ready', 'rejected');
+
+-- name: shipment_sweep
+insert into ops.shipment_sweep (amazon_order_id, swept_at)
+select amazon_order_id, purchased_at
+from chunk
+where
+    kind in ('created', 'package_sent', 'unfinished')
+    or (kind = 'completed' and purchased_at > cast(:now as timestamptz) - interval '14 days');
 
 -- name: blocker_episodes
 -- Open ones of what is blocked now; one in twenty finished orders was blocked for a while.
@@ -267,14 +277,14 @@ cross join lateral generate_series(1, chunk.package_count) as package (number);
 -- name: shipment_outbox
 insert into ops.shipment_outbox (
     amazon_order_id, package_reference_id, account_name, marketplace_id, commerce_connection, commerce_shipment_id,
-    commerce_track_id, carrier_code, tracking_number, shipped_at, items, request_sha256, state, attempts, verify_count,
+    commerce_track_id, carrier_code, tracking_number, shipped_at, items, state, attempts, verify_count,
     planned_at, sent_at, accepted_at, dag_run_id, updated_at
 )
 select
     chunk.amazon_order_id, cast(package.number as text), chunk.account_name, chunk.marketplace_id,
     chunk.commerce_connection, cast(chunk.n as text), cast(chunk.n * 10 + package.number as text), 'UPS',
     '1Z' || chunk.n, chunk.purchased_at + interval '1 day',
-    jsonb_build_array(jsonb_build_object('orderItemId', chunk.n || '-1', 'quantity', 1)), chunk.payload_sha256,
+    jsonb_build_array(jsonb_build_object('amazon_item_id', chunk.n || '-1', 'qty', 1)),
     case when chunk.kind = 'completed' then 'accepted' else 'sent' end, 1, 1, chunk.purchased_at + interval '1 day',
     chunk.purchased_at + interval '1 day',
     case when chunk.kind = 'completed' then chunk.purchased_at + interval '1 day' end, 'history',

@@ -92,6 +92,9 @@ class Settings:
     shipment_verify_attempts: int = _setting(
         10, "Reads without the package after which it is sent again under the same number."
     )
+    shipment_overlap: timedelta = _seconds(
+        1800, "How far a search for changed shipments and orders in Commerce reaches back into the one before."
+    )
     shipment_watch: timedelta = _days(
         14, "Days after Amazon's last change in which a finished order's tracks are still checked."
     )

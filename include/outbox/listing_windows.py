@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from include.adapters.amazon.client import OrdersPage
 from include.adapters.amazon.requests import IMPORT_DATA, search_query
-from include.adapters.canonical_json import sha256_of
+from include.adapters.amazon.split import versions_sha256
 from include.database.statements import load_statements
 from include.domain.stores import Account
 from include.settings import Settings
@@ -128,14 +128,18 @@ class ListingWindows:
 
     def is_repeated(self, window: Window, page: OrdersPage) -> bool:
         """Whether the window holds the same orders and versions on an earlier page."""
-        keys = {"ingest_window_id": window.ingest_window_id, "page_sha256": _page_sha256(page)}
+        keys = {"ingest_window_id": window.ingest_window_id, "page_sha256": versions_sha256(page.orders)}
         with self._engine.connect() as connection:
             return bool(connection.execute(self._statements["repeated_page"], keys).scalar_one())
 
     def add_page(self, connection: Connection, window: Window, page: OrdersPage) -> None:
         """Write the window's next page, before its orders and in their transaction."""
         keys = {"ingest_window_id": window.ingest_window_id, "page_number": window.page_count + 1}
-        values = {"page_sha256": _page_sha256(page), "orders_seen": len(page.orders), "request_id": page.request_id}
+        values = {
+            "page_sha256": versions_sha256(page.orders),
+            "orders_seen": len(page.orders),
+            "request_id": page.request_id,
+        }
         connection.execute(self._statements["insert_page"], keys | values)
 
     def advance(self, connection: Connection, window: Window, page: OrdersPage, quarantined: int) -> Window:
@@ -267,8 +271,3 @@ def _window(row: Row[Any]) -> Window:
 
 def _milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def _page_sha256(page: OrdersPage) -> str:
-    versions = [[o.get("orderId"), o.get("lastUpdatedTime")] if isinstance(o, dict) else None for o in page.orders]
-    return sha256_of(versions)

@@ -86,6 +86,23 @@ def sent_orders(connection: Connection, order_ids: Collection[str]) -> set[str]:
     )
 
 
+def release_ended_orders(
+    connection: Connection, shop: str, commerce_order_ids: Sequence[str], *, now: datetime, dag_run_id: str
+) -> int:
+    """These orders of the shop have ended in Commerce: their units stop counting as taken. Returns how many did."""
+    values = {"commerce_connection": shop, "commerce_order_ids": list(commerce_order_ids)}
+    statement = load_statements(__file__)["release_ended_orders"]
+    return connection.execute(statement, values | {"now": now, "dag_run_id": dag_run_id}).rowcount
+
+
+def release_shipped_orders(
+    connection: Connection, order_ids: Collection[str], *, now: datetime, dag_run_id: str
+) -> None:
+    """The units of those of these orders that are shipped whole in Commerce stop counting as taken."""
+    values = {"order_ids": sorted(order_ids), "now": now, "dag_run_id": dag_run_id}
+    connection.execute(load_statements(__file__)["release_shipped_orders"], values)
+
+
 class OrderOutbox:
     """The rows of orders that are being created. Only writer of `ops.order_outbox` from `sent` on."""
 
@@ -174,6 +191,8 @@ class OrderOutbox:
                 last_error_code=TOTAL_DIFFERS if found.finding else None,
                 last_error=found.finding,
             )
+            for name in ("release_stock_of_amazon", "watch_shipments"):
+                connection.execute(load_statements(__file__)[name], {"order_id": order_id, "now": self._clock()})
             close_episodes(connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, kept=())
             self._move(connection, order_id, "created", found.finding or f"Created in Commerce as {found.number}.")
             # Last: staging locks orders before lines, too; the other way round the two would deadlock.

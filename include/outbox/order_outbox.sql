@@ -66,3 +66,56 @@ where
     amazon_order_id = any(cast(:order_ids as text[]))
     and state in ('sent', 'in_doubt', 'created', 'adopted')
 for update;
+
+-- name: watch_shipments
+-- From now on the order's shipments are read (extract_commerce_shipments), unless Amazon ships it.
+insert into ops.shipment_sweep (amazon_order_id, swept_at)
+select
+    amazon_order_id,
+    :now
+from core.orders
+where amazon_order_id = :order_id and fulfilled_by = 'MERCHANT'
+on conflict do nothing;
+
+-- name: release_stock_of_amazon
+-- What Amazon ships never left the merchant's stock.
+update ops.order_outbox as outbox
+set stock_released_at = :now
+from core.orders as orders
+where
+    outbox.amazon_order_id = :order_id
+    and outbox.stock_released_at is null
+    and outbox.amazon_order_id = orders.amazon_order_id
+    and orders.fulfilled_by is distinct from 'MERCHANT';
+
+-- name: release_ended_orders
+update ops.order_outbox
+set stock_released_at = :now, dag_run_id = :dag_run_id, updated_at = :now
+where
+    commerce_connection = :commerce_connection
+    and commerce_order_id = any(cast(:commerce_order_ids as text[]))
+    and stock_released_at is null;
+
+-- name: release_shipped_orders
+-- Those of the orders of which every unit is in a shipment.
+update ops.order_outbox as outbox
+set stock_released_at = :now, dag_run_id = :dag_run_id, updated_at = :now
+where
+    outbox.amazon_order_id = any(cast(:order_ids as text[]))
+    and outbox.stock_released_at is null
+    and not exists (
+        select from core.order_items as items
+        where
+            items.amazon_order_id = outbox.amazon_order_id
+            and items.ordered_qty > (
+                select coalesce(sum(shipment_items.qty), 0)
+                from core.shipments as shipments
+                inner join core.shipment_items as shipment_items
+                    on
+                        shipments.commerce_connection = shipment_items.commerce_connection
+                        and shipments.commerce_shipment_id = shipment_items.commerce_shipment_id
+                where
+                    shipments.amazon_order_id = items.amazon_order_id
+                    and shipment_items.amazon_item_id = items.amazon_item_id
+            )
+    );

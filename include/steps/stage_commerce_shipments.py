@@ -17,6 +17,7 @@ from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.database.tables import shipment_tracks
 from include.domain.packages import Track, plan_packages
+from include.outbox.order_outbox import release_shipped_orders
 from include.outbox.shipment_outbox import ShipmentOutbox, accounts_with_packages
 from include.outbox.work_loop import summary
 from include.settings import Settings
@@ -28,7 +29,7 @@ def run(engine: Engine, settings: Settings, *, clock: Callable[[], datetime], da
     """Stage what has landed and return the accounts that have packages to send to Amazon or to read back.
 
     A track keeps its package's reference for good; a corrected track is sent again under the same reference. Only
-    writer of core.shipments and its lines and tracks.
+    writer of core.shipments and its lines and tracks. Orders that are shipped whole stop counting as taken.
     """
     statements = load_statements(__file__)
     outbox = ShipmentOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
@@ -40,8 +41,11 @@ def run(engine: Engine, settings: Settings, *, clock: Callable[[], datetime], da
             connection.execute(statements["write_shipments"], {"now": clock(), "dag_run_id": dag_run_id})
             for name in ("write_items", "drop_tracks_that_left", "write_tracks"):
                 connection.execute(statements[name])
-            for shipment in connection.execute(statements["shipments_to_plan"]).all():
+            shipments = connection.execute(statements["shipments_to_plan"]).all()
+            for shipment in shipments:
                 _plan(connection, outbox, shipment, counts)
+            shipped = {shipment.amazon_order_id for shipment in shipments}
+            release_shipped_orders(connection, shipped, now=clock(), dag_run_id=dag_run_id)
             connection.execute(statements["finish_shipments"])
         accounts = accounts_with_packages(connection)
     log.info("stage_commerce_shipments: %s", summary(counts))

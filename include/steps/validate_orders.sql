@@ -21,7 +21,8 @@ where
 order by orders.purchased_at, orders.amazon_order_id;
 
 -- name: allocated
--- Units of orders that Commerce has or may have, or that wait for their next attempt, and that are not shipped.
+-- Units of orders that Commerce has or may have, or that wait for their next attempt, and that are not shipped. An
+-- order that is shipped whole, or has ended in Commerce, is left out by index (stock_released_at).
 select
     outbox.store_name,
     outbox.commerce_connection,
@@ -43,10 +44,9 @@ left join lateral (
         and shipment_items.amazon_item_id = items.amazon_item_id
 ) as shipped on true
 where
-    (
-        outbox.state in ('sent', 'in_doubt', 'created', 'adopted')
-        or outbox.state = 'planned' and outbox.next_attempt_at > :now
-    )
+    outbox.stock_released_at is null
+    and outbox.state in ('planned', 'sent', 'in_doubt', 'created', 'adopted')
+    and (outbox.state <> 'planned' or outbox.next_attempt_at > :now)
     and orders.fulfilled_by = 'MERCHANT'
     and orders.amazon_status not in ('CANCELLED', 'UNFULFILLABLE')
     and items.ordered_qty > coalesce(shipped.qty, 0)

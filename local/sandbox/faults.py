@@ -7,6 +7,8 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any, Literal, get_args
 from urllib.parse import unquote_plus
 
@@ -208,3 +210,22 @@ async def _hang_up(send: Send) -> None:
     """Close the connection without an answer. uvicorn's `send` is a method of the object that has the transport."""
     send.__self__.transport.abort()  # type: ignore[attr-defined]
     await asyncio.sleep(0.05)  # time for uvicorn to notice that the client is gone; otherwise it would answer 500
+
+
+def with_headers(app: App, own_headers: Callable[[], Headers]) -> App:
+    """`app` with these headers on every answer."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *own_headers()]
+            await send(message)
+
+        await app(scope, receive, send_with_headers)
+
+    return answer
+
+
+def date_header(moment: datetime) -> tuple[bytes, bytes]:
+    """The Date header of an answer that is given at this moment."""
+    return (b"date", format_datetime(moment, usegmt=True).encode())

@@ -75,7 +75,7 @@ class Sandbox:
         amazon = amazon_app(self.amazon, self.clock, self.amazon_faults, self.save)
         commerce = commerce_app(self.commerce, self.clock, self.commerce_faults, self.save)
         with ExitStack() as servers:
-            first = servers.enter_context(_Server(amazon, self._host, self._ports[0], date_header=False))
+            first = servers.enter_context(_Server(amazon, self._host, self._ports[0]))
             second = servers.enter_context(_Server(commerce, self._host, self._ports[1]))
             servers.callback(
                 first.ask_to_stop
@@ -129,7 +129,7 @@ def _write_atomically(path: Path, text: str) -> None:
 class _Server:
     """One uvicorn server in a thread. Binds its port before the thread starts, so that a port in use raises here."""
 
-    def __init__(self, app: App, host: str, port: int, *, date_header: bool = True) -> None:
+    def __init__(self, app: App, host: str, port: int) -> None:
         self._socket = socket.create_server((host, port), backlog=128)
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
@@ -139,7 +139,7 @@ class _Server:
             lifespan="off",
             log_config=None,
             access_log=False,
-            date_header=date_header,
+            date_header=False,  # the applications send their own, by the sandbox's clock
             server_header=False,
             proxy_headers=False,  # it would wrap `send` and hide the connection from the faults
             timeout_keep_alive=30,

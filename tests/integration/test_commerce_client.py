@@ -15,8 +15,10 @@ import httpx
 import pytest
 
 from include.adapters.commerce.auth import build_auth
+from include.adapters.commerce.changes import shipments_of
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CatalogProduct, ShipmentItem, StoreView
+from include.adapters.commerce.search import batches
 from include.domain.errors import MisconfiguredError, NotFoundError, RefusedError
 from local.sandbox.servers import Sandbox
 from tests.support.commerce_client_fixtures import (
@@ -212,7 +214,7 @@ def test_shipments_when_there_are_many_orders(client: CommerceClient, sandbox: S
     for number in (0, 60, 119):
         sandbox.commerce.ship(f"700-0000000-{number:07}", None, [("ups", "UPS", f"1Z{number}")])
     sandbox.commerce.ship("700-0000000-0000001", {"item-1": Decimal(1)}, [("ups", "UPS", "A"), ("dhl", "DHL", "B")])
-    found = client.shipments(ids)
+    found = [each for batch in batches(ids) for each in shipments_of(client, batch)]
     assert [each.commerce_order_id for each in found] == [ids[number] for number in (0, 1, 60, 119)]
     partial = found[1]
     assert partial.items == (ShipmentItem(client.order(ids[1]).item_ids["item-1"], Decimal(1)),)
@@ -221,11 +223,6 @@ def test_shipments_when_there_are_many_orders(client: CommerceClient, sandbox: S
         ("B", "dhl", "DHL"),
     ]
     assert sandbox.commerce_faults.calls["searchShipments"] == 3
-
-
-def test_shipments_when_no_order_is_open(client: CommerceClient, sandbox: Sandbox) -> None:
-    assert client.shipments([]) == []
-    assert not sandbox.commerce_faults.calls
 
 
 # Authorization

@@ -8,7 +8,8 @@ Paths and fields: openapi-admin-2.4.9 and openapi-accs; pitfalls: https://develo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlencode
@@ -21,26 +22,23 @@ from include.adapters.commerce.auth import USER_AGENT
 from include.adapters.commerce.documents import (
     ORDER_FIELDS,
     PRODUCT_FIELDS,
-    SHIPMENT_FIELDS,
     CatalogProduct,
     CommerceOrder,
-    CommerceShipment,
     StoreView,
+    join_store_views,
     read_id,
     read_number,
     read_order,
     read_product,
     read_rows,
     read_salable,
-    read_shipment,
 )
 from include.adapters.commerce.errors import Scrub, explain, words
 from include.adapters.commerce.search import PAGE_SIZE, Filter, batches, search_query, sku_key
-from include.adapters.http import NotAuthorizedError, Timeouts, exchange, open_client
+from include.adapters.http import NotAuthorizedError, Timeouts, exchange, http_date, open_client
 from include.domain.errors import MisconfiguredError, NotFoundError, OutcomeUnknownError, RefusedError, UnavailableError
 
 log = logging.getLogger(__name__)
-
 
 _ALL_VIEWS = "all"
 _MOST_UNITS = 2**20
@@ -77,6 +75,7 @@ class CommerceClient:
         self._connection = connection
         self._record = record
         self._views: dict[str, StoreView] | None = None
+        self.shop_time: datetime | None = None  # the shop's clock when it answered last, UTC
 
     def __enter__(self) -> CommerceClient:
         return self
@@ -238,17 +237,6 @@ class CommerceClient:
         )
         return self._read("invoiceOrder", read_id, document, is_write=True, subject=commerce_order_id)
 
-    def shipments(self, commerce_order_ids: Sequence[str]) -> list[CommerceShipment]:
-        """The shipments of these orders, oldest first within each batch of order ids.
-
-        Asked by order, not by time: a track that is added later moves no `updated_at`.
-        """
-        found: list[CommerceShipment] = []
-        for batch in batches(sorted(set(commerce_order_ids), key=int)):
-            groups: list[list[Filter]] = [[("order_id", "in", ",".join(batch))]]
-            found += self._search("searchShipments", "shipments", groups, SHIPMENT_FIELDS, read_shipment)
-        return found
-
     def customer_id(self, email: str, website_id: int) -> int | None:
         """The id of the customer with this e-mail address in the website, None if there is none."""
         groups: list[list[Filter]] = [[("email", "eq", email)], [("website_id", "eq", str(website_id))]]
@@ -266,30 +254,7 @@ class CommerceClient:
         views = self._read("storeViews", read_rows, document)
         websites = self._read("websites", read_rows, self._send("websites", "GET", "store/websites"))
         configs = self._read("storeConfigs", read_rows, self._send("storeConfigs", "GET", "store/storeConfigs"))
-        return self._read("storeViews", lambda rows: self._join_store_views(rows, websites, configs), views)
-
-    def _join_store_views(
-        self, views: list[dict[str, Any]], websites: list[dict[str, Any]], configs: list[dict[str, Any]]
-    ) -> dict[str, StoreView]:
-        website_codes = {int(row["id"]): str(row["code"]) for row in websites}
-        currencies = {int(row["id"]): str(row["base_currency_code"]) for row in configs}
-        stocks: dict[int, int | None] = {}
-        joined: dict[str, StoreView] = {}
-        for row in views:
-            store_id, website_id = int(row["id"]), int(row["website_id"])
-            if store_id == 0:  # the admin
-                continue
-            if website_id not in stocks:
-                stocks[website_id] = self._stock_id(website_codes[website_id])
-            joined[str(row["code"])] = StoreView(
-                store_id=store_id,
-                code=str(row["code"]),
-                website_id=website_id,
-                website_code=website_codes[website_id],
-                base_currency=currencies[store_id],
-                stock_id=stocks[website_id],
-            )
-        return joined
+        return self._read("storeViews", lambda rows: join_store_views(rows, websites, configs, self._stock_id), views)
 
     def _stock_id(self, website_code: str) -> int | None:
         path = f"inventory/stock-resolver/website/{quote(website_code, safe='')}"
@@ -312,9 +277,30 @@ class CommerceClient:
         key: str = "entity_id",
         subject: str = "",
     ) -> list[Read]:
-        """Every hit once, by ascending id. Commerce repeats its last page for ever: `total_count` says when to stop."""
-        query = search_query(groups, fields)
+        """Every hit once, by ascending id."""
         found: dict[int, Read] = {}
+        for page in self.pages(operation, path, groups, fields, read, scope=scope, key=key, subject=subject):
+            found.update(page)
+        return [found[entity_id] for entity_id in sorted(found)]
+
+    def pages(
+        self,
+        operation: str,
+        path: str,
+        groups: Sequence[Sequence[Filter]],
+        fields: str,
+        read: Callable[[Any], Read],
+        *,
+        scope: str = _ALL_VIEWS,
+        key: str = "entity_id",
+        subject: str = "",
+    ) -> Iterator[dict[int, Read]]:
+        """The hits of each page of a search, by id.
+
+        Commerce repeats its last page for ever: `total_count` says when to stop.
+        """
+        query = search_query(groups, fields)
+        seen: set[int] = set()
         page, total = 1, 1
         while (page - 1) * PAGE_SIZE < total:
             numbered = [*query, ("searchCriteria[currentPage]", str(page))]
@@ -325,11 +311,11 @@ class CommerceClient:
                 return int(document["total_count"]), {int(row[key]): read(row) for row in rows}
 
             total, hits = self._read(operation, read_page, document, subject=subject)
-            if hits.keys() <= found.keys():  # the count is wrong, or hits went away meanwhile
+            if hits.keys() <= seen:  # the count is wrong, or hits went away meanwhile
                 break
-            found.update(hits)
+            yield hits
+            seen |= hits.keys()
             page += 1
-        return [found[entity_id] for entity_id in sorted(found)]
 
     def _send(
         self,
@@ -372,6 +358,7 @@ class CommerceClient:
                 f"Resolution: check the credentials in the connection {self._connection}, this machine's clock, and "
                 f"that the integration has these rights: {_RIGHTS}."
             ) from None
+        self.shop_time = http_date(answer.headers.get("Date", ""))
         return answer.document
 
     def _read(

@@ -7,6 +7,7 @@ that is not such a document; the client decides what that means for its call. Sh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -147,6 +148,34 @@ def read_order(document: Any) -> CommerceOrder:
     )
 
 
+def join_store_views(
+    views: list[dict[str, Any]],
+    websites: list[dict[str, Any]],
+    configs: list[dict[str, Any]],
+    stock_of: Callable[[str], int | None],
+) -> dict[str, StoreView]:
+    """Every store view by its code, without the admin's. `stock_of` gives the stock of a website's code."""
+    website_codes = {int(row["id"]): str(row["code"]) for row in websites}
+    currencies = {int(row["id"]): str(row["base_currency_code"]) for row in configs}
+    stocks: dict[int, int | None] = {}
+    joined: dict[str, StoreView] = {}
+    for row in views:
+        store_id, website_id = int(row["id"]), int(row["website_id"])
+        if store_id == 0:  # the admin
+            continue
+        if website_id not in stocks:
+            stocks[website_id] = stock_of(website_codes[website_id])
+        joined[str(row["code"])] = StoreView(
+            store_id=store_id,
+            code=str(row["code"]),
+            website_id=website_id,
+            website_code=website_codes[website_id],
+            base_currency=currencies[store_id],
+            stock_id=stocks[website_id],
+        )
+    return joined
+
+
 def read_product(document: Any) -> CatalogProduct:
     """A product document, whole or trimmed to PRODUCT_FIELDS."""
     price, weight = document.get("price"), document.get("weight")
@@ -178,7 +207,10 @@ def read_id(document: Any) -> str:
     """A bare id, which Commerce gives as number or text."""
     if isinstance(document, bool) or not isinstance(document, int | str):
         raise ValueError("not an id")
-    return str(int(document))
+    number = int(document)
+    if not 0 <= number < 2**63:
+        raise ValueError("not an id")
+    return str(number)
 
 
 def read_rows(document: Any) -> list[dict[str, Any]]:
@@ -198,11 +230,13 @@ def read_shipment(document: Any) -> CommerceShipment:
     kept = _kept(document, _SHIPMENT_FIELDS)
     for name, fields in _SHIPMENT_LISTS.items():
         kept[name] = [_kept(row, fields) for row in read_rows(document[name] or [])]
+    if not _is_storable(kept):
+        raise ValueError("a value that our tables cannot hold")
     return CommerceShipment(
         commerce_shipment_id=read_id(kept["entity_id"]),
         commerce_order_id=read_id(kept["order_id"]),
         shipped_at=_moment(kept["created_at"]),
-        items=tuple(ShipmentItem(read_id(item["order_item_id"]), read_number(item["qty"])) for item in kept["items"]),
+        items=tuple(ShipmentItem(read_id(item["order_item_id"]), _units(item["qty"])) for item in kept["items"]),
         tracks=tuple(
             ShipmentTrack(
                 commerce_track_id=read_id(track["entity_id"]),
@@ -214,6 +248,24 @@ def read_shipment(document: Any) -> CommerceShipment:
         ),
         document=kept,
     )
+
+
+def _units(value: Any) -> Decimal:
+    qty = read_number(value)
+    if not 0 <= qty < 10**7:  # numeric(12, 4), with room for a sum
+        raise ValueError("not a quantity")
+    return qty
+
+
+def _is_storable(value: Any) -> bool:
+    """Whether PostgreSQL takes it: no NUL or lone surrogate in texts, no number beyond a quantity or an id."""
+    if isinstance(value, dict):
+        return all(map(_is_storable, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_storable, value))
+    if isinstance(value, str):
+        return "\0" not in value and value == value.encode("utf-8", "ignore").decode()
+    return not isinstance(value, int | Decimal) or -(2**63) < value < 2**63
 
 
 def _kept(document: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:

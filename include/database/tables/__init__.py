@@ -16,6 +16,7 @@ from include.database.tables.ops import (
     api_calls,
     api_calls_hourly,
     blocker_episodes,
+    commerce_cursors,
     ingest_coverage,
     ingest_pages,
     ingest_windows,
@@ -26,6 +27,7 @@ from include.database.tables.ops import (
     quarantined_orders,
     rate_limits,
     shipment_outbox,
+    shipment_sweep,
     validation_results,
 )
 from include.database.tables.reporting import recent_orders
@@ -36,6 +38,7 @@ __all__ = [
     "api_calls",
     "api_calls_hourly",
     "blocker_episodes",
+    "commerce_cursors",
     "commerce_shipments",
     "ingest_coverage",
     "ingest_pages",
@@ -56,6 +59,7 @@ __all__ = [
     "recent_orders",
     "shipment_items",
     "shipment_outbox",
+    "shipment_sweep",
     "shipment_tracks",
     "shipments",
     "stores",

@@ -88,6 +88,7 @@ orders = Table(
         "pipeline_state",
         postgresql_where="pipeline_state in ('new', 'waiting', 'blocked', 'ready', 'rejected')",
     ),
+    Index("ix_orders_created", "amazon_status", postgresql_where="pipeline_state = 'created'"),
     Index("ix_orders_purchased_at", "purchased_at", "amazon_order_id"),
     schema="core",
     comment="One row per Amazon order: its newest version.",

@@ -131,6 +131,12 @@ order_outbox = Table(
     timestamp("finished_at", "When nothing was left to do for the creation (invoice, status).", nullable=True),
     text("dag_run_id", "Airflow run that wrote this row last."),
     timestamp("updated_at", "When this row was written last."),
+    timestamp(
+        "stock_released_at",
+        "When its units stopped counting as taken: shipped in Commerce, or the Commerce order is closed, complete or "
+        "canceled; null while they count.",
+        nullable=True,
+    ),
     CheckConstraint("state in ('" + "', '".join(ORDER_OUTBOX_STATES) + "')", name="state"),
     CheckConstraint("(state in ('created', 'adopted')) = (commerce_order_id is not null)", name="linked"),
     UniqueConstraint("commerce_connection", "commerce_order_id"),
@@ -144,8 +150,45 @@ order_outbox = Table(
             "and state in ('planned', 'sent', 'in_doubt', 'created', 'adopted')"
         ),
     ),
+    Index(
+        "ix_order_outbox_stock",
+        "amazon_order_id",
+        postgresql_where=(
+            "stock_released_at is null and state in ('planned', 'sent', 'in_doubt', 'created', 'adopted')"
+        ),
+    ),
     schema="ops",
     comment="One intended Commerce order per Amazon order: intent, attempts, outcome.",
+)
+
+commerce_cursors = Table(
+    "commerce_cursors",
+    metadata,
+    text("commerce_connection", "Airflow connection of the shop.", primary_key=True),
+    text("name", "What is read by change: shipments or orders.", primary_key=True),
+    timestamp("watermark", "Everything that changed before is landed; by the shop's own clock."),
+    timestamp("updated_at", "When this row was written last."),
+    text("dag_run_id", "Airflow run that wrote it."),
+    schema="ops",
+    comment="How far the changes of each shop are read.",
+)
+
+shipment_sweep = Table(
+    "shipment_sweep",
+    metadata,
+    text(
+        "amazon_order_id",
+        "Amazon's order id; leaves when the order is finished and was read a last time.",
+        ForeignKey("core.orders.amazon_order_id"),
+        primary_key=True,
+    ),
+    timestamp("swept_at", "When Commerce was asked about the order last; at first, when it was linked."),
+    Index("ix_shipment_sweep_swept_at", "swept_at", "amazon_order_id"),
+    schema="ops",
+    comment=(
+        "Linked orders whose shipments are read again and again, in small portions: a track that is added later moves "
+        "no time stamp in Commerce."
+    ),
 )
 
 shipment_outbox = Table(

@@ -10,7 +10,6 @@ import json
 import re
 import uuid
 from collections.abc import Callable
-from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -24,7 +23,7 @@ from local.sandbox.amazon.state import ACCESS_TOKEN_LIFE, USAGE_PLANS, AmazonSta
 from local.sandbox.amazon.views import view_order
 from local.sandbox.clock import SandboxClock
 from local.sandbox.control import add_control_routes
-from local.sandbox.faults import App, FaultMiddleware, FaultScript, Headers, Message, Receive, Scope, Send
+from local.sandbox.faults import App, FaultMiddleware, FaultScript, Headers, date_header, with_headers
 from local.sandbox.seeds import AmazonApplication
 
 _ORDERS = "/orders/2026-01-01/orders"
@@ -72,31 +71,19 @@ def amazon_app(state: AmazonState, clock: SandboxClock, script: FaultScript, on_
 
     def own_headers() -> Headers:
         return [
-            (b"date", format_datetime(clock.now(), usegmt=True).encode()),
+            date_header(clock.now()),
             (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
         ]
 
     throttled, expired = quota_exceeded(), expired_token()
     return FaultMiddleware(
-        _with_headers(app, own_headers),
+        with_headers(app, own_headers),
         script,
         operation_of,
         throttled=(throttled.status, throttled.body()),
         unauthorized=(expired.status, expired.body()),
         own_headers=own_headers,
     )
-
-
-def _with_headers(app: App, own_headers: Callable[[], Headers]) -> App:
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *own_headers()]
-            await send(message)
-
-        await app(scope, receive, send_with_headers)
-
-    return answer
 
 
 def _rate_header(operation: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from local.sandbox.commerce.routes import ROUTES, Call, Route
 from local.sandbox.commerce.search import trimmed
 from local.sandbox.commerce.state import CommerceState
 from local.sandbox.control import add_control_routes
-from local.sandbox.faults import App, FaultMiddleware, FaultScript
+from local.sandbox.faults import App, FaultMiddleware, FaultScript, Headers, date_header, with_headers
 from local.sandbox.seeds import StoreView
 
 _ADDRESS = re.compile(r"/rest/(?:(?!V1/)(?P<scope>[^/]+)/)?V1/(?P<path>.+?)/*")
@@ -61,12 +61,17 @@ def commerce_app(state: CommerceState, clock: SandboxClock, script: FaultScript,
         return Response(content, status, media_type="application/json")
 
     refused = unauthorized("Magento_Sales::sales")
+
+    def own_headers() -> Headers:
+        return [date_header(clock.now())]
+
     return FaultMiddleware(
-        app,
+        with_headers(app, own_headers),
         script,
         operation_of,
         throttled=(429, CommerceRefusal(429, "Too Many Requests").body()),
         unauthorized=(refused.status, refused.body()),
+        own_headers=own_headers,
     )
 
 
