@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,3 +103,4 @@ def empty_database() -> Iterator[Engine]:
         yield engine
     finally:
         postgres.remove(data)
+        shutil.rmtree(folder, ignore_errors=True)
