@@ -80,10 +80,6 @@ EXTREME: list[tuple[Spoil, str]] = [
     (product(asin="A" * 3000), "orderItems[0].product.asin: maxLength"),
     (product(title="T" * 20_000), "orderItems[].product.title: maxLength"),
     (product(title="a\x00b"), "orderItems[].product.title: characters or digits"),
-    (
-        lambda document: document["salesChannel"].update(marketplaceId="M" * 3000),
-        "salesChannel.marketplaceId: maxLength",
-    ),
     (lambda document: document.update(programs=["P" * 3000]), "programs[0]: maxLength"),
     (many_breakdowns, "orderItems[].proceeds.breakdowns[]: sum"),
     (many_expensive_lines, "orderItems[].proceeds.proceedsTotal: sum"),
@@ -116,8 +112,9 @@ def test_all_is_staged_when_values_are_at_their_limits(road: Road) -> None:
         ship_by("9999-12-30T23:59:59.999999999Z"),
     ):
         spoil(document)
-    line = item(document) | {"quantityOrdered": 1_000_000, "proceeds": {"proceedsTotal": money("999999999999.99")}}
-    document["orderItems"] = [line | {"orderItemId": f"{number:064d}"} for number in range(1000)]
+    most = {"quantityOrdered": 1_000_000, "proceeds": {"proceedsTotal": money("999999999999.99")}}
+    lines = [{"orderItemId": f"{number:064d}", **most} for number in range(999)]
+    document["orderItems"] = [item(document) | most, *lines]
     road.sandbox.amazon.add_order(AmazonOrderSeed(SELLER_US, document))
     road.pass_time(minutes=10)
     road.stage_stores()
@@ -141,10 +138,14 @@ TRIGGER = """
 """
 
 
-@pytest.mark.parametrize("state", ["P0001", "ZZ123", "22012", "54000", "XX000", "42883"])
-def test_199_orders_are_staged_when_the_database_fails_on_one(road: Road, admin_engine: Engine, state: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "count"), [("P0001", 200), ("ZZ123", 6), ("22012", 6), ("54000", 6), ("XX000", 6), ("42883", 6)]
+)
+def test_all_other_orders_are_staged_when_the_database_fails_on_one(
+    road: Road, admin_engine: Engine, state: str, count: int
+) -> None:
     plant(admin_engine, TRIGGER.format(bad=BAD, state=state, table="core.order_items"))
-    for number in range(1, 201):
+    for number in range(1, count + 1):
         road.buy(order_id(number), TRAY)
     road.pass_time(minutes=10)
     road.run_number += 1
@@ -152,10 +153,10 @@ def test_199_orders_are_staged_when_the_database_fails_on_one(road: Road, admin_
     road.extract_amazon_orders()
     counts = road.stage_amazon_orders()
 
-    assert (counts["orders"], counts["quarantined"]) == (199, 1)
+    assert (counts["orders"], counts["quarantined"]) == (count - 1, 1)
     staged = {row.amazon_order_id for row in road.rows("select amazon_order_id from core.orders")}
-    assert staged == {order_id(number) for number in range(1, 201)} - {BAD}
-    assert road.value("select count(*) from core.order_items") == 199
+    assert staged == {order_id(number) for number in range(1, count + 1)} - {BAD}
+    assert road.value("select count(*) from core.order_items") == count - 1
     (shown,) = road.rows("select * from reporting.quarantined_orders")
     assert (shown.amazon_order_id, shown.account_name) == (BAD, "acme-na")
     assert state in shown.findings[0] and "planted" not in shown.findings[0]

@@ -196,9 +196,8 @@ def test_migrate_knows_what_was_read_when_windows_are_from_before_history(
         command.upgrade(config, "0005")
         connection.commit()
         insert = (
-            "insert into ops.ingest_windows"
-            " (account_name, updated_from, updated_to, query, state, opened_at, dag_run_id)"
-            " values ('acme', :begin, :end, cast(:query as jsonb), :state, now(), 'test')"
+            "insert into ops.ingest_windows (account_name, updated_from, updated_to, query, state, opened_at,"
+            " dag_run_id) values ('acme', :begin, :end, cast(:query as jsonb), :state, now(), 'test')"
         )
         for begin, end, marketplaces, state in (
             ("2026-01-01", "2026-01-10", "US", "landed"),
