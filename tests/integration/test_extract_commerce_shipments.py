@@ -78,7 +78,7 @@ def test_a_new_shipment_is_found_by_the_search_when_no_order_is_swept(road: Road
     counts = road.extract_commerce_shipments()
 
     assert landed(road) == [one]
-    assert counts == {"orders": 0, "shipments": 2, "new_versions": 1, "released": 0}
+    assert counts == {"orders": 0, "shipments": 2, "new_versions": 1, "released": 1}  # shipped whole: complete
     assert calls(road) - before == 2
 
 
@@ -112,23 +112,20 @@ def test_a_run_takes_under_20_calls_when_many_orders_are_watched_and_10_are_ship
 
 def watch_many(road: Road, count: int) -> None:
     """Watched orders that Commerce does not know; they were read before those of the test."""
+    order = "'amazon_order_id', '999-' || n"
+    linked = f"{order}, 'commerce_order_id', 1000000 + n, 'increment_id', 'x' || n"
     with road.engine.begin() as connection:
-        connection.exec_driver_sql("""
-            insert into core.orders select (
-                jsonb_populate_record(orders, jsonb_build_object('amazon_order_id', '999-' || n, 'fulfilled_by', 'MERCHANT'))
-            ).* from core.orders as orders, generate_series(1, %(count)s) as n
-            where orders.amazon_order_id = %(one)s;
-        """.replace("%(count)s", str(count)).replace("%(one)s", f"'{order_id(1)}'"))  # fmt: skip
+        for table, changes in (("core.orders", order), ("ops.order_outbox", linked)):
+            connection.exec_driver_sql(f"""
+                insert into {table}
+                select (jsonb_populate_record(known, jsonb_build_object({changes}))).*
+                from {table} as known, generate_series(1, {count}) as n
+                where known.amazon_order_id = '{order_id(1)}'
+            """)
         connection.exec_driver_sql(f"""
-            insert into ops.order_outbox select (
-                jsonb_populate_record(outbox, jsonb_build_object(
-                    'amazon_order_id', '999-' || n, 'commerce_order_id', 1000000 + n, 'increment_id', 'x' || n
-                ))
-            ).* from ops.order_outbox as outbox, generate_series(1, {count}) as n
-            where outbox.amazon_order_id = '{order_id(1)}';
             insert into ops.shipment_sweep
             select '999-' || n, now() - interval '1 day' from generate_series(1, {count}) as n
-        """)  # fmt: skip
+        """)
 
 
 def test_every_order_is_swept_in_turn_when_they_are_too_many_for_one_run(road: Road) -> None:
