@@ -56,7 +56,7 @@ def measure(engine: Engine) -> list[dict[str, Any]]:
 
     return [
         _row(f"validate_orders, nothing to do, {total:,} orders", _median(validate), 0.3),
-        _row(f"validate_orders: the stock that {_OPEN:,} open orders hold, {total:,} orders", _median(allocated), 0.1),
+        _row(f"validate_orders: the stock that {_OPEN:,} open orders hold, {total:,} orders", _median(allocated), 0.3),
     ]
 
 

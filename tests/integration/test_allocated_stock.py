@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
@@ -71,7 +72,7 @@ def make_random_world(connection: Connection, dice: random.Random) -> list[str]:
 
 def test_as_much_is_allocated_as_a_look_through_all_history_finds(admin_engine: Engine) -> None:
     fill_history(admin_engine, finished=300, open_=150)
-    stamp = {"now": NOW, "dag_run_id": "test"}
+    stamp: dict[str, Any] = {"now": NOW, "dag_run_id": "test"}
     with admin_engine.begin() as connection:
         connection.execute(text("update ops.order_outbox set stock_released_at = null"))
         connection.execute(
