@@ -60,7 +60,8 @@ def fill_history(engine: Engine, *, finished: int, open_: int = 2_000, contact: 
     now = datetime.now(UTC)
     stores = load_stores(Settings().stores_file)
     connections = {store.commerce_connection for store in stores.all()}
-    stage_stores.run(engine, stores, dict.fromkeys(connections, ADMIN_URL), now=now - timedelta(days=800))
+    urls = dict.fromkeys(connections, ADMIN_URL)
+    stage_stores.run(engine, stores, urls, now=now - timedelta(days=800), dag_run_id="history")
     publish_recent_orders.run(engine, now=now, dag_run_id="history")  # of nothing: the rules are known from here on
     with engine.connect() as connection:
         connection.execute(statements["without_triggers"])

@@ -2,10 +2,11 @@
 **Does** — Confirms to Amazon every package that the merchant shipped in Commerce, with tracking number and quantities
 per line, and reads back whether Amazon has it.
 
-**Reads** — Commerce shipments of the linked orders; Amazon orders, to verify.
+**Reads** — Commerce shipments that changed, and in turn those of all watched orders, for tracks added later; Commerce
+orders that have ended; Amazon orders, to verify.
 
-**Writes** — `raw.commerce_shipments`, `core.shipments` with lines and tracks, `ops.shipment_outbox`; shipment
-confirmations on Amazon.
+**Writes** — `raw.commerce_shipments`, `core.shipments` with lines and tracks, `ops.shipment_outbox`, what still holds
+stock in `ops.order_outbox`, `ops.commerce_cursors`, `ops.shipment_sweep`; shipment confirmations on Amazon.
 
 **Schedule** — Every 10 minutes unless `ORDERS_SHIPMENT_SCHEDULE` says otherwise; one run at a time.
 

@@ -60,7 +60,8 @@ def run(
         wait_for_lock(connection, "stage_stores")
         _refuse_renamed_accounts(connection, stores)
         # Before the stores are written: afterwards nobody knows which of them changed.
-        move_selected(connection, statements["orders_to_check_again"], settings, now=now, dag_run_id=dag_run_id)
+        if connection.execute(statements["changed_stores"], settings).first() is not None:
+            move_selected(connection, statements["orders_to_check_again"], settings, now=now, dag_run_id=dag_run_id)
         connection.execute(statements["free_names"], rows)
         connection.execute(statements["upsert_stores"], rows)
         move_selected(connection, statements["orders_to_adopt"], {}, now=now, dag_run_id=dag_run_id)

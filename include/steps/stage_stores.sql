@@ -5,6 +5,16 @@ select distinct
     region
 from core.stores;
 
+-- name: changed_stores
+select stores.store_name
+from
+    unnest(
+        cast(:account_names as text[]), cast(:marketplace_ids as text[]), cast(:settings_sha256s as text[])
+    ) as listed (account_name, marketplace_id, settings_sha256)
+inner join core.stores as stores
+    on listed.account_name = stores.account_name and listed.marketplace_id = stores.marketplace_id
+where stores.settings_sha256 <> listed.settings_sha256 or not stores.is_connected;
+
 -- name: orders_to_check_again
 -- Of a store that is back in the file, too: its orders were left out because it was gone.
 select

@@ -89,6 +89,7 @@ orders = Table(
         postgresql_where="pipeline_state in ('new', 'waiting', 'blocked', 'ready', 'rejected')",
     ),
     Index("ix_orders_created", "amazon_status", postgresql_where="pipeline_state = 'created'"),
+    Index("ix_orders_without_store", "account_name", "marketplace_id", postgresql_where="store_name is null"),
     Index("ix_orders_purchased_at", "purchased_at", "amazon_order_id"),
     schema="core",
     comment="One row per Amazon order: its newest version.",

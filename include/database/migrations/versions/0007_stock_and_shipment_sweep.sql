@@ -67,3 +67,4 @@ create index ix_shipment_sweep_swept_at on ops.shipment_sweep (swept_at, amazon_
 create index ix_order_outbox_stock on ops.order_outbox (amazon_order_id)
 where stock_released_at is null and state in ('planned', 'sent', 'in_doubt', 'created', 'adopted');
 create index ix_orders_created on core.orders (amazon_status) where pipeline_state = 'created';
+create index ix_orders_without_store on core.orders (account_name, marketplace_id) where store_name is null;
