@@ -53,7 +53,9 @@ class Listing:
             found.append(order)
         return found
 
-    def search_orders(self, query: Any, pagination_token: str | None) -> OrdersPage:
+    def search_orders(self, query: Any, pagination_token: str | None, *, keep: int = 0) -> OrdersPage:
+        if keep:  # history: there is none
+            return OrdersPage([], None, None, None, self.server_time())
         page = int(pagination_token or 0)
         last = (page + 1) * PAGE >= self.orders
         return OrdersPage(self.documents(page), None if last else str(page + 1), None, None, self.server_time())

@@ -67,7 +67,7 @@ class Settings:
         30, "How far the first window reaches back, unless a store's import_since is earlier."
     )
     history_window: timedelta = _days(
-        7,
+        5,
         "How much of the history a window asks for at first, newest first; grows while Amazon lists little and shrinks "
         "when its page token dies.",
     )

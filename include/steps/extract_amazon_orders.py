@@ -148,10 +148,9 @@ class _Reader:
             if outcome is _Outcome.NOT_BEGUN:
                 self.windows.forget(window)
                 return
-            if window.marketplace_ids[0] in alone:
-                self.windows.clear_problem(window.marketplace_ids)
-                alone.remove(window.marketplace_ids[0])
-                sound += window.marketplace_ids
+            self.windows.clear_problem(window.marketplace_ids)
+            alone = [each for each in alone if each not in window.marketplace_ids]
+            sound = sorted({*sound, *window.marketplace_ids})
             if outcome is _Outcome.INTERRUPTED:
                 return
 
