@@ -146,7 +146,9 @@ def test_every_kind_of_row_is_there_when_the_path_has_been_walked(road: Road) ->
         step(road)
 
     dump = road.dump()
-    assert [table for table, rows in dump.items() if not rows] == ["ops.orders_to_publish"], "all are published"
+    # The sums per hour come with the purge, when there is something old (test_purge_operational_history.py).
+    empty = [table for table, rows in dump.items() if not rows]
+    assert sorted(empty) == ["ops.api_calls_hourly", "ops.orders_to_publish"], "all are published"
     assert {row["state"] for row in dump["ops.order_outbox"]} == {"created", "in_doubt", "rejected"}
     assert {row["state"] for row in dump["ops.shipment_outbox"]} == {"accepted", "skipped"}
     states = {row["pipeline_state"] for row in dump["core.orders"]}
