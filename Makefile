@@ -66,7 +66,7 @@ down: $(RUNTIME) ## End what demo or up still runs, and the embedded database
 
 test: lint ## Everything that CI runs: checks, then all tests
 	$(call SAY,Tests)
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## The checks alone: style, types, direction of imports, SQL
 	$(call SAY,Style)
