@@ -66,7 +66,7 @@ down: $(RUNTIME) ## Stop what demo or up still runs, and the embedded database
 
 test: lint ## Everything that CI runs: the checks, then all tests
 	$(call SAY,Tests)
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Only the checks: style, types, direction of imports, SQL
 	$(call SAY,Style)

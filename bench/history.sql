@@ -23,7 +23,10 @@ drawn as (
             as amazon_order_id,
         case
             when n <= :finished
-                then cast(:now as timestamptz) - interval '730 days' + interval '726 days' * (n / cast(:finished as float))
+                then
+                    cast(:now as timestamptz)
+                    - interval '730 days'
+                    + interval '726 days' * (n / cast(:finished as float))
             else cast(:now as timestamptz) - interval '4 days' + interval '4 days' * ((n - :finished) / (:open + 1.0))
         end as purchased_at,
         (hashint8extended(n, 1) & 1048575) / 1048576.0 as store_pick,
@@ -154,7 +157,9 @@ insert into core.order_items (
 )
 select
     chunk.amazon_order_id, chunk.n || '-' || line.number, line.number,
-    'SKU-' || ((hashint8extended(chunk.n * 8 + line.number, 4) & 1048575) % 5000), 'B000000000', 'A thing for the house',
+    'SKU-' || ((hashint8extended(chunk.n * 8 + line.number, 4) & 1048575) % 5000),
+    'B000000000',
+    'A thing for the house',
     1, case when chunk.amazon_status = 'SHIPPED' then 1 else 0 end, chunk.currency_code, chunk.line_amount,
     chunk.line_amount, chunk.line_amount, case when chunk.is_linked then chunk.n || '-' || line.number end
 from chunk
@@ -168,18 +173,31 @@ select
     chunk.amazon_order_id, change.system_code, chunk.purchased_at + change.delay, change.to_code, change.from_code,
     chunk.state_reason, chunk.purchased_at + change.delay, 'history'
 from chunk
-cross join lateral (
-    values
-    ('amazon', interval '0', 'UNSHIPPED', null),
-    ('amazon', interval '1 day', chunk.amazon_status, 'UNSHIPPED'),
-    ('pipeline', interval '5 minutes', case when chunk.is_linked then 'created' else chunk.pipeline_state end, 'new'),
-    ('pipeline', interval '1 day', chunk.pipeline_state, 'created')
-) as change (system_code, delay, to_code, from_code)
+cross join
+    lateral (
+        values
+        ('amazon', interval '0', 'UNSHIPPED', null),
+        ('amazon', interval '1 day', chunk.amazon_status, 'UNSHIPPED'),
+        (
+            'pipeline',
+            interval '5 minutes',
+            case when chunk.is_linked then 'created' else chunk.pipeline_state end,
+            'new'
+        ),
+        ('pipeline', interval '1 day', chunk.pipeline_state, 'created')
+    ) as change (system_code, delay, to_code, from_code)
 where change.to_code is distinct from change.from_code;
 
 -- name: order_outbox
 insert into ops.order_outbox (
-    amazon_order_id, account_name, store_name, commerce_connection, commerce_store_view, state, request_sha256, attempts,
+    amazon_order_id,
+    account_name,
+    store_name,
+    commerce_connection,
+    commerce_store_view,
+    state,
+    request_sha256,
+    attempts,
     refusals, planned_at, sent_at, next_attempt_at, last_error_code, last_error, commerce_order_id,
     commerce_order_number, linked_at, linked_dag_run_id, invoiced_at, finished_at, dag_run_id, updated_at,
     stock_released_at
@@ -270,7 +288,13 @@ where chunk.package_count > 0;
 insert into core.shipment_tracks (
     commerce_connection, commerce_shipment_id, commerce_track_id, carrier_code, carrier_title, tracking_number
 )
-select chunk.commerce_connection, cast(chunk.n as text), cast(chunk.n * 10 + package.number as text), 'ups', 'UPS', '1Z' || chunk.n
+select
+    chunk.commerce_connection,
+    cast(chunk.n as text),
+    cast(chunk.n * 10 + package.number as text),
+    'ups',
+    'UPS',
+    '1Z' || chunk.n
 from chunk
 cross join lateral generate_series(1, chunk.package_count) as package (number);
 

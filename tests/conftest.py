@@ -30,15 +30,24 @@ from tests.support.road import Road
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 _numbers = itertools.count(1)
-# Folders whose tests share an Airflow that takes long to set up: pytest-xdist gives each to one worker, and first.
-_TOGETHER = ("browser", "e2e")
+# The longest files, which pytest-xdist then gives out first: no worker ends long after the others. A file is never
+# divided among workers, so that its fixtures are set up once.
+_FIRST = (
+    "test_no_personal_data_leaks",
+    "test_dags_in_airflow",
+    "test_recent_orders_browser",
+    "test_faults_at_every_step",
+    "test_steps_killed",
+    "test_steps_side_by_side",
+    "test_exactly_once",
+    "test_decision_table",
+    "test_blockers",
+    "test_embedded_postgres",
+)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent.name in _TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+    items.sort(key=lambda item: _FIRST.index(item.path.stem) if item.path.stem in _FIRST else len(_FIRST))
 
 
 @pytest.fixture(scope="session")

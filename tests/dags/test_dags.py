@@ -24,8 +24,6 @@ from include.domain.errors import (
 from local.documents import read_dags
 from tests.support.airflow_dags import CHECKOUT, Bag, Dag, read_bag, retry_policy
 
-pytestmark = pytest.mark.xdist_group("dag_bag")  # read once
-
 FILES = sorted((CHECKOUT / "dags").glob("*.py"))
 DAG_IDS = [path.stem for path in FILES]
 HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "When it fails"]

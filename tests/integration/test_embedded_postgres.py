@@ -24,8 +24,6 @@ from local import postgres
 from local.postgres import EmbeddedPostgresError, ServerAddress
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("embedded_postgres")  # one copy of the binaries, one running server
-
 IS_ROOT = os.geteuid() == 0
 CHECKOUT = Path(__file__).parents[2]
 _numbers = itertools.count(1)
