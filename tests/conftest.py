@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +30,7 @@ from tests.support.road import Road
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
+CHECKOUT = Path(__file__).parents[1]
 _numbers = itertools.count(1)
 # The longest files, which pytest-xdist then gives out first: no worker ends long after the others. A file is never
 # divided among workers, so that its fixtures are set up once.
@@ -50,15 +52,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _FIRST.index(item.path.stem) if item.path.stem in _FIRST else len(_FIRST))
 
 
+# Removes the server when its standard input ends: with the session, or with a session that was killed.
+_REMOVER = """
+import shutil, sys
+from pathlib import Path
+sys.stdin.read()
+from local import postgres
+folder = Path(sys.argv[1])
+postgres.remove(folder / "postgres")
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgres.ServerAddress]:
-    """An embedded PostgreSQL without durability, removed at the end of the session."""
+    """An embedded PostgreSQL without durability, removed at the end of the session, however it ends."""
     folder = Path(tempfile.mkdtemp(prefix="orders-tests-"))
     folder.chmod(0o755)  # as root the server runs as another user, who must get through
-    data = folder / "postgres"
-    yield postgres.start(data, durable=False)
-    postgres.remove(data)
-    shutil.rmtree(folder, ignore_errors=True)
+    remover = [sys.executable, "-c", _REMOVER, str(folder)]
+    with subprocess.Popen(remover, cwd=CHECKOUT, stdin=subprocess.PIPE, start_new_session=True):
+        yield postgres.start(folder / "postgres", durable=False)
 
 
 def _url(server: postgres.ServerAddress, database: str, user: str = postgres.SUPERUSER) -> URL:

@@ -30,11 +30,12 @@ from tests.e2e.conftest import Install
 from tests.support.installation import AIRFLOW, CHECKOUT, ORDERS, REPORTING, SHIPMENTS, Installation
 from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id, with_every_personal_field
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_SECONDS
 
 IN_DOUBT, CREATED, REFUSED, BLOCKED, MALFORMED, NAMELESS, CANCELED = map(order_id, range(1, 8))
 # Payment data is never asked for.
 NEVER_SENT = {"authorizationCode"}
-RUN_SECONDS = 240
+RUN_SECONDS = 600  # only a safety net
 
 
 class Talkative(CommerceState):
@@ -151,12 +152,13 @@ def scheduled(installation: Installation) -> Iterator[AirflowApi]:
     }
     with LocalProcesses(folder, variables) as processes:
         for name in ("api-server", "scheduler", "dag-processor"):
-            processes.start(name, AIRFLOW, name)
-        processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health")
+            processes.start(name, AIRFLOW, name, *(["--skip-serve-logs"] if name == "scheduler" else []))
+        processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health", PATIENCE_SECONDS)
         api = AirflowApi(base_url, "admin", "only-for-this-test", Quiet())
-        with closing(api._client):  # elsewhere it lives as long as its process
+        with closing(api._client) as client:  # elsewhere it lives as long as its process
+            client.timeout = PATIENCE_SECONDS
             api.add_pools(json.loads((CHECKOUT / "include" / "pools.json").read_text(encoding="utf-8")))
-            api.wait_for_dags((ORDERS, SHIPMENTS, REPORTING))
+            api.wait_for_dags((ORDERS, SHIPMENTS, REPORTING), PATIENCE_SECONDS)
             api.set_paused(REPORTING, False)
             yield api
 

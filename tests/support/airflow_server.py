@@ -20,6 +20,7 @@ from psycopg import sql
 from local import postgres
 from local.processes import LocalProcesses
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_SECONDS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BASE_PATH = "/company/airflow"
@@ -84,7 +85,7 @@ def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]
             processes.start("migrate", airflow, "db", "migrate")
             processes.finish("migrate")
             processes.start("api-server", airflow, "api-server")
-            processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health")
+            processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health", PATIENCE_SECONDS)
             yield AirflowServer(base_url, processes.log_of("api-server"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from include.adapters.http import Timeouts
 
 # Only a safety net: no test depends on how fast the machine is.
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 PATIENT = Timeouts(connect=10, read=60)
 # For a client that is to give up on a slow answer.
 IMPATIENT = Timeouts(connect=10, read=1.5)
