@@ -256,7 +256,7 @@ def test_logs_when_everything_is_logged_hold_no_secret_and_no_person(
 )
 def test_search_orders_when_the_answer_holds_no_list(account: Account, odd: Odd, body: bytes) -> None:
     odd.replies = [(200, {}, body)]
-    with account.client(endpoint=odd.url) as client, pytest.raises(UnavailableError, match="does not hold"):
+    with account.client(endpoint=odd.url) as client, pytest.raises(UnavailableError, match="the answer lacks"):
         client.search_orders(account.query(), None)
 
 
@@ -266,5 +266,5 @@ def test_search_orders_when_the_answer_holds_no_list(account: Account, odd: Odd,
 )
 def test_get_order_when_the_answer_holds_no_order(account: Account, odd: Odd, body: bytes) -> None:
     odd.replies = [(200, {}, body)]
-    with account.client(endpoint=odd.url) as client, pytest.raises(UnavailableError, match="does not hold"):
+    with account.client(endpoint=odd.url) as client, pytest.raises(UnavailableError, match="the answer lacks"):
         client.get_order(ORDER_ID)
