@@ -25,6 +25,7 @@ from include.database.locks import autocommit, try_lock, wait_for_lock
 from include.database.migrate import migrate
 from include.domain.errors import UnavailableError
 from local import postgres
+from tests.support.orders import order_id
 from tests.support.road import Road
 
 SOON = timedelta(milliseconds=200)
@@ -185,7 +186,9 @@ def test_migrate_when_its_administrator_owns_nothing(
             "execute format('alter schema %I owner to owner_only', s); end loop; "
             "for s in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = relnamespace where nspname"
             " in ('raw', 'pii', 'core', 'ops', 'reporting') and relkind in ('r', 'v') loop "
-            "execute format('alter table %s owner to owner_only', s); end loop; end $$",
+            "execute format('alter table %s owner to owner_only', s); end loop; "
+            "for s in select p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = pronamespace"
+            " where nspname = 'ops' loop execute format('alter function %s owner to owner_only', s); end loop; end $$",
         ):
             connection.execute(text(statement.replace(":", r"\:")))
     try:
@@ -287,13 +290,18 @@ def test_publish_recent_orders_when_a_stranger_has_locked_the_table(
     road: Road, admin_engine: Engine, database_url: URL
 ) -> None:
     road.engine = make_engine(database_url.set(username="orders_rw"), application_name="tests", lock_timeout=SOON)
+    road.buy(order_id(1))
+    road.pass_time(minutes=10)
+    road.stage_stores()
+    road.extract_amazon_orders()
+    road.stage_amazon_orders()
     notebook = make_engine(admin_engine.url, application_name="notebook")
     with notebook.connect() as connection:
         connection.execute(text("lock table reporting.recent_orders in share mode"))
         with pytest.raises(UnavailableError) as caught:
             road.publish_recent_orders()
     told = str(caught.value)
-    assert "insert into reporting.recent_orders" in told
+    assert "the lock for" in told
     assert "role postgres, application notebook): ShareLock on reporting.recent_orders" in told
     assert "Resolution:" in told
     road.publish_recent_orders()

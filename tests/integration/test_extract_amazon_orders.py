@@ -357,7 +357,7 @@ def test_another_accounts_order_is_set_aside_when_a_listing_shows_it(road: Road)
     statuses = {row.amazon_order_id: row.amazon_status for row in road.rows("select * from core.orders")}
     assert statuses == {one: "UNSHIPPED", other: "CANCELLED"}
     (quarantined,) = road.rows("select * from ops.quarantined_orders")
-    assert (quarantined.amazon_order_id, quarantined.findings) == (one, ["belongs to account acme-eu already"])
+    assert (quarantined.amazon_order_id, quarantined.findings) == (one, ["orderId: belongs to account acme-eu already"])
 
 
 def test_only_its_own_order_is_held_when_a_document_is_malformed(road: Road) -> None:

@@ -149,7 +149,7 @@ def test_nothing_is_found_when_the_line_is_sound() -> None:
 
 def test_every_blocker_is_found_when_a_line_has_several() -> None:
     line = replace(LINE, is_enabled=False, available_qty=Decimal("1.9999"), currency_code="EUR")
-    assert codes_of(line) == ["disabled_product", "out_of_stock", "currency_mismatch"]
+    assert codes_of(line) == ["disabled_product", "currency_mismatch", "out_of_stock"]
 
 
 def test_product_is_neither_disabled_nor_short_when_it_is_missing() -> None:
