@@ -109,3 +109,6 @@ exception when insufficient_privilege then
     null;
 end
 $$;
+
+-- Outboxes are changed in their tables, not through the view.
+revoke insert, update, delete on ops.open_order_outbox from orders_rw;

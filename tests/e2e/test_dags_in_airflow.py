@@ -13,7 +13,16 @@ from tests.support.installation import ORDERS, REPORTING, SHIPMENTS, DagRun, Ins
 from tests.support.orders import order_id
 
 # What tells which run did or saw something, and when, changes with each run; everything else may not.
-LOGS = {"ops.api_calls", "ops.rate_limits", "ops.ingest_windows", "ops.ingest_pages", "ops.validation_results"}
+LOGS = {
+    "ops.api_calls",
+    "ops.commerce_cursors",
+    "ops.ingest_coverage",
+    "ops.ingest_pages",
+    "ops.ingest_windows",
+    "ops.rate_limits",
+    "ops.shipment_sweep",
+    "ops.validation_results",
+}
 STAMPS = {"dag_run_id", "loaded_at", "last_seen_at", "check_count", "checked_at", "updated_at", "fetched_at"}
 
 

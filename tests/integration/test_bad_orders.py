@@ -211,7 +211,7 @@ def test_order_is_no_error_when_one_invoice_call_fails(shop: Road) -> None:
     run(shop)
     shown = shop.shown(A)
     assert (shown.status, shown.is_blocked, shown.blocker_codes) == ("Unshipped", False, [])
-    assert "exists, but is not finished yet" in shown.order_notes
+    assert "exists, but is not invoiced yet" in shown.order_notes
 
 
 def test_creation_goes_on_with_the_next_run_when_its_time_is_used_up(shop: Road) -> None:

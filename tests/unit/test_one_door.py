@@ -30,6 +30,8 @@ def test_no_statement_sets_the_pipeline_state_when_it_is_not_the_door() -> None:
     files = [path for path in INCLUDE.rglob("*") if path.suffix in (".py", ".sql") and MIGRATIONS not in path.parents]
     assert DOOR in files and len(files) > 50
     found = {path.relative_to(INCLUDE) for path in files if _SETS_IT.search(path.read_text(encoding="utf-8"))}
+    # The published copy in reporting.recent_orders is no state of its own.
+    found.discard(Path("steps/publish_recent_orders.sql"))
     assert found == {DOOR.relative_to(INCLUDE)}, "move orders with move_orders or move_selected"
 
 
