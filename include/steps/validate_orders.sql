@@ -88,7 +88,9 @@ on conflict (dag_run_id, suite_sha256, rule_code) do update
         evaluated_count = excluded.evaluated_count,
         unexpected_count = excluded.unexpected_count,
         duration_ms = excluded.duration_ms,
-        validated_at = excluded.validated_at;
+        validated_at = excluded.validated_at
+    -- A repeat in the same run checks only what changed; the fuller result stays.
+    where validation_results.evaluated_count <= excluded.evaluated_count;
 
 -- name: versions_now
 select amazon_order_id, payload_sha256

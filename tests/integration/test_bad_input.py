@@ -81,7 +81,7 @@ def test_orders_when_the_credentials_for_commerce_are_wrong(road: Road, part: st
     assert "planted-secret" not in str(caught.value)
     road.publish_recent_orders()
     shown = road.shown(ORDER)
-    assert (shown.status, shown.is_blocked) == ("Unshipped", False)
+    assert (shown.status, shown.blocker_codes) == ("Error", ["store_misconfigured"])
     assert "Resolution: check the credentials" in shown.order_notes
     assert "planted-secret" not in shown.order_notes
     road.scenario = sound

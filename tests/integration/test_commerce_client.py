@@ -26,7 +26,7 @@ from tests.support.commerce_client_fixtures import (
     BEARER,
     OAUTH,
     ODD_SKUS,
-    TIMEOUTS,
+    PATIENT,
     calls,
     client,
     connect,
@@ -253,7 +253,7 @@ def test_request_when_credentials_are_wrong(connect: Callable[..., CommerceClien
 )
 def test_auth_when_the_extra_is_wrong(extra: dict[str, str], named: list[str]) -> None:
     with pytest.raises(MisconfiguredError, match="commerce_api") as caught:
-        build_auth(extra, "commerce_api", record=lambda call: None, timeouts=TIMEOUTS)
+        build_auth(extra, "commerce_api", record=lambda call: None, timeouts=PATIENT)
     assert all(name in str(caught.value) for name in named)
     assert "top-secret" not in str(caught.value)
 
@@ -276,7 +276,7 @@ def test_signature_when_the_query_is_odd() -> None:
     request = httpx.Request("GET", f"https://Shop.example:443/rest/all/V1/products/a%2Fb?{query}")
     headers = []
     for _ in range(2):
-        flow = build_auth(OAUTH, "commerce_api", record=lambda call: None, timeouts=TIMEOUTS).sync_auth_flow(request)
+        flow = build_auth(OAUTH, "commerce_api", record=lambda call: None, timeouts=PATIENT).sync_auth_flow(request)
         headers.append(next(flow).headers["Authorization"])
     assert headers[0] != headers[1]  # a nonce is good for one request
     kind, _, rest = headers[0].partition(" ")

@@ -26,7 +26,7 @@ from include.domain.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.support.commerce_client_fixtures import AMAZON_ORDER_ID, TIMEOUTS, calls, connect, create, sandbox, servers
+from tests.support.commerce_client_fixtures import AMAZON_ORDER_ID, PATIENT, calls, connect, create, sandbox, servers
 
 __all__ = ["calls", "connect", "sandbox", "servers"]  # fixtures: the tests name them as arguments
 
@@ -199,7 +199,7 @@ def test_request_when_an_ims_token_is_refused(connect: Callable[..., CommerceCli
 
 def test_request_when_an_ims_token_is_about_to_end(scripted: Scripted, calls: list[ApiCall]) -> None:
     scripted.answers = {"/ims/token/v3": [(200, {}, {"access_token": "a", "expires_in": 0}), TOKENS[0]]}
-    auth = build_auth(saas(scripted), "commerce_api", record=calls.append, timeouts=TIMEOUTS)
+    auth = build_auth(saas(scripted), "commerce_api", record=calls.append, timeouts=PATIENT)
     assert isinstance(auth, ImsClientCredentials)
     seen = []
     for _ in range(3):

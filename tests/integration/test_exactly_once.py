@@ -156,8 +156,7 @@ def looks(road: Road) -> int:
 
 def lose_the_reply(road: Road, kind: str) -> None:
     road.sandbox.commerce_faults.add(Fault("createOrder", kind))  # type: ignore[arg-type]
-    with pytest.raises(OrdersError):
-        road.create_commerce_orders()
+    road.create_commerce_orders()
     assert (outbox_state(road), posts(road)) == ("in_doubt", 1)
 
 
@@ -277,8 +276,7 @@ def test_an_adopted_order_is_invoiced_when_the_warehouse_was_faster(shop: Road) 
 def test_an_adopted_order_is_flagged_when_its_total_differs(shop: Road) -> None:
     a_commerce_order_like(shop, ONE, price="9.75")
     shop.sandbox.commerce_faults.add(Fault("getOrder", "html_500"))  # holds what follows the adoption
-    with pytest.raises(OrdersError):
-        shop.create_commerce_orders()
+    shop.create_commerce_orders()
 
     row = shop.rows("select * from ops.order_outbox")[0]
     assert (row.state, row.last_error_code) == ("adopted", "total_differs")

@@ -20,7 +20,8 @@ from include.adapters.commerce.client import CommerceClient
 from include.adapters.http import Answer, Timeouts, exchange, open_client
 from include.adapters.transport import LARGEST_ANSWER, BoundedTransport, proxy_for
 from include.domain.errors import MisconfiguredError, OutcomeUnknownError, ThrottledError, UnavailableError
-from tests.support.odd_server import QUICK, Odd, Raw, Reply, odd, raw
+from tests.support.odd_server import Odd, Raw, Reply, odd, raw
+from tests.support.waiting import PATIENT
 
 __all__ = ["odd", "raw"]  # fixtures: the tests name them as arguments
 
@@ -32,7 +33,7 @@ def ask(
     url: str,
     *,
     is_write: bool = False,
-    timeouts: Timeouts = QUICK,
+    timeouts: Timeouts = PATIENT,
     record: Callable[[ApiCall], Any] = lambda call: None,
 ) -> Answer:
     with open_client(url, connection="c", timeouts=timeouts, user_agent="tests") as client:
@@ -229,7 +230,7 @@ def test_answer_when_it_drips_says_so(raw: Raw) -> None:
 
 def test_client_when_an_answer_broke_a_limit_can_be_used_again(odd: Odd) -> None:
     odd.replies[:] = [(200, {"Content-Encoding": "br"}, b"{}"), (200, {}, b"{}")]
-    with open_client(odd.url, connection="c", timeouts=QUICK, user_agent="tests") as client:
+    with open_client(odd.url, connection="c", timeouts=PATIENT, user_agent="tests") as client:
         with pytest.raises(httpx.RequestError):
             client.get("/thing")
         assert client.get("/thing").json() == {}
@@ -248,7 +249,7 @@ def ims(url: str) -> dict[str, str]:
     }
 
 
-def shop(token_url: str, host: str, calls: list[ApiCall], timeouts: Timeouts = QUICK) -> CommerceClient:
+def shop(token_url: str, host: str, calls: list[ApiCall], timeouts: Timeouts = PATIENT) -> CommerceClient:
     auth = build_auth(ims(token_url), "commerce_api", record=calls.append, timeouts=timeouts)
     return CommerceClient(
         host=host, auth=auth, edition="saas", connection="commerce_api", record=calls.append, timeouts=timeouts

@@ -43,7 +43,7 @@ def test_orders_wait_when_commerce_is_down_during_validation(road: Road) -> None
     for number in (1, 2):
         shown = road.shown(order_id(number))
         assert (shown.status, shown.is_blocked, shown.blocker_codes) == ("Unshipped", False, [])
-        assert shown.order_notes == "Commerce could not be asked about the products: the next run asks again."
+        assert shown.order_notes == "Commerce could not be asked about the products; the next run asks again."
     road.sandbox.commerce_faults.clear()
     road.next_run()
     assert created(road) == {ORDER}
@@ -115,11 +115,17 @@ def test_only_its_own_orders_wait_when_one_of_two_shops_is_down(two_shops: TwoSh
     road.buy(ORDER, {TRAY: 1})
     road.buy(order_id(2), {TRAY: 1}, **IN_UK)
     road.second.commerce_faults.add(Fault("*", trouble, times=50))
-    road.next_run()
+    with pytest.raises(MisconfiguredError, match="Acme US"):  # the run is red and names the store
+        road.next_run()
+    road.publish_recent_orders()
     assert created(road) == {order_id(2)}
     assert road.second.commerce.orders() == []
-    assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Unshipped", False)
-    assert road.shown(ORDER).order_notes.startswith("Commerce could not be asked about the products:")
+    is_refused = trouble == "expired_token"
+    assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == (
+        ("Error", True) if is_refused else ("Unshipped", False)
+    )
+    expected = "The shop cannot be used: Commerce refused" if is_refused else "Commerce could not be asked about"
+    assert road.shown(ORDER).order_notes.startswith(expected)
     road.second.commerce_faults.clear()
     road.next_run()
     assert [order["ext_order_id"] for order in road.second.commerce.orders()] == [ORDER]

@@ -16,8 +16,10 @@ class _Watched:
         self._client = client
         self._at_moment = at_moment
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
+        if not callable(method):
+            return method
 
         def call(*arguments: Any, **options: Any) -> Any:
             self._at_moment(f"before {name}")
