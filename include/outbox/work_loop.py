@@ -52,6 +52,7 @@ class Outcome:
 
     counted_as: str
     failure: OrdersError | None = None
+    then: str = ""  # what followed in the same attempt, counted as well
 
 
 @dataclass
@@ -111,7 +112,7 @@ def work_through(
                     continue
                 attempted += 1
                 outcome = attempt(session, row)
-                counts[outcome.counted_as] += 1
+                counts.update(name for name in (outcome.counted_as, outcome.then) if name)
                 failure = outcome.failure
                 if isinstance(failure, MisconfiguredError):
                     log.error("store=%s order=%s: %s", row.store_name, row.amazon_order_id, failure)

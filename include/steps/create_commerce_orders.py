@@ -291,7 +291,7 @@ class _Creation:
             )
         self.outbox.link(self.order_id, state, LinkedOrder(found.order_id, found.number, found.item_ids, finding))
         finished = self.finish(self.read())
-        return Outcome(state, finished.failure)
+        return Outcome(state, finished.failure, then=finished.counted_as)
 
     def finish(self, row: Row[Any]) -> Outcome:
         """Invoice the linked order and give it its final status; each part is looked at before it is done.

@@ -235,8 +235,7 @@ def test_nothing_is_concluded_when_a_look_fails(shop: Road) -> None:
     shop.sandbox.commerce_faults.add(Fault("searchOrders", "html_500", times=3))
     for _ in range(3):
         shop.pass_time(minutes=GAP_MINUTES)
-        with pytest.raises(OrdersError):
-            shop.create_commerce_orders()
+        shop.create_commerce_orders()
 
     row = shop.rows("select * from ops.order_outbox")[0]
     assert (row.state, row.not_found_count, posts(shop)) == ("in_doubt", 0, 1)
@@ -282,7 +281,7 @@ def test_an_adopted_order_is_flagged_when_its_total_differs(shop: Road) -> None:
     assert (row.state, row.last_error_code) == ("adopted", "total_differs")
     shop.settle()
     notes = shop.shown(ONE).order_notes
-    assert "has the total 19.5, Amazon says 20." in notes
+    assert "has the total 19.5, Amazon's is 20." in notes
     assert posts(shop) == 0
 
 
