@@ -4,11 +4,6 @@ from ops.ingest_windows
 where account_name = :account_name and kind = :kind and state = 'open'
 for update;
 
--- name: window
-select *
-from ops.ingest_windows
-where ingest_window_id = :ingest_window_id;
-
 -- name: insert_window
 insert into ops.ingest_windows (
     account_name, kind, marketplace_ids, updated_from, updated_to, query, state, opened_at, dag_run_id

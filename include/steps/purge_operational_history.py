@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
+from include.outbox.work_loop import summary
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,5 +47,5 @@ def run(engine: Engine, settings: Settings, *, now: datetime, batch_size: int = 
                 counts[table] += deleted
                 if deleted < batch_size:
                     break
-    log.info("purge_operational_history: %s", " ".join(f"{table}={count}" for table, count in counts.items()))
+    log.info("purge_operational_history: %s", summary(counts))
     return counts

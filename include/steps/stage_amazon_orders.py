@@ -14,6 +14,7 @@ from include.database.isolation import describe, isolate
 from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.outbox.pipeline_state import move_orders, move_selected
+from include.outbox.work_loop import summary
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
                 for order_id, finding in findings.items():
                     log.warning("stage_amazon_orders: order=%s quarantined: %s", order_id, finding)
             connection.execute(statements["finish_pages"], keys)
-    log.info("stage_amazon_orders: %s", " ".join(f"{name}={count}" for name, count in counts.items()))
+    log.info("stage_amazon_orders: %s", summary(counts))
     return counts
 
 
