@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from include.adapters.commerce.client import CommerceClient
-from include.domain.errors import MisconfiguredError, OrdersError, RunIncompleteError
+from include.domain.errors import MisconfiguredError, RunIncompleteError
 from include.domain.stores import Stores
 from include.steps import create_commerce_orders, validate_orders
 from local.sandbox.faults import Fault
@@ -30,16 +30,6 @@ FOREVER = 10_000
 def shop(road: Road) -> Road:
     road.with_account("acme-na")
     return road
-
-
-def run(road: Road) -> list[OrdersError]:
-    """A run as Airflow makes it: a step that fails ends it, reporting follows all the same."""
-    try:
-        road.next_run()
-    except OrdersError as error:
-        road.publish_recent_orders()
-        return [error]
-    return []
 
 
 def buy_in_turn(road: Road, *order_ids: str, **options: Any) -> None:
@@ -61,7 +51,7 @@ def test_sound_order_gets_the_last_unit_when_an_older_one_is_in_the_wrong_curren
     shop.sandbox.commerce.set_product("TRAY-WALNUT", quantities={1: Decimal(1), 2: Decimal(0)})
     buy_in_turn(shop, A, currency="EUR")
     buy_in_turn(shop, B)
-    run(shop)
+    shop.run_as_airflow()
     assert shop.shown(A).blocker_codes == ["currency_mismatch"]
     assert is_created(shop, B)
 
@@ -72,7 +62,7 @@ def test_newer_order_is_created_in_the_same_run_when_three_older_ones_always_fai
         shop.sandbox.commerce_faults.add(Fault(operation, "html_500", times=FOREVER, about=one))
     buy_in_turn(shop, A, B, C)
     shop.buy(D, TRAY)
-    assert run(shop) == []
+    assert shop.run_as_airflow() == []
     assert is_created(shop, D)
     assert not any(is_created(shop, one) for one in (A, B, C))
     assert shop.value("select min(next_attempt_at) from ops.order_outbox where finished_at is null") > shop.now()
@@ -84,7 +74,7 @@ def test_order_needs_attention_when_its_attempts_are_used_up(shop: Road) -> None
     buy_in_turn(shop, A)
     notes = []
     for _ in range(5):
-        run(shop)
+        shop.run_as_airflow()
         notes.append(shop.shown(A).order_notes)
         shop.pass_time(hours=2)
     assert shop.shown(A).status == "Error"
@@ -94,7 +84,7 @@ def test_order_needs_attention_when_its_attempts_are_used_up(shop: Road) -> None
     assert shop.sandbox.commerce_faults.calls["searchOrders"] == 3
 
     shop.sandbox.amazon.apply(A, {"fulfillment": {"fulfillmentStatus": "CANCELLED"}})
-    run(shop)
+    shop.run_as_airflow()
     assert shop.shown(A).status == "Canceled"
 
 
@@ -114,7 +104,7 @@ def test_no_order_is_blamed_when_the_whole_shop_is_down(shop: Road) -> None:
     assert shop.sandbox.commerce_faults.calls.total() - calls == 2, "one attempt, one probe"
     assert shop.value("select max(failures) from ops.order_outbox") == 0
     shop.sandbox.commerce_faults.clear()
-    run(shop)
+    shop.run_as_airflow()
     assert all(is_created(shop, one) for one in (A, B, C, D))
 
 
@@ -141,12 +131,12 @@ def test_doubt_is_resolved_when_its_store_has_left_the_stores_file(shop: Road, i
     enable_canada(shop)
     buy_in_turn(shop, A, **CANADA)
     shop.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply" if is_done else "html_500"))
-    run(shop)
+    shop.run_as_airflow()
     (account,) = shop.stores.accounts
     shop.stores = Stores((replace(account, stores=tuple(s for s in account.stores if s.name != "Acme Canada")),))
     for _ in range(3):
         shop.pass_time(hours=1)
-        run(shop)
+        shop.run_as_airflow()
     assert is_created(shop, A) is is_done
     assert shop.value("select count(*) from ops.order_outbox where state = 'in_doubt'") == 0
     assert len(shop.sandbox.commerce.orders()) == is_done
@@ -155,10 +145,10 @@ def test_doubt_is_resolved_when_its_store_has_left_the_stores_file(shop: Road, i
 def test_doubt_is_resolved_when_its_account_has_left_the_stores_file(road: Road) -> None:
     road.buy(A, TRAY)
     road.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
-    run(road)
+    road.run_as_airflow()
     road.stores = Stores(tuple(account for account in road.stores.accounts if account.name != "acme-na"))
     road.pass_time(hours=1)
-    run(road)
+    road.run_as_airflow()
     assert is_created(road, A)
     assert road.value("select invoiced_at is not null from ops.order_outbox")
 
@@ -168,7 +158,7 @@ def test_only_its_own_order_is_blocked_when_a_product_type_is_unknown_to_the_sho
     shop.sandbox.commerce.add_product(odd)
     shop.buy(A, {"PLAN-YEAR": 1})
     shop.buy(B, TRAY)
-    assert run(shop) == []
+    assert shop.run_as_airflow() == []
     assert shop.shown(A).blocker_codes == ["unsupported_product_type"]
     assert is_created(shop, B)
 
@@ -208,7 +198,7 @@ def test_run_is_red_and_orders_name_the_cause_when_one_of_two_shops_refuses_our_
 def test_order_is_no_error_when_one_invoice_call_fails(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.sandbox.commerce_faults.add(Fault("invoiceOrder", "html_500"))
-    run(shop)
+    shop.run_as_airflow()
     shown = shop.shown(A)
     assert (shown.status, shown.is_blocked, shown.blocker_codes) == ("Unshipped", False, [])
     assert "exists, but is not invoiced yet" in shown.order_notes
@@ -231,7 +221,7 @@ def test_creation_goes_on_with_the_next_run_when_its_time_is_used_up(shop: Road)
 
     counts = _create(shop, slow_clock)
     assert (counts["created"], counts["left_for_next_run"]) == (1, 1)
-    run(shop)
+    shop.run_as_airflow()
     assert is_created(shop, A) and is_created(shop, B)
 
 
@@ -253,7 +243,7 @@ def test_order_is_created_when_its_gift_message_has_half_a_surrogate_pair(shop: 
     items = shop.sandbox.amazon.order(A)["orderItems"]
     items[0]["fulfillment"]["packing"]["giftOption"]["giftMessage"] = "For you \ud83d!"
     shop.sandbox.amazon.apply(A, {"orderItems": items})
-    assert run(shop) == []
+    assert shop.run_as_airflow() == []
     assert is_created(shop, A)
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from include.adapters.commerce.client import CommerceClient, CommerceOrder
-from include.domain.errors import MisconfiguredError, NotFoundError, OrdersError
+from include.domain.errors import MisconfiguredError, NotFoundError
 from include.domain.stores import Stores
 from include.steps import extract_commerce_shipments, validate_orders
 from local.sandbox.faults import Fault
@@ -30,16 +30,6 @@ def shop(road: Road) -> Road:
     return road
 
 
-def run_all(road: Road) -> list[OrdersError]:
-    """A run as Airflow makes it: a step that fails ends it, reporting follows all the same."""
-    try:
-        road.next_run()
-    except OrdersError as error:
-        road.publish_recent_orders()
-        return [error]
-    return []
-
-
 def refuse(road: Road) -> None:
     """An order that Commerce refuses each time: a stranger's order has its number."""
     road.change_store("Acme US", order_number_source="amazon")
@@ -53,7 +43,7 @@ def test_order_when_its_product_is_a_bundle(shop: Road) -> None:
     shop.buy(A, {"SET-BUNDLE": 1})
     shop.buy(B, TRAY)
 
-    assert run_all(shop) == []
+    assert shop.run_as_airflow() == []
 
     assert shop.shown(A).blocker_codes == ["unsupported_product_type"]
     assert shop.shown(A).status == "Error"
@@ -73,8 +63,8 @@ def test_store_when_its_view_does_not_exist(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.buy(B, TRAY, **CANADA)
 
-    run_all(shop)
-    errors = run_all(shop)
+    shop.run_as_airflow()
+    errors = shop.run_as_airflow()
 
     assert shop.shown(A).commerce_order_number is not None
     assert "no store view 'nope'" in shop.shown(B).order_notes
@@ -90,7 +80,7 @@ def test_store_when_its_fixed_customer_is_missing(shop: Road) -> None:
     shop.pass_time(minutes=1)
     shop.buy(A, TRAY)
 
-    errors = run_all(shop)
+    errors = shop.run_as_airflow()
 
     assert [type(error) for error in errors] == [MisconfiguredError]
     assert shop.shown(A).commerce_order_number is not None
@@ -99,7 +89,7 @@ def test_store_when_its_fixed_customer_is_missing(shop: Road) -> None:
 
 def test_line_when_it_is_emptied_on_amazon(shop: Road) -> None:
     shop.buy(A, {"TRAY-WALNUT": 1, "NO-SUCH": 1})
-    run_all(shop)
+    shop.run_as_airflow()
     assert shop.shown(A).blocker_codes == ["missing_product"]
     items = shop.sandbox.amazon.order(A)["orderItems"]
     items[1]["quantityOrdered"] = 0
@@ -108,7 +98,7 @@ def test_line_when_it_is_emptied_on_amazon(shop: Road) -> None:
     total = {"grandTotal": {"amount": "10.00", "currencyCode": "USD"}}
     shop.sandbox.amazon.apply(A, {"orderItems": items, "proceeds": total})
 
-    run_all(shop)
+    shop.run_as_airflow()
 
     assert shop.shown(A).commerce_order_number is not None
     assert shop.shown(A).blocker_codes == []
@@ -119,11 +109,11 @@ def test_invoices_when_the_shop_fails_on_some_for_long(shop: Road) -> None:
         shop.buy(one, TRAY)
         shop.pass_time(minutes=1)
     shop.sandbox.commerce_faults.add(Fault("invoiceOrder", "html_500", times=3))
-    run_all(shop)
+    shop.run_as_airflow()
     shop.buy(D, TRAY)
     shop.sandbox.commerce_faults.clear()
 
-    run_all(shop)
+    shop.run_as_airflow()
 
     assert shop.shown(D).commerce_order_number is not None
     assert shop.value("select count(*) from ops.order_outbox where finished_at is not null") >= 1
@@ -141,11 +131,11 @@ def test_linked_order_when_the_shop_does_not_know_it_for_a_moment(shop: Road, mo
         return real(client, commerce_order_id)
 
     monkeypatch.setattr(CommerceClient, "order", order)
-    run_all(shop)
+    shop.run_as_airflow()
     assert shop.shown(A).status == "Error"
 
     shop.pass_time(hours=1)
-    run_all(shop)
+    shop.run_as_airflow()
 
     assert shop.shown(A).status == "Unshipped"
     assert shop.shown(A).order_notes.startswith("Created in Commerce")
@@ -155,12 +145,12 @@ def test_linked_order_when_the_shop_does_not_know_it_for_a_moment(shop: Road, mo
 def test_refusals_when_the_shop_was_down_before_are_counted_alone(shop: Road) -> None:
     refuse(shop)
     for _ in range(4):
-        run_all(shop)
+        shop.run_as_airflow()
         shop.pass_time(days=1)
     assert shop.value("select refusals from ops.order_outbox") == 4
     assert shop.value("select next_attempt_at is not null from ops.order_outbox")
 
-    run_all(shop)
+    shop.run_as_airflow()
 
     assert shop.value("select next_attempt_at from ops.order_outbox") is None
     assert "Refused 5 times" in shop.shown(A).order_notes
@@ -168,7 +158,7 @@ def test_refusals_when_the_shop_was_down_before_are_counted_alone(shop: Road) ->
 
 def test_package_when_its_tracking_number_has_blanks(shop: Road) -> None:
     shop.buy(A, TRAY)
-    run_all(shop)
+    shop.run_as_airflow()
     shop.sandbox.commerce.ship(A, None, [("ups", "UPS", "1Z99 ")])
     for _ in range(3):
         shop.pass_time(hours=1)
@@ -179,19 +169,19 @@ def test_package_when_its_tracking_number_has_blanks(shop: Road) -> None:
 def test_doubt_when_the_store_is_renamed(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
-    run_all(shop)
+    shop.run_as_airflow()
     (account,) = shop.stores.accounts
     stores = tuple(replace(s, name="Acme USA") if s.name == "Acme US" else s for s in account.stores)
     shop.stores = Stores((replace(account, stores=stores),))
 
-    run_all(shop)
+    shop.run_as_airflow()
 
     assert shop.shown(A).commerce_order_number is not None
     assert len(shop.sandbox.commerce.orders()) == 1
 
 
 def test_account_when_it_is_renamed(shop: Road) -> None:
-    run_all(shop)
+    shop.run_as_airflow()
     (account,) = shop.stores.accounts
     stores = tuple(replace(store, account_name="acme-north") for store in account.stores)
     shop.stores = Stores((replace(account, name="acme-north", stores=stores),))
@@ -201,11 +191,11 @@ def test_account_when_it_is_renamed(shop: Road) -> None:
 
 def test_refusal_when_amazon_cancels_the_order(shop: Road) -> None:
     refuse(shop)
-    run_all(shop)
+    shop.run_as_airflow()
     assert shop.rows("select * from reporting.blocked_orders")
     shop.sandbox.amazon.apply(A, CANCELED)
 
-    run_all(shop)
+    shop.run_as_airflow()
 
     assert shop.rows("select * from reporting.blocked_orders") == []
     assert shop.shown(A).status == "Canceled"
@@ -214,7 +204,7 @@ def test_refusal_when_amazon_cancels_the_order(shop: Road) -> None:
 def test_shipments_when_another_shop_refuses_our_credentials(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.buy(B, TRAY)
-    run_all(shop)
+    shop.run_as_airflow()
     with shop.engine.begin() as connection:
         connection.exec_driver_sql(
             f"update ops.order_outbox set commerce_connection = 'a_shop' where amazon_order_id = '{A}'"
@@ -233,14 +223,14 @@ def test_shipments_when_another_shop_refuses_our_credentials(shop: Road) -> None
 
 def test_import_since_when_it_is_set_back_later(shop: Road) -> None:
     shop.change_store("Acme US", import_since=None)
-    run_all(shop)
+    shop.run_as_airflow()
     old = amazon_order(A, TRAY, at=datetime.now(UTC) - timedelta(days=60))
     shop.sandbox.amazon.add_order(AmazonOrderSeed(SELLER_US, old))
-    run_all(shop)
+    shop.run_as_airflow()
     assert shop.value("select count(*) from core.orders") == 0
     shop.change_store("Acme US", import_since=datetime.now(UTC) - timedelta(days=90))
 
-    run_all(shop)
+    shop.run_as_airflow()
 
     assert shop.shown(A).commerce_order_number is not None
 
@@ -248,11 +238,11 @@ def test_import_since_when_it_is_set_back_later(shop: Road) -> None:
 def test_invoice_when_amazon_canceled_meanwhile(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.sandbox.commerce_faults.add(Fault("invoiceOrder", "html_500"))
-    run_all(shop)
+    shop.run_as_airflow()
     shop.sandbox.amazon.apply(A, CANCELED)
     shop.pass_time(hours=1)
 
-    run_all(shop)
+    shop.run_as_airflow()
 
     (order,) = shop.sandbox.commerce.orders()
     assert not Decimal(str(order.get("total_invoiced") or 0))
@@ -280,7 +270,7 @@ def test_order_when_amazon_changes_it_while_it_is_judged(shop: Road, monkeypatch
     monkeypatch.setattr(validate_orders, "ask_shops", ask)
     shop.validate_orders()
 
-    run_all(shop)
+    shop.run_as_airflow()
 
     assert shop.shown(A).commerce_order_number is not None
 
@@ -288,11 +278,11 @@ def test_order_when_amazon_changes_it_while_it_is_judged(shop: Road, monkeypatch
 def test_doubt_when_the_shops_catalog_is_down(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
-    run_all(shop)
+    shop.run_as_airflow()
     shop.buy(B, TRAY)
     shop.sandbox.commerce_faults.add(Fault("searchProducts", "html_500", times=9))
 
-    run_all(shop)
+    shop.run_as_airflow()
 
     assert shop.shown(A).commerce_order_number is not None
     assert "could not be asked" in shop.shown(B).order_notes
@@ -300,7 +290,7 @@ def test_doubt_when_the_shops_catalog_is_down(shop: Road) -> None:
 
 def test_track_when_the_right_one_is_added_before_the_wrong_one_is_deleted(shop: Road) -> None:
     shop.buy(A, TRAY)
-    run_all(shop)
+    shop.run_as_airflow()
     shipment_id = shop.sandbox.commerce.ship(A, None, [("ups", "UPS", "1ZWRONG")])
     shop.shipments_run()
     shop.sandbox.commerce.add_track(shipment_id, ("ups", "UPS", "1ZRIGHT"))
@@ -316,12 +306,12 @@ def test_track_when_the_right_one_is_added_before_the_wrong_one_is_deleted(shop:
 
 def test_track_when_it_is_corrected_after_the_order_was_completed(shop: Road) -> None:
     shop.buy(A, TRAY)
-    run_all(shop)
+    shop.run_as_airflow()
     shipment_id = shop.sandbox.commerce.ship(A, None, [("ups", "UPS", "1ZWRONG")])
     for _ in range(2):
         shop.shipments_run()
-        run_all(shop)
-    run_all(shop)
+        shop.run_as_airflow()
+    shop.run_as_airflow()
     assert shop.shown(A).status == "Completed"
     with shop.sandbox.commerce.lock:
         shop.sandbox.commerce.shipment(shipment_id)["tracks"][0]["track_number"] = "1ZRIGHT"

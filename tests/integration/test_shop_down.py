@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 from sqlalchemy import Engine
 
-from include.adapters.commerce.client import CommerceClient
 from include.domain.errors import MisconfiguredError, UnavailableError
 from include.domain.stores import Stores
 from local.sandbox.faults import Fault
 from local.sandbox.seeds import Product, Scenario
 from local.sandbox.servers import Sandbox
 from tests.support.orders import order_id
-from tests.support.road import SHOP, Road
+from tests.support.road import Road
+from tests.support.two_shops import TwoShops
 
 ORDER = order_id(1)
 TRAY = "TRAY-WALNUT"
@@ -64,32 +64,6 @@ def test_blocked_order_stays_blocked_when_commerce_is_down(road: Road) -> None:
     road.sandbox.commerce.add_product(Product(99, "NONE", "Now there", Decimal(10), (1,), quantities={1: Decimal(5)}))
     road.next_run()
     assert created(road) == {ORDER}
-
-
-@dataclass
-class TwoShops(Road):
-    """The American stores sell from a second shop behind a connection of its own."""
-
-    second: Sandbox | None = None
-    second_client: CommerceClient | None = None
-
-    def commerce(self, connection: str) -> CommerceClient:
-        if connection == SHOP:
-            return self.shop
-        assert self.second is not None and connection == "commerce_second"
-        if self.second_client is None:
-            self.second_client = self.connect_shop(self.second.commerce_url)
-        return self.second_client
-
-    def new_task(self) -> None:
-        super().new_task()
-        if self.second_client is not None:
-            self.second_client.close()
-            self.second_client = None
-
-    def __exit__(self, *_: object) -> None:
-        self.new_task()
-        self.shop.close()
 
 
 @pytest.fixture

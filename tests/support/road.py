@@ -21,6 +21,7 @@ from include.adapters.http import Timeouts
 from include.adapters.personal_data import PersonalDataCipher
 from include.adapters.stores_file import load_stores
 from include.database.tables import metadata
+from include.domain.errors import OrdersError
 from include.domain.stores import Stores
 from include.settings import Settings
 from include.steps import (
@@ -50,6 +51,15 @@ _UNFINISHED = """
 """
 STORES_FILE = Path(__file__).parents[2] / "include" / "stores.yaml"
 SHOP = "commerce_api"
+
+
+def _task(failed: list[OrdersError], step: Callable[..., Any], *arguments: Any) -> Any:
+    """A task of a run: what it returns; nothing if it failed, and `failed` says why."""
+    try:
+        return step(*arguments)
+    except OrdersError as error:
+        failed.append(error)
+        return []
 
 
 @dataclass
@@ -183,6 +193,36 @@ class Road:
         """Ten minutes later, long enough for Amazon to list every change: the next run of the orders' DAG."""
         self.pass_time(minutes=10)
         self.orders_run()
+
+    def run_as_airflow(self) -> list[OrdersError]:
+        """The same as Airflow makes it: a task that fails stops only what its trigger rules stop. Returns what failed.
+
+        Reporting follows all the same.
+        """
+        self.pass_time(minutes=10)
+        self.new_task()
+        self.run_number += 1
+        failed: list[OrdersError] = []
+        for account_name in _task(failed, self.stage_stores):
+            _task(failed, self.extract_amazon_orders, account_name)
+        _task(failed, self.stage_amazon_orders)
+        for account_name in _task(failed, self.validate_orders):
+            _task(failed, self.create_commerce_orders, account_name)
+        self.publish_recent_orders()
+        return failed
+
+    def shipments_run_as_airflow(self) -> list[OrdersError]:
+        """The same for the shipments' DAG, at once."""
+        self.new_task()
+        self.run_number += 1
+        failed: list[OrdersError] = []
+        _task(failed, self.extract_commerce_shipments)
+        accounts = _task(failed, self.stage_commerce_shipments)
+        for step in (self.push_amazon_shipments, self.verify_amazon_shipments):
+            for account_name in accounts:
+                _task(failed, step, account_name)
+        self.publish_recent_orders()
+        return failed
 
     # One method per step, so that tests read as the path does.
 

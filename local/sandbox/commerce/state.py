@@ -262,6 +262,11 @@ class CommerceState:
         with self.lock:
             self.catalog.put(product)
 
+    def remove_product(self, sku: str) -> None:
+        """Delete a product. Raises KeyError for an unknown SKU."""
+        with self.lock:
+            self.catalog.remove(sku)
+
     def set_product(self, sku: str, **changes: Any) -> None:
         """Set fields of a product. Raises KeyError for an unknown SKU, TypeError for an unknown field."""
         with self.lock:

@@ -39,6 +39,10 @@ class Catalog:
     def find(self, sku: str) -> Product | None:
         return self._products.get(sku.casefold())
 
+    def remove(self, sku: str) -> None:
+        """Delete a product. Raises KeyError for an unknown SKU."""
+        del self._products[sku.casefold()]
+
     def change(self, sku: str, **changes: Any) -> None:
         """Set fields of a product. Raises KeyError for an unknown SKU, TypeError for an unknown field."""
         product = self._products[sku.casefold()]
