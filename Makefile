@@ -36,12 +36,12 @@ $(BIN)/uv:
 
 $(RUNTIME): requirements.txt | $(BIN)/uv
 	$(call SAY,Installing the runtime packages (a few hundred; this takes a minute or two if none is cached).)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt >&2
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt >&2
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
 	$(call SAY,Installing the packages for tests and checks.)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-dev.txt >&2
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-dev.txt >&2
 	@touch $@
 
 lock: | $(BIN)/uv ## Compile the pinned requirements from requirements*.in
@@ -87,9 +87,8 @@ format: setup ## Format Python and SQL
 docs: setup ## Write the generated documents
 	@$(BIN)/python -m local docs
 
-bench: setup ## Run the measurements in bench/
-	@for file in bench/[a-z]*.py; do \
-	  name=$$(basename $$file .py); echo "==> $$name"; $(BIN)/python -m bench.$$name || exit 1; done
+bench: setup ## Run the measurements in bench/ and write bench/results.json
+	@$(BIN)/python -m bench
 
 clean: ## Stop everything and remove all local data (.data, and root's state folder)
 	$(call SAY,Removing local data.)

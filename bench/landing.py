@@ -1,16 +1,9 @@
-"""How long landing and staging take, next to a bare COPY of the same documents into one table; one run, one machine.
-
-    python -m bench.landing [orders]
-
-Prints seconds, orders per second, the ratio to COPY, and the peak memory of this process.
-"""
+"""How long landing and staging take, next to a bare COPY of the same documents into one table; one run, one machine."""
 
 from __future__ import annotations
 
 import copy
-import logging
 import resource
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -22,6 +15,7 @@ import simplejson
 from cryptography.fernet import Fernet
 from sqlalchemy import URL, text
 
+from bench import Figure
 from include.adapters.amazon.client import OrdersPage
 from include.adapters.personal_data import PersonalDataCipher
 from include.adapters.stores_file import load_stores
@@ -61,9 +55,9 @@ class Listing:
         return OrdersPage(self.documents(page), None if last else str(page + 1), None, None, self.server_time())
 
 
-def main(orders: int) -> None:
-    """Measure and print."""
-    logging.getLogger("include").setLevel(logging.WARNING)
+def measure(orders: int) -> list[Figure]:
+    """Land and stage a fiftieth of `orders`: ratios to COPY, and the peak memory of this process so far."""
+    orders //= 50
     folder = Path(tempfile.mkdtemp(prefix="orders-bench-"))
     folder.chmod(0o755)
     data = folder / "postgres"
@@ -106,11 +100,7 @@ def main(orders: int) -> None:
         postgres.remove(data)
     if staged != orders:
         raise SystemExit(f"{orders} orders went in, {staged} came out")
-    print(f"{orders} orders, {PAGE} a page")
-    for name, seconds in (("bare COPY", bare), ("landing", landing), ("staging", staging), ("both", landing + staging)):
-        print(f"{name:10} {seconds:8.2f} s {orders / seconds:10.0f} orders/s {seconds / bare:6.1f} x COPY")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    times = {"landing": landing, "staging": staging, "landing and staging": landing + staging}
+    figures = [Figure(f"{name}, {orders:,} orders", round(taken / bare, 2), "x COPY") for name, taken in times.items()]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [*figures, Figure("peak memory after all measurements so far", round(memory), "MB")]

@@ -1,21 +1,14 @@
-"""How long publish_recent_orders takes when nothing changed and when 100 orders changed, beside a long history.
-
-    python -m bench.publishing [finished orders]
-
-Prints each value with its reach; exits with 1 if one is missed.
-"""
+"""How long publish_recent_orders takes when nothing changed and when 100 orders changed, beside a long history."""
 
 from __future__ import annotations
 
-import logging
 import statistics
-import sys
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Engine, text
 
+from bench import Figure
 from bench.history import empty_database, fill_history, order_id
 from include.steps import publish_recent_orders
 
@@ -30,12 +23,18 @@ _CHANGE = text("""
 _QUEUE = text("insert into ops.orders_to_publish (amazon_order_id) select unnest(cast(:order_ids as text[]))")
 
 
-def measure(engine: Engine) -> list[dict[str, Any]]:
-    """Measure on a database that bench.history has filled; rows of name, value, unit, reach and holds."""
+def measure(orders: int) -> list[Figure]:
+    """Fill a database with `orders` finished orders and publish: seconds, WAL and temporary files of each case."""
+    with empty_database() as engine:
+        fill_history(engine, finished=orders)
+        return _measure(engine)
+
+
+def _measure(engine: Engine) -> list[Figure]:
     with engine.connect() as connection:
         total = connection.execute(text("select count(*) from core.orders")).scalar_one()
     _check_history(engine, total)
-    rows = []
+    figures: list[Figure] = []
     for name, changed, reach in (("nothing changed", 0, 0.1), (f"{CHANGED} orders changed", CHANGED, 0.2)):
         seconds, wal, temporary = [], [], []
         for _ in range(ROUNDS):
@@ -52,16 +51,12 @@ def measure(engine: Engine) -> list[dict[str, Any]]:
             wal.append(after[0] - before[0])
             temporary.append(after[1] - before[1])
         what = f"publish_recent_orders, {name}, {total:,} orders"
-        rows += [
-            _row(what, round(statistics.median(seconds), 4), "s", reach),
-            _row(f"{what}: WAL", round(max(wal) / 1e6, 3), "MB", 2),
-            _row(f"{what}: temporary files", max(temporary), "bytes", 0),
+        figures += [
+            Figure(what, round(statistics.median(seconds), 4), "s", reach),
+            Figure(f"{what}: WAL", round(max(wal) / 1e6, 3), "MB", 2),
+            Figure(f"{what}: temporary files", max(temporary), "bytes", 0),
         ]
-    return rows
-
-
-def _row(name: str, value: float, unit: str, reach: float) -> dict[str, Any]:
-    return {"name": name, "value": value, "unit": unit, "reach": reach, "holds": value <= reach}
+    return figures
 
 
 def _publish(engine: Engine) -> dict[str, int]:
@@ -93,22 +88,3 @@ def _check_history(engine: Engine, total: int) -> None:
     counts = _publish(engine)
     if counts["written"] or counts["read"] != 5_000:
         raise SystemExit(f"the prepared rows differ from what is published: {counts}")
-
-
-def main(finished: int) -> None:
-    """Fill, measure and print."""
-    logging.getLogger("include").setLevel(logging.WARNING)
-    with empty_database() as engine:
-        started = time.perf_counter()
-        fill_history(engine, finished=finished)
-        print(f"filled in {time.perf_counter() - started:.0f} s")
-        rows = measure(engine)
-    for row in rows:
-        verdict = "holds" if row["holds"] else "MISSED"
-        print(f"{row['name']:80} {row['value']:>10} {row['unit']:5} reach {row['reach']:>4} {verdict}")
-    if not all(row["holds"] for row in rows):
-        raise SystemExit(1)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

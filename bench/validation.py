@@ -1,7 +1,4 @@
-"""Measures the validation suite beside a loop of plain Python with the same rules, on the same lines, in one process.
-
-Run: `.venv/bin/python -m bench.validation`. Prints a table: lines, seconds of each, how many times slower the suite is.
-"""
+"""The validation suite beside a loop of plain Python with the same rules, on the same lines, in one process."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
+from bench import Figure
 from include.expectations.order_lines import Finding, validate_lines
 from include.expectations.rules import CheckedLine
 
-SIZES = (100, 10_000, 100_000)
 ROUNDS = 3
 
 
@@ -66,21 +63,19 @@ def best_seconds(work: Callable[[], object]) -> float:
     return min(seconds)
 
 
-def main() -> None:
-    """Measure and print."""
+def measure(orders: int) -> list[Figure]:
+    """Validate up to a tenth of `orders` lines. Seconds of the suite, and how many times slower than the loop it is."""
     started = time.perf_counter()
     validate_lines(random_lines(1))
-    print(f"first call, import included: {time.perf_counter() - started:.2f} s\n")
-    print(f"{'lines':>8} {'findings':>9} {'suite s':>9} {'plain s':>9} {'ratio':>7}")
-    for size in SIZES:
+    figures = [Figure("validation suite, first call, import included", round(time.perf_counter() - started, 2), "s")]
+    for size in (100, orders // 10):
         lines = random_lines(size)
-        expected = plain_findings(lines)
-        if validate_lines(lines).findings != expected:
+        if validate_lines(lines).findings != plain_findings(lines):
             raise SystemExit(f"the suite and the plain loop disagree on {size} lines")
         suite = best_seconds(lambda lines=lines: validate_lines(lines))  # type: ignore[misc]
         plain = best_seconds(lambda lines=lines: plain_findings(lines))  # type: ignore[misc]
-        print(f"{size:>8} {len(expected):>9} {suite:>9.4f} {plain:>9.4f} {suite / plain:>7.0f}")
-
-
-if __name__ == "__main__":
-    main()
+        figures += [
+            Figure(f"validation suite, {size:,} lines", round(suite, 3), "s"),
+            Figure(f"validation suite, {size:,} lines, beside plain Python", round(suite / plain), "x"),
+        ]
+    return figures
