@@ -1,4 +1,4 @@
-"""Finds what makes a set-based statement fail, by halving: one bad row delays only itself."""
+"""Finds what makes set-based work fail, by halving: one bad row delays only itself."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ _SYSTEMATIC = 4
 _ENOUGH = 100
 
 
-def isolate(items: Sequence[Item], attempt: Callable[[Sequence[Item]], object]) -> list[tuple[Item, DBAPIError]]:
+def isolate(
+    items: Sequence[Item],
+    attempt: Callable[[Sequence[Item]], object],
+    failure: type[Exception] = DBAPIError,
+) -> list[tuple[Item, Exception]]:
     """Do `attempt` for all `items` and return those that fail, with their errors; all others are done.
 
-    `attempt` does its part whole or not at all: in a savepoint or a transaction of its own. Raises errors for which no
-    item is to blame (a lost connection, a lock, a lack of rights), and the first error when everything fails.
+    `attempt` does its part whole or not at all: in a savepoint or a transaction of its own. An item is to blame for an
+    error of the class `failure`. Raises all other errors, those of the database for which no item is to blame (a lost
+    connection, a lock, a lack of rights), and the first error when everything fails.
     """
-    failures: list[tuple[Item, DBAPIError]] = []
+    failures: list[tuple[Item, Exception]] = []
     done = 0
 
     def split(part: Sequence[Item]) -> None:
@@ -33,8 +38,8 @@ def isolate(items: Sequence[Item], attempt: Callable[[Sequence[Item]], object]) 
         try:
             attempt(part)
             done += len(part)
-        except DBAPIError as error:
-            if not _may_be_the_data(error):
+        except failure as error:
+            if isinstance(error, DBAPIError) and not _may_be_the_data(error):
                 raise
             if len(part) == 1:
                 failures.append((part[0], error))
@@ -51,13 +56,15 @@ def isolate(items: Sequence[Item], attempt: Callable[[Sequence[Item]], object]) 
         split(items)
     if failures and not done:
         first = failures[0][1]
-        if len(items) >= _SYSTEMATIC or _class(first) in _PERHAPS_THE_DATA:
+        if len(items) >= _SYSTEMATIC or (isinstance(first, DBAPIError) and _class(first) in _PERHAPS_THE_DATA):
             raise first
     return failures
 
 
-def describe(error: DBAPIError) -> str:
+def describe(error: Exception) -> str:
     """An error as class and place, without values: they could be personal."""
+    if not isinstance(error, DBAPIError):
+        return type(error).__name__
     diagnostic = getattr(error.orig, "diag", None)
     places = [
         f"{name} {value}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
+from include.database.isolation import describe, isolate
 from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.domain.errors import RunIncompleteError
@@ -41,8 +42,6 @@ STATUSES: dict[str, Any] = {
     "error": ERROR.name,
     "completed": COMPLETED.name,
 }
-# SQLSTATE classes of failures that no single order is to blame for: connection, rollback, resources, locks, shutdown.
-_NOT_OF_AN_ORDER = ("08", "40", "53", "55", "57", "58")
 
 
 def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
@@ -108,27 +107,19 @@ def _claim(connection: Connection, failed: set[str]) -> tuple[list[str], bool]:
 def _publish(connection: Connection, order_ids: list[str], keys: dict[str, Any], written: Counter[str]) -> set[str]:
     """Write the orders' rows, count them by shown status, and return the orders whose rows cannot be written.
 
-    If the statement fails, each half of the orders is tried by itself, down to the orders that are to blame; they go
-    back into the queue.
+    Those go back into the queue.
     """
-    if not order_ids:
-        return set()
     statements = load_statements(__file__)
-    try:
+
+    def attempt(part: Sequence[str]) -> None:
+        values = {"order_ids": list(part), **STATUSES, **keys}
         with connection.begin_nested():
-            rows = connection.execute(statements["publish"], {"order_ids": order_ids, **STATUSES, **keys}).all()
-    except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or "08"
-        if error.connection_invalidated or state.startswith(_NOT_OF_AN_ORDER):
-            raise
-        if len(order_ids) == 1:
-            cause = getattr(getattr(error.orig, "diag", None), "message_primary", None)  # names columns, holds no row
-            log.error("publish_recent_orders: order=%s cannot be published: %s (%s)", order_ids[0], cause, state)
-            connection.execute(statements["put_back"], {"order_ids": order_ids})
-            return set(order_ids)
-        middle = len(order_ids) // 2
-        halves = (order_ids[:middle], order_ids[middle:])
-        return set().union(*(_publish(connection, half, keys, written) for half in halves))
-    for status, count in rows:
-        written[status] += count
-    return set()
+            rows = connection.execute(statements["publish"], values).all()
+        written.update(dict(rows))
+
+    failures = isolate(order_ids, attempt)
+    for order_id, error in failures:
+        log.error("publish_recent_orders: order=%s cannot be published: %s", order_id, describe(error))
+    if failures:
+        connection.execute(statements["put_back"], {"order_ids": [order_id for order_id, _ in failures]})
+    return {order_id for order_id, _ in failures}

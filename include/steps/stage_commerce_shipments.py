@@ -4,52 +4,85 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy.exc import DBAPIError
 
 from include.adapters.amazon.carriers import carrier_for
-from include.adapters.commerce.landed_shipments import collect_landed_shipments
+from include.adapters.commerce.landed_shipments import landed_shipment_orders, landed_shipments
+from include.database.isolation import describe, isolate
 from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.database.tables import shipment_tracks
 from include.domain.packages import Track, plan_packages
 from include.outbox.order_outbox import release_shipped_orders
+from include.outbox.pipeline_state import move_selected
 from include.outbox.shipment_outbox import ShipmentOutbox, accounts_with_packages
 from include.outbox.work_loop import summary
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_NOT_STAGED = (
+    "Shipped in Commerce, but not confirmed to Amazon: the shipment cannot be read ({cause}). Resolution: report this "
+    "with the log of stage_commerce_shipments; every run tries again. Until then confirm it in Seller Central."
+)
+
 
 def run(engine: Engine, settings: Settings, *, clock: Callable[[], datetime], dag_run_id: str) -> list[str]:
     """Stage what has landed and return the accounts that have packages to send to Amazon or to read back.
 
     A track keeps its package's reference for good; a corrected track is sent again under the same reference. Only
-    writer of core.shipments and its lines and tracks. Orders that are shipped whole stop counting as taken.
+    writer of core.shipments and its lines and tracks. Orders that are shipped whole stop counting as taken. An order
+    whose shipments cannot be staged is tried again by every run; its note says why.
     """
-    statements = load_statements(__file__)
+    stamp: dict[str, Any] = {"now": clock(), "dag_run_id": dag_run_id}
     outbox = ShipmentOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter(shipments=0)
     with engine.begin() as connection:
         wait_for_lock(connection, "stage_commerce_shipments")
-        counts["shipments"] = collect_landed_shipments(connection)
-        if counts["shipments"]:
-            connection.execute(statements["write_shipments"], {"now": clock(), "dag_run_id": dag_run_id})
-            for name in ("write_items", "drop_tracks_that_left", "write_tracks"):
-                connection.execute(statements[name])
-            shipments = connection.execute(statements["shipments_to_plan"]).all()
-            for shipment in shipments:
-                _plan(connection, outbox, shipment, counts)
-            shipped = {shipment.amazon_order_id for shipment in shipments}
-            release_shipped_orders(connection, shipped, now=clock(), dag_run_id=dag_run_id)
-            connection.execute(statements["finish_shipments"])
+
+        def attempt(order_ids: Sequence[str]) -> None:
+            with connection.begin_nested():
+                done = _stage(connection, outbox, order_ids, stamp)
+            counts.update(done)
+
+        for order_id, error in isolate(landed_shipment_orders(connection), attempt, Exception):
+            counts["failed"] += 1
+            log.error(
+                "stage_commerce_shipments: order=%s: its shipments cannot be staged: %s",
+                order_id,
+                describe(error),
+                exc_info=None if isinstance(error, DBAPIError) else error,  # the database's text quotes values
+            )
+            note = {"order_id": order_id, "note": _NOT_STAGED.format(cause=describe(error))}
+            move_selected(connection, load_statements(__file__)["note_failure"], note, **stamp)
         accounts = accounts_with_packages(connection)
     log.info("stage_commerce_shipments: %s", summary(counts))
     return accounts
+
+
+def _stage(
+    connection: Connection, outbox: ShipmentOutbox, order_ids: Sequence[str], stamp: dict[str, Any]
+) -> Counter[str]:
+    """Stage these orders' shipments and plan their packages. Returns counts of what was done."""
+    statements = load_statements(__file__)
+    counts: Counter[str] = Counter()
+    with landed_shipments(connection, order_ids) as counts["shipments"]:
+        connection.execute(statements["write_shipments"], stamp)
+        for name in ("write_items", "drop_tracks_that_left", "write_tracks"):
+            connection.execute(statements[name])
+        shipments = connection.execute(statements["shipments_to_plan"]).all()
+        for shipment in shipments:
+            _plan(connection, outbox, shipment, counts)
+        shipped = {shipment.amazon_order_id for shipment in shipments}
+        release_shipped_orders(connection, shipped, **stamp)
+        connection.execute(statements["finish_shipments"])
+    return counts
 
 
 def _plan(connection: Connection, outbox: ShipmentOutbox, shipment: Row[Any], counts: Counter[str]) -> None:

@@ -81,3 +81,8 @@ where
     shipments.commerce_connection = newest.commerce_connection
     and shipments.commerce_shipment_id = newest.commerce_shipment_id
     and not shipments.is_staged;
+
+-- name: note_failure
+select amazon_order_id, pipeline_state as to_code, cast(:note as text) as reason
+from core.orders
+where amazon_order_id = :order_id;

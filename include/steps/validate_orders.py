@@ -18,11 +18,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row
 
 from include.adapters.commerce.catalog import AllocatedUnits, CatalogFacts, Commerce, ask_shops
+from include.database.isolation import describe, isolate
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
 from include.database.statements import load_statements
 from include.domain.blockers import BLOCKER_CODES
-from include.domain.errors import MisconfiguredError, OrdersError
+from include.domain.errors import MisconfiguredError, OrdersError, RunIncompleteError
 from include.domain.orders import Candidate, OrderLine, decide
 from include.domain.stock import LineDemand, allocate
 from include.domain.stores import Store, Stores
@@ -97,7 +98,11 @@ class _Validation:
         candidates: list[Candidate] = []
         for row in rows:
             order, store = orders[row.amazon_order_id], by_name.get(row.store_name)
-            decision = decide(order, store, row.import_since)
+            try:
+                decision = decide(order, store, row.import_since)
+            except Exception as error:
+                verdicts.append(_unexpected(row.amazon_order_id, error))
+                continue
             if decision.state == "create" and store is not None:
                 candidates.append(Candidate(order, store, decision))
             else:
@@ -109,10 +114,35 @@ class _Validation:
         check = _LineCheck(facts, known)
         verdicts += [_verdict(candidate, check) for candidate in facts.checked]
         with self.engine.begin() as connection:
-            self._write(connection, verdicts, {row.amazon_order_id: row for row in rows}, check)
+            self._write_facts(connection, check)
+        by_id = {row.amazon_order_id: row for row in rows}
+
+        def write(part: Sequence[Verdict]) -> None:
+            with self.engine.begin() as connection:
+                self._write(connection, part, by_id, check)
+
+        for verdict, failure in isolate(verdicts, write):
+            log.error("validate_orders: order=%s: its result cannot be stored: %s", verdict.order_id, describe(failure))
+            write([_needs_attention(verdict.order_id, f"its result cannot be stored: {describe(failure)}")])
         counts = Counter(verdict.state for verdict in verdicts)
         log.info("validate_orders: read=%d %s", len(rows), summary(dict(sorted(counts.items()))))
         return facts.failures
+
+    def _write_facts(self, connection: Connection, check: _LineCheck) -> None:
+        """What is known of products and shops, and how the rules fared."""
+        statements = load_statements(__file__)
+        stamp: dict[str, Any] = {"now": self.now, "dag_run_id": self.dag_run_id}
+        products = [row | {"checked_at": self.now, "dag_run_id": self.dag_run_id} for row in _product_rows(check.facts)]
+        if products:
+            connection.execute(statements["upsert_product"], products)
+        failures = check.facts.failures
+        problems = {"store_names": list(failures), "problems": [str(error)[:500] for error in failures.values()]}
+        connection.execute(statements["note_store_problems"], problems | {"dag_run_id": self.dag_run_id})
+        for result in check.results:
+            connection.execute(
+                statements["insert_result"],
+                stamp | vars(result) | {"suite_sha256": suite_sha256(), "duration_ms": check.duration_ms},
+            )
 
     def _write(
         self, connection: Connection, verdicts: Sequence[Verdict], rows: Mapping[str, Row[Any]], check: _LineCheck
@@ -127,9 +157,6 @@ class _Validation:
                 taken.add(now.amazon_order_id)
         kept = sorted((v for v in verdicts if v.order_id not in taken), key=lambda verdict: verdict.order_id)
         planned = [verdict.plan for verdict in kept if verdict.plan is not None]
-        products = [row | {"checked_at": self.now, "dag_run_id": self.dag_run_id} for row in _product_rows(check.facts)]
-        if products:
-            connection.execute(statements["upsert_product"], products)
         open_episodes(connection, [blocker for verdict in kept for blocker in verdict.blockers], **stamp)
         refused_before = {order_id for order_id, row in rows.items() if row.pipeline_state == "rejected"}
         plan_orders(connection, planned, refused_before=refused_before, **stamp)
@@ -144,14 +171,6 @@ class _Validation:
             **stamp,
         )
         move_orders(connection, [(verdict.order_id, verdict.state, verdict.reason) for verdict in kept], **stamp)
-        failures = check.facts.failures
-        problems = {"store_names": list(failures), "problems": [str(error)[:500] for error in failures.values()]}
-        connection.execute(statements["note_store_problems"], problems | {"dag_run_id": self.dag_run_id})
-        for result in check.results:
-            connection.execute(
-                statements["insert_result"],
-                stamp | vars(result) | {"suite_sha256": suite_sha256(), "duration_ms": check.duration_ms},
-            )
 
 
 class _LineCheck:
@@ -163,13 +182,20 @@ class _LineCheck:
         self.results: list[RuleResult] = []
         self.duration_ms = 0
         self.findings: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        self.lines = {
-            (candidate.order.amazon_order_id, line.amazon_item_id): _line(candidate, line, facts)
-            for candidate in facts.checked
-            for line in candidate.order.lines
-        }
+        self.failed: dict[str, Exception] = {}  # orders that could not be checked
+        self.lines: dict[tuple[str, str], CheckedLine] = {}
+        for candidate in facts.checked:
+            order = candidate.order
+            try:
+                lines = {
+                    (order.amazon_order_id, each.amazon_item_id): _line(candidate, each, facts) for each in order.lines
+                }
+            except Exception as error:
+                self.failed[order.amazon_order_id] = error
+            else:
+                self.lines |= lines
         self._check("catalog")
-        blocked = {
+        blocked = set(self.failed) | {
             order_id
             for order_id, findings in self.findings.items()
             if any(BLOCKER_CODES[code].severity == "critical" for _, code in findings)
@@ -190,24 +216,33 @@ class _LineCheck:
             for order_id, sha256 in hashes.items()
             if (check := self.known.get((order_id, group))) is None or check.facts_sha256 != sha256
         ]
-        report = validate_lines([line for order_id in changed for line in by_order[order_id]], _RULE_GROUPS[group])
-        found: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        for finding in report.findings:
-            found[finding.amazon_order_id].add((finding.amazon_item_id, finding.blocker_code))
-        for order_id in changed:
-            self.known[order_id, group] = KnownCheck(hashes[order_id], frozenset(found[order_id]))
+
+        def evaluate(part: Sequence[str]) -> None:
+            report = validate_lines([line for order_id in part for line in by_order[order_id]], _RULE_GROUPS[group])
+            found: dict[str, set[tuple[str, str]]] = defaultdict(set)
+            for finding in report.findings:
+                found[finding.amazon_order_id].add((finding.amazon_item_id, finding.blocker_code))
+            for order_id in part:
+                self.known[order_id, group] = KnownCheck(hashes[order_id], frozenset(found[order_id]))
+            self.results += report.results
+            self.duration_ms += report.duration_ms
+
+        for order_id, failure in isolate(changed, evaluate, RunIncompleteError):
+            self.failed[order_id] = failure
+            for line in by_order.pop(order_id):
+                del self.lines[order_id, line.amazon_item_id]
         for order_id, lines in by_order.items():
             codes = {rule.code: place for place, rule in enumerate(_RULE_GROUPS[group])}
             places = {line.amazon_item_id: place for place, line in enumerate(lines)}
             findings = self.known[order_id, group].findings
             self.findings[order_id] += sorted(findings, key=lambda f: (places[f[0]], codes[f[1]]))
-        self.results += report.results
-        self.duration_ms += report.duration_ms
 
 
 def _verdict(candidate: Candidate, check: _LineCheck) -> Verdict:
     order, store = candidate.order, candidate.store
     order_id = order.amazon_order_id
+    if order_id in check.failed:
+        return _unexpected(order_id, check.failed[order_id])
     blockers = tuple(
         _blocker(check.lines[order_id, amazon_item_id], blocker_code)
         for amazon_item_id, blocker_code in check.findings[order_id]
@@ -225,6 +260,17 @@ def _verdict(candidate: Candidate, check: _LineCheck) -> Verdict:
         increment_id=prefix + order_id if store.orders.order_number_source == "amazon" else None,
     )
     return Verdict(order_id, "ready", "Will be created in Commerce.", "solved", blockers, plan)
+
+
+def _unexpected(order_id: str, error: Exception) -> Verdict:
+    """An order that cannot be checked for a cause that we do not know; it delays no other."""
+    log.error("validate_orders: order=%s cannot be checked.", order_id, exc_info=error)
+    return _needs_attention(order_id, f"{type(error).__name__} while it was checked")
+
+
+def _needs_attention(order_id: str, cause: str) -> Verdict:
+    message = f"Not checked: {cause}. Resolution: report this with the run's log; every run checks the order again."
+    return Verdict(order_id, "blocked", message[:500], blockers=(Blocker(order_id, "needs_attention", message[:500]),))
 
 
 def _unchecked(

@@ -327,7 +327,7 @@ def test_others_are_published_when_the_row_of_one_order_cannot_be_written(
         row.amazon_order_id for row in read(history, "select * from reporting.recent_orders where status <> 'Canceled'")
     } == set(bad)
     assert set(queued(history)) == set(bad)
-    assert f"order={bad[1]} cannot be published: planted (P0001)" in caplog.text
+    assert f"order={bad[1]} cannot be published: RaiseException (SQLSTATE P0001)" in caplog.text
     write(admin_engine, "drop trigger planted on reporting.recent_orders")
     assert publish(history) == {"read": 2, "written": 2}
     assert rows_out_of_date(history) == 0

@@ -1,3 +1,9 @@
+-- name: landed_orders
+select distinct amazon_order_id
+from raw.commerce_shipments
+where not is_staged
+order by amazon_order_id;
+
 -- name: newest
 create temporary table newest on commit drop as
 select distinct on (commerce_connection, commerce_shipment_id)
@@ -9,7 +15,7 @@ select distinct on (commerce_connection, commerce_shipment_id)
     payload -> 'items' as item_documents,
     payload -> 'tracks' as track_documents
 from raw.commerce_shipments
-where not is_staged
+where not is_staged and amazon_order_id = any(:order_ids)
 order by commerce_connection, commerce_shipment_id, fetched_at desc;
 
 -- name: newest_items
@@ -35,3 +41,6 @@ select
 from newest
 cross join lateral jsonb_array_elements(newest.track_documents) as entry
 where btrim(entry ->> 'track_number') <> '';
+
+-- name: drop_collected
+drop table newest, newest_items, newest_tracks;
