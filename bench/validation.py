@@ -8,8 +8,9 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from bench import Figure
-from include.expectations.order_lines import Finding, validate_lines
+from include.expectations.order_lines import validate_lines
 from include.expectations.rules import CheckedLine
+from tests.support.plain_rules import plain_findings
 
 ROUNDS = 3
 
@@ -33,24 +34,6 @@ def random_lines(count: int) -> list[CheckedLine]:
         )
         for number in range(count)
     ]
-
-
-def plain_findings(lines: list[CheckedLine]) -> list[Finding]:
-    """The same findings, in the same order, without an engine."""
-    findings = []
-    for line in lines:
-        codes = []
-        if not line.is_in_catalog:
-            codes.append("missing_product")
-        elif not line.is_enabled:
-            codes.append("disabled_product")
-        is_judged = line.is_in_catalog and line.is_stock_required and line.available_qty is not None
-        if is_judged and line.available_qty is not None and line.available_qty < line.requested_qty:
-            codes.append("out_of_stock")
-        if line.currency_code and line.store_currency and line.currency_code != line.store_currency:
-            codes.append("currency_mismatch")
-        findings += [Finding(line.amazon_order_id, line.amazon_item_id, code) for code in codes]
-    return findings
 
 
 def best_seconds(work: Callable[[], object]) -> float:

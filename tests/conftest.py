@@ -22,10 +22,12 @@ from sqlalchemy.pool import NullPool
 
 from include.database.engine import make_engine
 from include.database.migrate import migrate
+from include.steps import validate_orders
 from local import postgres
 from local.sandbox.scenario import build
 from local.sandbox.seeds import Scenario
 from local.sandbox.servers import Sandbox
+from tests.support.plain_rules import validate_lines as plain_validation
 from tests.support.road import Road
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -145,3 +147,9 @@ def road(engine: Engine, scenario: Scenario) -> Iterator[Road]:
     empty = replace(scenario, orders=(), commerce=replace(scenario.commerce, warehouse=(), catalog_changes=()))
     with Sandbox(empty, enforce_rate_limits=False) as running, Road(engine, running, empty) as road:
         yield road
+
+
+@pytest.fixture
+def plain_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules run as plain Python in this process: for tests with many runs, whose subject is something else."""
+    monkeypatch.setattr(validate_orders, "validate_lines", plain_validation)

@@ -23,6 +23,8 @@ from tests.support.fragile_road import FragileRoad
 from tests.support.orders import order_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 GAP_MINUTES = 6.0  # a little more than in_doubt_gap
 
 

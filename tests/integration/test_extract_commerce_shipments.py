@@ -20,6 +20,8 @@ from tests.support.commerce_shop import order_entity
 from tests.support.orders import order_id
 from tests.support.road import SHOP, Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 UPS = ("ups", "UPS", "1Z1")
 TRAY = {"TRAY-WALNUT": 1}
 

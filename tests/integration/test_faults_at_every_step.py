@@ -17,6 +17,8 @@ from tests.support.orders import order_id
 from tests.support.road import Road
 from tests.support.waiting import IMPATIENT, SLOW_SECONDS
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 AMAZON = ("token", "searchOrders", "getOrder", "confirmShipment")
 COMMERCE = (
     "storeViews",

@@ -14,6 +14,8 @@ from local.sandbox.faults import Fault
 from tests.support.orders import US, order_id, seed
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 CANADA = "A2EUQ1WTGCTBG2"
 OVERLAP = timedelta(seconds=1800)
 NEW = order_id(999)

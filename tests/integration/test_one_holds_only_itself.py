@@ -18,6 +18,8 @@ from tests.support.foreign_order import a_commerce_order_like
 from tests.support.orders import SELLER_US, amazon_order, order_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 A, B, C, D = (order_id(number) for number in range(1, 5))
 TRAY = {"TRAY-WALNUT": 1}
 CANADA = {"marketplace_id": "A2EUQ1WTGCTBG2", "currency": "CAD"}

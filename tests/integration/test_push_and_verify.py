@@ -15,6 +15,8 @@ from local.sandbox.seeds import AmazonOrderSeed
 from tests.support.orders import SELLER_US, amazon_order, order_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 ONE, TWO = order_id(1), order_id(2)
 UPS, FEDEX = ("ups", "UPS", "1Z1"), ("fedex", "Federal Express", "770002")
 

@@ -28,6 +28,8 @@ from tests.support.orders import amazon_order, order_id
 from tests.support.road import SHOP, Road
 from tests.support.two_shops import TwoShops
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 SCHEDULES = int(os.environ.get("ORDERS_TEST_SCHEDULES", "2"))
 ROUNDS = 5
 FOREVER = 1_000_000

@@ -19,6 +19,8 @@ from tests.support.orders import order_id
 from tests.support.road import Road
 from tests.support.two_shops import TwoShops
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 ORDER = order_id(1)
 TRAY = "TRAY-WALNUT"
 US_STOCK, EU_STOCK = 1, 2

@@ -10,6 +10,8 @@ from sqlalchemy import text
 from tests.support.orders import order_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 ORDER = order_id(1)
 TRAY = {"TRAY-WALNUT": 1}
 PAID = {"fulfillment": {"fulfillmentStatus": "UNSHIPPED"}}

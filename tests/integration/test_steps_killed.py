@@ -19,6 +19,8 @@ from tests.support.road import Road
 from tests.support.step_process import PII_KEY, StepProcess
 from tests.support.waiting import SLOW_SECONDS
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 ORDERS = [order_id(number) for number in range(1, 4)]
 ORDERS_PATH = ["stage_stores", "extract_amazon_orders", "stage_amazon_orders", "validate_orders"]
 ORDERS_PATH += ["create_commerce_orders", "publish_recent_orders"]
@@ -167,7 +169,7 @@ WRITES = [
     ("stage_stores", "core.stores", "select count(*) from core.stores"),
     ("extract_amazon_orders", "pii.order_contacts", "select count(*) from raw.amazon_orders"),
     ("stage_amazon_orders", "core.order_status_changes", "select count(*) from core.orders"),
-    ("validate_orders", "ops.validation_results", "select count(*) from ops.order_outbox"),
+    ("validate_orders", "core.order_status_changes", "select count(*) from ops.order_outbox"),
     (
         "create_commerce_orders",
         "core.order_items",

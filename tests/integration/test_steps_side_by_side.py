@@ -17,6 +17,8 @@ from tests.support.orders import order_id
 from tests.support.road import Road
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 COPIES = 2
 ROUNDS = 2
 ORDERS_PER_ROUND = 3

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import RunIncompleteError
 from include.expectations.order_lines import Finding, check_frame, frame_of, validate_lines
 from include.expectations.rules import RULES, CheckedLine, suite_sha256
+from tests.support.plain_rules import plain_findings
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,26 +36,6 @@ LINE = CheckedLine(
     currency_code="USD",
     store_currency="USD",
 )
-
-
-def expected_findings(lines: list[CheckedLine]) -> list[Finding]:
-    """The rules once more, in plain Python, with exact fractions."""
-    findings = []
-    for line in lines:
-        codes = [] if line.has_amounts else ["amount_missing"]
-        if not line.is_in_catalog:
-            codes.append("missing_product")
-        else:
-            codes += [] if line.is_enabled else ["disabled_product"]
-            codes += [] if line.is_orderable_type else ["unsupported_product_type"]
-        known = [code for code in (line.currency_code, line.store_currency) if code is not None]
-        if len(set(known)) == 2:
-            codes.append("currency_mismatch")
-        if line.is_in_catalog and line.is_stock_required and line.available_qty is not None:
-            is_short = Fraction(line.available_qty) < line.requested_qty
-            codes += ["out_of_stock"] if is_short else []
-        findings += [Finding(line.amazon_order_id, line.amazon_item_id, code) for code in codes]
-    return findings
 
 
 def codes_of(line: CheckedLine) -> list[str]:
@@ -105,7 +85,7 @@ lines_strategy = st.lists(
 @given(lines_strategy)
 def test_findings_equal_the_oracle_when_lines_are_random(lines: list[CheckedLine]) -> None:
     report = validate_lines(lines)
-    assert report.findings == expected_findings(lines)
+    assert report.findings == plain_findings(lines)
     assert [result.rule_code for result in report.results] == [rule.code for rule in RULES]
     for result in report.results:
         found = sum(finding.blocker_code == result.rule_code for finding in report.findings)
@@ -133,7 +113,7 @@ def test_findings_equal_the_oracle_when_a_batch_is_large() -> None:
     """More failing lines per rule than Great Expectations lists in its shortened formats (200)."""
     dice = random.Random(20261102)
     lines = [random_line(number, dice) for number in range(5000)]
-    expected = expected_findings(lines)
+    expected = plain_findings(lines)
     assert all(sum(finding.blocker_code == code for finding in expected) > 250 for code in codes_in(expected))
     assert codes_in(expected) == {rule.code for rule in RULES if rule.is_blocker}
     assert validate_lines(lines).findings == expected
