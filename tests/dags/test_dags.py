@@ -57,7 +57,7 @@ def dag(bag: Bag, request: pytest.FixtureRequest) -> Dag:
     return found
 
 
-def test_dag_files_when_read_without_network(bag: Bag) -> None:
+def test_dag_files_are_read_fast_and_without_errors_when_there_is_no_network(bag: Bag) -> None:
     assert bag.import_errors == {}
     assert DAG_IDS, "no DAG file"
     assert sorted(bag.dags) == DAG_IDS
@@ -66,12 +66,12 @@ def test_dag_files_when_read_without_network(bag: Bag) -> None:
         assert seconds < MOST_SECONDS
 
 
-def test_dag_files_when_read_bring_in_nothing_heavy(bag: Bag) -> None:
+def test_dag_files_bring_in_nothing_heavy_when_read(bag: Bag) -> None:
     assert {name for name in bag.modules if name.split(".")[0] == "include"} == LIGHT
     assert not HEAVY & {name.split(".")[0] for name in bag.modules}
 
 
-def test_reading_a_dag_file_when_it_uses_the_network(tmp_path: Path) -> None:
+def test_reading_a_dag_file_fails_when_it_uses_the_network(tmp_path: Path) -> None:
     (tmp_path / "curious.py").write_text(
         textwrap.dedent(
             """
@@ -85,19 +85,19 @@ def test_reading_a_dag_file_when_it_uses_the_network(tmp_path: Path) -> None:
     assert "a socket was used" in "".join(read_bag(tmp_path).import_errors.values())
 
 
-def test_dag_id_when_compared_with_file_and_function(dag: Dag) -> None:
+def test_dag_id_is_that_of_file_and_function_when_compared(dag: Dag) -> None:
     functions = {entry.dag_id for entry in read_dags(CHECKOUT)}
     assert dag.dag_id == dag.file
     assert dag.dag_id in functions
 
 
-def test_task_ids_when_compared_with_steps(bag: Bag) -> None:
+def test_task_ids_are_those_of_the_steps_when_compared(bag: Bag) -> None:
     tasks = {task.task_id for dag in bag.dags.values() for task in dag.tasks}
     steps = {path.stem for path in (CHECKOUT / "include" / "steps").glob("*.py")} - {"__init__"}
     assert tasks - WITHOUT_STEP == steps
 
 
-def test_documentation_when_shown_in_the_ui(dag: Dag) -> None:
+def test_documentation_is_complete_when_shown_in_the_ui(dag: Dag) -> None:
     assert re.findall(r"^\*\*(.+?)\*\* — \S", dag.doc or "", re.MULTILINE) == HEADINGS
     (entry,) = [entry for entry in read_dags(CHECKOUT) if entry.dag_id == dag.dag_id]
     assert {task.task_id for task in entry.tasks} == {task.task_id for task in dag.tasks} - WITHOUT_STEP
@@ -107,18 +107,18 @@ def test_documentation_when_shown_in_the_ui(dag: Dag) -> None:
     assert shown >= {task.task_id for task in entry.tasks if not task.is_mapped}
 
 
-def test_runs_when_the_scheduler_was_away(dag: Dag) -> None:
+def test_missed_runs_are_skipped_when_the_scheduler_was_away(dag: Dag) -> None:
     assert dag.catchup is False
     assert dag.max_active_runs == 1
     assert bool(dag.schedule) != bool(dag.triggers)
 
 
-def test_tags_when_compared_with_those_allowed(dag: Dag) -> None:
+def test_every_tag_is_allowed_when_compared_with_the_list(dag: Dag) -> None:
     assert dag.tags
     assert set(dag.tags) <= TAGS
 
 
-def test_retries_when_a_task_fails(dag: Dag) -> None:
+def test_task_is_retried_by_our_policy_when_it_fails(dag: Dag) -> None:
     assert dag.tasks
     for task in dag.tasks:
         assert task.retries > 0, task.task_id
@@ -127,20 +127,20 @@ def test_retries_when_a_task_fails(dag: Dag) -> None:
         assert task.is_policy_known_to_scheduler, task.task_id
 
 
-def test_pools_when_compared_with_the_file_that_creates_them(bag: Bag) -> None:
+def test_pools_are_those_of_the_pools_file_when_compared(bag: Bag) -> None:
     pools = json.loads((CHECKOUT / "include" / "pools.json").read_text(encoding="utf-8"))
     used = {task.pool for dag in bag.dags.values() for task in dag.tasks} - {"default_pool"}
     assert used == set(pools)
     assert all(pool["slots"] > 0 for pool in pools.values())
 
 
-def test_tasks_per_account_when_they_call_another_system(bag: Bag) -> None:
+def test_tasks_are_split_by_account_when_they_call_another_system(bag: Bag) -> None:
     pooled = [task for dag in bag.dags.values() for task in dag.tasks if task.pool != "default_pool"]
     assert pooled
     assert all(task.is_mapped for task in pooled)
 
 
-def test_reporting_when_another_dag_has_changed_something(bag: Bag) -> None:
+def test_reporting_starts_when_another_dag_has_changed_something(bag: Bag) -> None:
     reporting = bag.dags["orders_to_reporting"]
     emitted = {uri for dag in bag.dags.values() if dag is not reporting for task in dag.tasks for uri in task.outlets}
     assert emitted
@@ -149,14 +149,14 @@ def test_reporting_when_another_dag_has_changed_something(bag: Bag) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_dag_file_when_its_lines_are_counted(path: Path) -> None:
+def test_dag_file_is_short_enough_when_its_lines_are_counted(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
 THROTTLED = ThrottledError("throttled", timedelta(seconds=77))
 
 
-def test_retry_policy_when_throttled() -> None:
+def test_task_is_retried_after_the_given_wait_when_throttled() -> None:
     decision = retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(THROTTLED, 2, 3)
     assert (decision.action.value, decision.retry_delay) == ("retry", timedelta(seconds=77))
     assert decision.reason == "throttled"
@@ -164,7 +164,9 @@ def test_retry_policy_when_throttled() -> None:
 
 @pytest.mark.parametrize("error", [UnavailableError, OutcomeUnknownError, RunIncompleteError])
 @pytest.mark.parametrize(("try_number", "seconds"), [(1, 30), (2, 60), (3, 120), (4, 240)])
-def test_retry_policy_when_unavailable(error: type[Exception], try_number: int, seconds: int) -> None:
+def test_task_is_retried_at_doubling_distance_when_the_other_system_is_unavailable(
+    error: type[Exception], try_number: int, seconds: int
+) -> None:
     decision = retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error("away"), try_number, 3)
     assert (decision.action.value, decision.retry_delay) == ("retry", timedelta(seconds=seconds))
 
@@ -180,17 +182,17 @@ def test_retry_policy_when_unavailable(error: type[Exception], try_number: int, 
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_retry_policy_when_only_a_person_can_mend_it(error: Exception) -> None:
+def test_task_fails_at_once_when_only_a_person_can_fix_it(error: Exception) -> None:
     assert retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error, 1, 3).action.value == "fail"
 
 
 @pytest.mark.parametrize("error", [ValueError("a defect"), KeyboardInterrupt(), MemoryError()], ids=repr)
-def test_retry_policy_when_the_error_is_not_ours(error: BaseException) -> None:
+def test_retry_is_left_to_airflow_when_the_error_is_not_ours(error: BaseException) -> None:
     decision = retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error, 1, 3)
     assert (decision.action.value, decision.retry_delay) == ("default", None)
 
 
-def test_retry_policy_when_serialized(bag: Bag) -> None:
+def test_retry_policy_decides_the_same_when_serialized_and_read_back(bag: Bag) -> None:
     stored = bag.dags["orders_to_reporting"].tasks[0].retry_policy_values
     policy = retry_policy.OrdersRetryPolicy.deserialize(json.loads(json.dumps(stored)))
     assert policy.retry_delay == timedelta(seconds=30)

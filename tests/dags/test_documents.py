@@ -74,12 +74,12 @@ def _copy(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("page", [str(path.relative_to(CHECKOUT)) for path in current(CHECKOUT)])
-def test_generated_document_when_sources_have_changed(page: str) -> None:
+def test_generated_document_is_current_when_sources_have_changed(page: str) -> None:
     wanted = current(CHECKOUT)[CHECKOUT / page]
     assert (CHECKOUT / page).read_text(encoding="utf-8") == wanted, "run `make docs`"
 
 
-def test_write_when_pages_are_out_of_date(tmp_path: Path) -> None:
+def test_pages_are_written_when_they_are_out_of_date(tmp_path: Path) -> None:
     copy = _copy(tmp_path)
     (copy / "docs" / "dags.md").unlink()
     env_example = copy / ".env.example"
@@ -90,33 +90,33 @@ def test_write_when_pages_are_out_of_date(tmp_path: Path) -> None:
     assert write(copy) == []
 
 
-def test_write_when_a_page_has_lost_its_marks(tmp_path: Path) -> None:
+def test_writing_fails_when_a_page_has_lost_its_marks(tmp_path: Path) -> None:
     page = _copy(tmp_path) / "docs" / "runbook.md"
     page.write_text(page.read_text(encoding="utf-8").replace("<!-- end blockers -->", ""), encoding="utf-8")
     with pytest.raises(DocumentError, match=r"runbook\.md.*'blockers'"):
         write(tmp_path)
 
 
-def test_dags_when_listed() -> None:
+def test_every_dag_file_is_found_when_dags_are_listed() -> None:
     assert [dag.dag_id for dag in DAGS] == [path.stem for path in sorted((CHECKOUT / "dags").glob("*.py"))]
     assert len(DAGS) >= 3
     assert all(dag.tasks for dag in DAGS)
 
 
 @pytest.mark.parametrize("dag", DAGS, ids=lambda dag: dag.dag_id)
-def test_dag_docstring_when_shown_in_the_ui(dag: DagEntry) -> None:
+def test_dag_docstring_has_its_headings_when_shown_in_the_ui(dag: DagEntry) -> None:
     assert re.findall(r"^\*\*(.+?)\*\* — ", dag.docstring, re.MULTILINE) == HEADINGS
     assert len(dag.docstring.splitlines()) <= 25
 
 
-def test_tasks_when_held_against_steps() -> None:
+def test_every_step_has_one_task_when_tasks_are_compared_with_steps() -> None:
     tasks = [task.task_id for dag in DAGS for task in dag.tasks]
     assert len(tasks) == len(set(tasks))
     assert set(tasks) == _steps()
     assert all(task.meaning.endswith(".") for dag in DAGS for task in dag.tasks)
 
 
-def test_data_path_table_when_held_against_dags() -> None:
+def test_data_path_table_lists_every_task_when_compared_with_the_dags() -> None:
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## The data path")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\w*) ?\| `(\w+)`( \(per account\))? \|", section, re.MULTILINE)
@@ -127,7 +127,7 @@ def test_data_path_table_when_held_against_dags() -> None:
     assert listed == [(dag.dag_id, task.task_id, task.is_mapped) for dag in DAGS_BY_PATH for task in dag.tasks]
 
 
-def test_table_list_when_held_against_the_database(admin_engine: Engine) -> None:
+def test_table_list_is_complete_when_compared_with_the_database(admin_engine: Engine) -> None:
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## The tables")[2].partition("\n## ")[0]
     listed = {
@@ -145,13 +145,13 @@ def test_table_list_when_held_against_the_database(admin_engine: Engine) -> None
         assert listed == {tuple(row) for row in found}
 
 
-def test_blockers_when_explained_in_the_runbook() -> None:
+def test_every_blocker_is_explained_when_the_runbook_is_read() -> None:
     runbook = (CHECKOUT / "docs" / "runbook.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^- \*\*(\w+)\*\*", runbook, re.MULTILINE)) == set(BLOCKER_CODES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
-def test_sql_when_its_role_is_not_named(page: Path) -> None:
+def test_sql_names_its_role_when_a_page_shows_it(page: Path) -> None:
     content = page.read_text(encoding="utf-8")
     assert content.count("```sql") == len(
         re.findall(r"^```sql\n-- as (?:orders_rw|analyst|administrator)\b", content, re.M)
@@ -159,14 +159,14 @@ def test_sql_when_its_role_is_not_named(page: Path) -> None:
 
 
 @pytest.mark.parametrize(("role", "statement"), SNIPPETS)
-def test_sql_when_run_on_a_migrated_database(database_url: URL, role: str, statement: str) -> None:
+def test_sql_succeeds_when_run_on_a_migrated_database(database_url: URL, role: str, statement: str) -> None:
     user = database_url.username if role == "administrator" else role
     engine = make_engine(database_url.set(username=user), application_name="tests")
     with engine.connect() as connection:
         connection.exec_driver_sql(statement)  # ends without a commit
 
 
-def test_sql_when_counted() -> None:
+def test_sql_of_the_pages_is_found_when_counted() -> None:
     assert len(SNIPPETS) > 15
 
 
@@ -187,7 +187,7 @@ def _snippet(page: str, words: str, **changes: str) -> str:
     return statement
 
 
-def test_queries_for_analysts_when_orders_are_there(played: Road, database_url: URL) -> None:
+def test_queries_for_analysts_return_rows_when_orders_are_there(played: Road, database_url: URL) -> None:
     analyst = make_engine(database_url.set(username="analyst"), application_name="tests")
     queries = [str(p.values[1]) for p in SNIPPETS if str(p.id).startswith("docs/analysts.md")]
     assert len(queries) >= 6
@@ -195,7 +195,7 @@ def test_queries_for_analysts_when_orders_are_there(played: Road, database_url: 
         assert [query for query in queries if not connection.exec_driver_sql(query).all()] == []
 
 
-def test_lost_key_when_the_runbook_is_followed(road: Road) -> None:
+def test_contacts_are_encrypted_anew_after_a_lost_key_when_the_runbook_is_followed(road: Road) -> None:
     road.buy(ORDER, {"TRAY-WALNUT": 1})
     road.pass_time(minutes=5)
     road.orders_run()
@@ -212,7 +212,7 @@ def test_lost_key_when_the_runbook_is_followed(road: Road) -> None:
     assert len(road.sandbox.commerce.orders()) == 1
 
 
-def test_refused_order_when_the_runbook_is_followed(road: Road) -> None:
+def test_refused_order_is_created_when_the_runbook_is_followed(road: Road) -> None:
     road.buy(ORDER, {"TRAY-WALNUT": 1})
     road.pass_time(minutes=5)
     road.orders_run(create=lambda _: None)
@@ -251,7 +251,7 @@ def test_order_that_needs_attention_is_created_when_the_runbook_is_followed(road
     assert road.value("select pipeline_state from core.orders") == "created"
 
 
-def test_old_contacts_when_they_are_deleted(road: Road) -> None:
+def test_old_contacts_are_deleted_when_their_orders_are_finished(road: Road) -> None:
     road.buy(ORDER, {"TRAY-WALNUT": 1})
     road.pass_time(minutes=5)
     road.orders_run()
@@ -266,7 +266,9 @@ def test_old_contacts_when_they_are_deleted(road: Road) -> None:
         assert connection.exec_driver_sql("select count(*) from pii.order_contacts").scalar_one() == 0
 
 
-def test_document_of_a_quarantined_order_when_looked_at(database_url: URL, engine: Engine, tmp_path: Path) -> None:
+def test_quarantined_document_is_shown_when_the_runbook_is_followed(
+    database_url: URL, engine: Engine, tmp_path: Path
+) -> None:
     key = Fernet.generate_key().decode()
     token = PersonalDataCipher([key]).encrypt({"document": {"orderId": 17}})
     with engine.begin() as connection:
@@ -299,7 +301,7 @@ def test_document_of_a_quarantined_order_when_looked_at(database_url: URL, engin
 @pytest.mark.parametrize(
     ("page", "target"), [pytest.param(p, t, id=f"{p.relative_to(CHECKOUT)}-{t}") for p, t in dict.fromkeys(LINKS)]
 )
-def test_link_when_followed(page: Path, target: str) -> None:
+def test_link_leads_to_a_page_and_heading_when_followed(page: Path, target: str) -> None:
     place, _, anchor = target.partition("#")
     found = (page.parent / unquote(place)).resolve() if place else page
     assert found.exists()
@@ -321,7 +323,7 @@ def test_sandbox_guide_lists_every_operation_and_fault_when_compared_with_the_se
     assert fields_listed == [field.name for field in fields(Fault)]
 
 
-def test_pages_when_code_names_them() -> None:
+def test_page_exists_when_code_names_it() -> None:
     named = {
         name
         for folder in ("include", "dags", "plugins")
@@ -332,7 +334,7 @@ def test_pages_when_code_names_them() -> None:
     assert [name for name in sorted(named) if not (CHECKOUT / name).exists()] == []
 
 
-def test_documents_when_searched_for_places_of_one_machine() -> None:
+def test_documents_name_no_place_of_one_machine_when_searched() -> None:
     searched = [*PAGES, CHECKOUT / ".env.example"]
     found = [page.name for page in searched if re.search(r"/(?:work|root|home)/", page.read_text(encoding="utf-8"))]
     assert found == []

@@ -52,7 +52,7 @@ def shown(installation: Installation, amazon_order_id: str) -> Any:
     return row
 
 
-def test_order_when_it_travels_the_whole_road_and_back(installation: Installation) -> None:
+def test_order_is_completed_once_when_it_travels_the_whole_road_and_back(installation: Installation) -> None:
     sound, short = order_id(1), order_id(2)
     amazon, shop = installation.sandbox.amazon, installation.sandbox.commerce
     installation.buy(sound, {"TRAY-WALNUT": 1, "DOORMAT-COIR": 2})
@@ -92,7 +92,7 @@ def test_order_when_it_travels_the_whole_road_and_back(installation: Installatio
     assert shop.mails == []
 
 
-def test_other_accounts_when_one_has_wrong_credentials(installation: Installation) -> None:
+def test_other_accounts_go_on_when_one_has_wrong_credentials(installation: Installation) -> None:
     installation.connections["amazon_sp_api_eu"]["extra"]["client_secret"] = "wrong-secret-0815"
     installation.buy(order_id(1), {"TRAY-WALNUT": 1})
     installation.sandbox.clock.advance(timedelta(minutes=10))
@@ -113,7 +113,7 @@ def test_other_accounts_when_one_has_wrong_credentials(installation: Installatio
     assert "wrong-secret-0815" not in run.output
 
 
-def test_task_when_amazon_throttles(installation: Installation) -> None:
+def test_throttled_task_alone_is_retried_when_amazon_throttles(installation: Installation) -> None:
     installation.sandbox.amazon_faults.add(Fault("searchOrders", "throttle", retry_after=5))
     with ThreadPoolExecutor() as beside:
         running = beside.submit(installation.dags_test, ORDERS)
@@ -142,7 +142,7 @@ def wait_for(installation: Installation, query: str, running: Future[DagRun]) ->
         time.sleep(0.2)
 
 
-def test_shop_when_it_is_away_for_a_moment(installation: Installation) -> None:
+def test_task_is_retried_when_the_shop_is_away_for_a_moment(installation: Installation) -> None:
     installation.buy(order_id(1), {"TRAY-WALNUT": 1})
     installation.sandbox.clock.advance(timedelta(minutes=10))
     installation.sandbox.commerce_faults.add(Fault("searchProducts", "html_503"))

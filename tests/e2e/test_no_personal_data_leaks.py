@@ -39,7 +39,7 @@ RUN_SECONDS = 600  # only a safety net
 
 
 class Talkative(CommerceState):
-    """A shop that refuses one order and quotes in its refusal everything that it was told of the buyer."""
+    """A shop that refuses one order and quotes in its refusal everything that it was sent about the buyer."""
 
     def create_order(self, entity: Any, view: StoreView | None) -> dict[str, Any]:
         if entity["ext_order_id"] != REFUSED:
@@ -248,12 +248,12 @@ def leaks(places: Mapping[str, str], markers: Iterable[str]) -> list[str]:
         "close",
     ],
 )
-def test_search_when_a_marker_is_written_in_another_way(marker: str, write: Any) -> None:
+def test_marker_is_found_when_it_is_written_in_another_way(marker: str, write: Any) -> None:
     assert leaks({"log": f"order=1 {write(marker)} ms=3"}, [marker]) == [f"{marker!r} in log"]
     assert leaks({"log": "order=1 of somebody ms=3"}, [marker]) == []
 
 
-def test_orders_when_all_dags_have_run(aftermath: Aftermath) -> None:
+def test_orders_have_every_kind_of_outcome_when_all_dags_have_run(aftermath: Aftermath) -> None:
     installation = aftermath.installation
     states = {row.amazon_order_id: row.state for row in installation.rows("select * from ops.order_outbox")}
     assert states == {CREATED: "created", IN_DOUBT: "in_doubt", REFUSED: "rejected"}
@@ -266,7 +266,7 @@ def test_orders_when_all_dags_have_run(aftermath: Aftermath) -> None:
     assert len(installation.sandbox.amazon.confirmations) == 1
 
 
-def test_reporting_when_assets_have_changed(aftermath: Aftermath) -> None:
+def test_reporting_runs_when_assets_have_changed(aftermath: Aftermath) -> None:
     runs = aftermath.installation.airflow_rows(
         "select run_type, state from dag_run where dag_id = :dag_id and end_date is not null", dag_id=REPORTING
     )
@@ -274,7 +274,7 @@ def test_reporting_when_assets_have_changed(aftermath: Aftermath) -> None:
     assert {(run.run_type, run.state) for run in runs} == {("asset_triggered", "success")}
 
 
-def test_personal_data_when_it_is_where_it_belongs(aftermath: Aftermath) -> None:
+def test_personal_data_is_found_when_read_where_it_belongs(aftermath: Aftermath) -> None:
     installation = aftermath.installation
     in_shop = dumps(installation.sandbox.commerce.order_by_ext_id(CREATED), use_decimal=True)
     for name in ("buyerName", "buyerEmail", "recipient", "addressLine1", "addressLine2", "postalCode", "phone"):
@@ -291,14 +291,14 @@ def test_personal_data_when_it_is_where_it_belongs(aftermath: Aftermath) -> None
         assert leaks({"": dumps(cipher.decrypt(bytes(row.payload_encrypted)))}, [MARKERS["recipient"]])
 
 
-def test_personal_data_when_the_orders_database_is_read(aftermath: Aftermath) -> None:
+def test_no_personal_data_is_found_when_the_orders_database_is_read(aftermath: Aftermath) -> None:
     assert CREATED in aftermath.orders["raw.amazon_orders"]
     assert CREATED in aftermath.orders["core.orders"]
     assert CREATED in aftermath.orders["reporting.recent_orders"]
     assert leaks(aftermath.orders, MARKERS.values()) == []
 
 
-def test_personal_data_when_pii_is_read_without_the_key(aftermath: Aftermath) -> None:
+def test_no_personal_data_is_found_when_pii_is_read_without_the_key(aftermath: Aftermath) -> None:
     assert CREATED in aftermath.personal["pii.order_contacts"]
     assert leaks(aftermath.personal, MARKERS.values()) == []
     undone = {
@@ -309,13 +309,13 @@ def test_personal_data_when_pii_is_read_without_the_key(aftermath: Aftermath) ->
     assert leaks(undone, MARKERS.values()) == []
 
 
-def test_personal_data_when_airflows_database_is_read(aftermath: Aftermath) -> None:
+def test_no_personal_data_is_found_when_airflows_database_is_read(aftermath: Aftermath) -> None:
     for table in ("xcom", "rendered_task_instance_fields", "log", "asset_event", "dag_code", "serialized_dag"):
         assert aftermath.airflow[f"public.{table}"], table
     assert leaks(aftermath.airflow, MARKERS.values()) == []
 
 
-def test_personal_data_when_logs_are_read(aftermath: Aftermath) -> None:
+def test_no_personal_data_is_found_when_logs_are_read(aftermath: Aftermath) -> None:
     logs = "\n".join(content for name, content in aftermath.files.items() if "task_id=create_commerce_orders" in name)
     for amazon_order_id in (IN_DOUBT, CREATED, REFUSED):
         assert amazon_order_id in logs

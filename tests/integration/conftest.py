@@ -41,7 +41,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def make_client(database_url: URL, serve: Serve) -> MakeClient:
-    """Makes a client of the page; the page reads the test's database as orders_ui, unless told otherwise."""
+    """Makes a client of the page; the page reads the test's database as orders_ui, unless another engine is given."""
 
     def make(*, page_size: int = 60, keys: tuple[str, ...] = (KEY,), engine: Engine | None = None) -> httpx.Client:
         ui_engine = engine or make_engine(

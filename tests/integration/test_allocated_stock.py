@@ -70,7 +70,7 @@ def make_random_world(connection: Connection, dice: random.Random) -> list[str]:
     return ended
 
 
-def test_as_much_is_allocated_as_a_look_through_all_history_finds(admin_engine: Engine) -> None:
+def test_allocated_stock_is_right_when_compared_with_all_history(admin_engine: Engine) -> None:
     fill_history(admin_engine, finished=300, open_=150)
     stamp: dict[str, Any] = {"now": NOW, "dag_run_id": "test"}
     with admin_engine.begin() as connection:

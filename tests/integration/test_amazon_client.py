@@ -27,7 +27,7 @@ __all__ = ["account", "odd"]  # fixtures: the tests name them as arguments
 # Reading
 
 
-def test_search_orders_when_there_are_three_pages(account: Account) -> None:
+def test_every_order_is_read_once_when_there_are_three_pages(account: Account) -> None:
     query = account.query(page_size=2)
     with account.client() as client:
         pages = [client.search_orders(query, None)]
@@ -46,7 +46,7 @@ def test_search_orders_when_there_are_three_pages(account: Account) -> None:
     assert isinstance(value, Decimal) and value == Decimal("1.5")
 
 
-def test_search_orders_when_the_clock_of_amazon_is_ahead(account: Account) -> None:
+def test_page_has_amazons_time_when_amazons_clock_is_ahead(account: Account) -> None:
     account.sandbox.clock.advance(timedelta(days=3))
     with account.client() as client:
         page = client.search_orders(account.query(), None)
@@ -55,7 +55,7 @@ def test_search_orders_when_the_clock_of_amazon_is_ahead(account: Account) -> No
 
 
 @pytest.mark.parametrize("kind", NO_ANSWER)
-def test_search_orders_when_there_is_no_usable_answer(account: Account, kind: FaultKind) -> None:
+def test_search_is_unavailable_when_there_is_no_usable_answer(account: Account, kind: FaultKind) -> None:
     account.script("searchOrders", kind)
     with account.client(timeouts=patience(kind)) as client:
         with pytest.raises(UnavailableError, match=r"searchOrders.*Resolution:") as caught:
@@ -66,7 +66,9 @@ def test_search_orders_when_there_is_no_usable_answer(account: Account, kind: Fa
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(7, 7), (86_400, 3600), (0, 1), (None, 179)])
-def test_search_orders_when_amazon_throttles(account: Account, told: int | None, seconds: int) -> None:
+def test_search_waits_as_long_as_amazon_says_when_amazon_throttles(
+    account: Account, told: int | None, seconds: int
+) -> None:
     account.script("searchOrders", "throttle", retry_after=told)
     with account.client() as client:
         with pytest.raises(ThrottledError) as caught:
@@ -78,7 +80,7 @@ def test_search_orders_when_amazon_throttles(account: Account, told: int | None,
     assert account.sent("searchOrders") == 1
 
 
-def test_search_orders_when_our_share_is_used_up_sends_nothing(account: Account) -> None:
+def test_search_sends_nothing_when_our_share_is_used_up(account: Account) -> None:
     with account.client() as client:
         for _ in range(20):
             client.search_orders(account.query(), None)
@@ -87,7 +89,7 @@ def test_search_orders_when_our_share_is_used_up_sends_nothing(account: Account)
     assert account.sent("searchOrders") == 20
 
 
-def test_search_orders_when_amazon_tells_its_rate_keeps_it(account: Account) -> None:
+def test_rate_is_stored_when_amazon_reports_it(account: Account) -> None:
     with account.client() as client:
         client.search_orders(account.query(), None)
     with account.engine.connect() as connection:
@@ -96,34 +98,34 @@ def test_search_orders_when_amazon_tells_its_rate_keeps_it(account: Account) -> 
     assert account.calls[-1].rate_limit == Decimal("0.0056")
 
 
-def test_search_orders_when_amazon_rejects_the_token_of_a_page(account: Account) -> None:
+def test_search_is_refused_when_amazon_rejects_the_token_of_a_page(account: Account) -> None:
     with account.client() as client, pytest.raises(RefusedError) as caught:
         client.search_orders(account.query(), "no/such+token==")
     assert caught.value.code == "InvalidInput"
     assert caught.value.reason
 
 
-def test_search_orders_when_the_window_ends_too_late(account: Account) -> None:
+def test_search_is_refused_when_the_window_ends_too_late(account: Account) -> None:
     now = account.sandbox.clock.now()
     with account.client() as client, pytest.raises(RefusedError) as caught:
         client.search_orders(search_query([MARKETPLACE], now - timedelta(days=1), now, ["FULFILLMENT"], 10), None)
     assert caught.value.code == "InvalidInput"
 
 
-def test_get_order_when_it_exists(account: Account) -> None:
+def test_order_is_read_when_it_exists(account: Account) -> None:
     with account.client() as client:
         order = client.get_order(ORDER_ID)
     assert order == AmazonOrderState(ORDER_ID, "UNSHIPPED")
 
 
 @pytest.mark.parametrize("order_id", ["111-9999999-9999999", "../orders", "a/b?c"])
-def test_get_order_when_there_is_none(account: Account, order_id: str) -> None:
+def test_order_is_not_found_when_there_is_none(account: Account, order_id: str) -> None:
     with account.client() as client, pytest.raises(NotFoundError):
         client.get_order(order_id)
 
 
 @pytest.mark.parametrize("kind", NO_ANSWER)
-def test_get_order_when_there_is_no_usable_answer(account: Account, kind: FaultKind) -> None:
+def test_order_is_unavailable_when_there_is_no_usable_answer(account: Account, kind: FaultKind) -> None:
     account.script("getOrder", kind)
     with account.client(timeouts=patience(kind)) as client:
         with pytest.raises(UnavailableError, match=ORDER_ID) as caught:
@@ -134,7 +136,7 @@ def test_get_order_when_there_is_no_usable_answer(account: Account, kind: FaultK
 # Writing
 
 
-def test_confirm_shipment_when_it_is_taken(account: Account) -> None:
+def test_package_is_shown_once_when_amazon_takes_its_confirmation_twice(account: Account) -> None:
     body = package()
     with account.client() as client:
         client.confirm_shipment(ORDER_ID, body)
@@ -148,7 +150,7 @@ def test_confirm_shipment_when_it_is_taken(account: Account) -> None:
 
 
 @pytest.mark.parametrize("kind", NO_ANSWER)
-def test_confirm_shipment_when_the_outcome_is_unknown_sends_once(account: Account, kind: FaultKind) -> None:
+def test_confirmation_is_in_doubt_and_sent_once_when_its_outcome_is_unknown(account: Account, kind: FaultKind) -> None:
     account.script("confirmShipment", kind)
     with account.client(timeouts=patience(kind)) as client, pytest.raises(OutcomeUnknownError, match=ORDER_ID):
         client.confirm_shipment(ORDER_ID, package())
@@ -160,14 +162,14 @@ def test_confirm_shipment_when_the_outcome_is_unknown_sends_once(account: Accoun
     assert len(account.sandbox.amazon.confirmations) == (1 if is_done else 0)
 
 
-def test_confirm_shipment_when_amazon_throttles_is_not_in_doubt(account: Account) -> None:
+def test_confirmation_is_not_in_doubt_when_amazon_throttles(account: Account) -> None:
     account.script("confirmShipment", "throttle")
     with account.client() as client, pytest.raises(ThrottledError) as caught:
         client.confirm_shipment(ORDER_ID, package())
     assert not isinstance(caught.value, OutcomeUnknownError)
 
 
-def test_confirm_shipment_when_the_token_has_expired_sends_once_more(account: Account) -> None:
+def test_confirmation_is_sent_once_more_when_the_token_has_expired(account: Account) -> None:
     account.script("confirmShipment", "expired_token")
     with account.client() as client:
         client.confirm_shipment(ORDER_ID, package())
@@ -175,18 +177,18 @@ def test_confirm_shipment_when_the_token_has_expired_sends_once_more(account: Ac
     assert account.sent("token") == 2
 
 
-def test_confirm_shipment_when_amazon_refuses(account: Account) -> None:
+def test_error_gives_the_reason_when_amazon_refuses_a_confirmation(account: Account) -> None:
     with account.client() as client, pytest.raises(RefusedError, match="left to ship") as caught:
         client.confirm_shipment(ORDER_ID, package(quantity=99))
     assert caught.value.code == "InvalidInput"
 
 
-def test_confirm_shipment_when_the_order_is_unknown(account: Account) -> None:
+def test_confirmation_fails_as_not_found_when_the_order_is_unknown(account: Account) -> None:
     with account.client() as client, pytest.raises(NotFoundError):
         client.confirm_shipment("111-9999999-9999999", package())
 
 
-def test_confirm_shipment_when_nobody_listens_is_not_in_doubt(account: Account) -> None:
+def test_confirmation_is_not_in_doubt_when_nobody_listens(account: Account) -> None:
     nobody = account.client(endpoint="http://127.0.0.1:9")
     with nobody as client, pytest.raises(UnavailableError, match="not reached") as caught:
         client.confirm_shipment(ORDER_ID, package())
@@ -197,7 +199,7 @@ def test_confirm_shipment_when_nobody_listens_is_not_in_doubt(account: Account) 
 # Records and logs
 
 
-def test_calls_when_they_are_recorded_in_the_database(account: Account) -> None:
+def test_every_call_has_a_row_when_calls_are_recorded_in_the_database(account: Account) -> None:
     with account.client(record=DatabaseCallRecorder(account.engine)) as client:
         client.search_orders(account.query(), None)
         account.script("getOrder", "throttle")
@@ -215,14 +217,14 @@ def test_calls_when_they_are_recorded_in_the_database(account: Account) -> None:
     assert abs(rows[0].called_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_calls_when_the_database_is_gone_still_answer(account: Account, caplog: pytest.LogCaptureFixture) -> None:
+def test_calls_still_answer_when_the_database_is_gone(account: Account, caplog: pytest.LogCaptureFixture) -> None:
     gone = make_engine("postgresql+psycopg://nobody@127.0.0.1:9/none", application_name="tests")
     with account.client(record=DatabaseCallRecorder(gone)) as client:
         assert client.get_order(ORDER_ID).amazon_order_id == ORDER_ID
     assert "getOrder was not recorded" in caplog.text
 
 
-def test_logs_when_everything_is_logged_hold_no_secret_and_no_person(
+def test_logs_contain_no_secret_and_no_person_when_everything_is_logged(
     account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Our own loggers at their finest; httpx logs addresses at INFO, which the task log does not show.
@@ -254,7 +256,7 @@ def test_logs_when_everything_is_logged_hold_no_secret_and_no_person(
         b'{"orders": [], "pagination": {"nextToken": 5}}',
     ],
 )
-def test_search_orders_when_the_answer_holds_no_list(account: Account, odd: Odd, body: bytes) -> None:
+def test_search_is_unavailable_when_the_answer_lacks_the_list(account: Account, odd: Odd, body: bytes) -> None:
     odd.replies = [(200, {}, body)]
     with account.client(endpoint=odd.url) as client, pytest.raises(UnavailableError, match="the answer lacks"):
         client.search_orders(account.query(), None)
@@ -264,7 +266,7 @@ def test_search_orders_when_the_answer_holds_no_list(account: Account, odd: Odd,
     "body",
     [b"{}", b'{"order": []}', b"null", b'{"order": {"orderId": 7}}', b'{"order": {"orderId": "A", "packages": [7]}}'],
 )
-def test_get_order_when_the_answer_holds_no_order(account: Account, odd: Odd, body: bytes) -> None:
+def test_order_is_unavailable_when_the_answer_lacks_it(account: Account, odd: Odd, body: bytes) -> None:
     odd.replies = [(200, {}, body)]
     with account.client(endpoint=odd.url) as client, pytest.raises(UnavailableError, match="the answer lacks"):
         client.get_order(ORDER_ID)

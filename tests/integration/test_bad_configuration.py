@@ -1,4 +1,4 @@
-"""Wrong settings, connections and databases: the error says what to mend, nothing is lost, and mending is enough."""
+"""Wrong settings, connections and databases: the error says what to fix, nothing is lost, and fixing it is enough."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def run_tasks(environments: dict[str, dict[str, str]]) -> dict[str, str]:
     return said
 
 
-def test_task_when_a_setting_or_connection_is_wrong(
+def test_error_names_what_to_fix_when_a_setting_or_connection_is_wrong(
     road: Road, task_environment: dict[str, str], tmp_path: Path
 ) -> None:
     stores_file = tmp_path / "stores.yaml"
@@ -154,7 +154,7 @@ def test_task_when_a_setting_or_connection_is_wrong(
     assert road.value("select count(*) from raw.amazon_orders") == 1
 
 
-def test_step_when_the_database_cannot_be_reached(road: Road) -> None:
+def test_step_says_what_to_check_when_the_database_cannot_be_reached(road: Road) -> None:
     sound = road.engine
     road.buy(ORDER, TRAY)
     road.pass_time(minutes=10)
@@ -180,7 +180,9 @@ def test_step_when_the_database_cannot_be_reached(road: Road) -> None:
         ("the analyst", ["permission denied"]),
     ],
 )
-def test_migrate_command_when_the_database_is_not_usable(database_url: URL, address: str, named: list[str]) -> None:
+def test_migrate_command_names_the_cause_when_the_database_is_not_usable(
+    database_url: URL, address: str, named: list[str]
+) -> None:
     if address == "the analyst":
         address = database_url.set(username="analyst").render_as_string(hide_password=False)
     ran = subprocess.run(
@@ -197,7 +199,7 @@ def test_migrate_command_when_the_database_is_not_usable(database_url: URL, addr
     assert "Traceback" not in ran.stderr
 
 
-def test_migrate_command_when_the_database_is_usable(database_url: URL) -> None:
+def test_migrate_command_succeeds_when_the_database_is_usable(database_url: URL) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "include.database", "migrate"],
         cwd=CHECKOUT,

@@ -1,4 +1,4 @@
-"""Bad input: a clear error that names what to mend, nothing lost, and the next run after it catches up."""
+"""Bad input: a clear error that names what to fix, nothing lost, and the next run after it catches up."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def landed(road: Road) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("part", ["client_id", "client_secret", "refresh_token"])
-def test_orders_when_the_credentials_for_amazon_are_wrong(road: Road, part: str) -> None:
+def test_no_order_is_lost_when_the_credentials_for_amazon_are_wrong(road: Road, part: str) -> None:
     sound = road.scenario
     secret: dict[str, Any] = {part: "planted-secret"}
     wrong = replace(sound.applications[0], **secret)
@@ -54,7 +54,7 @@ def test_orders_when_the_credentials_for_amazon_are_wrong(road: Road, part: str)
     assert created(road) == [ORDER]
 
 
-def test_other_accounts_when_one_has_wrong_credentials(road: Road) -> None:
+def test_other_accounts_go_on_when_one_has_wrong_credentials(road: Road) -> None:
     wrong = replace(road.scenario.applications[0], client_secret="planted-secret")
     road.scenario = replace(road.scenario, applications=(wrong, *road.scenario.applications[1:]))
     uk = {"marketplace_id": "A1F83G8C2ARO7P", "currency": "GBP", "seller_id": "A2EXAMPLESELLER"}
@@ -71,7 +71,7 @@ def test_other_accounts_when_one_has_wrong_credentials(road: Road) -> None:
 
 
 @pytest.mark.parametrize("part", ["consumer_secret", "access_token", "access_token_secret"])
-def test_orders_when_the_credentials_for_commerce_are_wrong(road: Road, part: str) -> None:
+def test_orders_show_the_cause_when_the_credentials_for_commerce_are_wrong(road: Road, part: str) -> None:
     sound = road.scenario
     secret: dict[str, Any] = {part: "planted-secret"}
     road.scenario = replace(sound, commerce=replace(sound.commerce, **secret))
@@ -130,9 +130,7 @@ MALFORMED: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
 ]
 
 
-def test_orders_when_some_are_malformed_are_set_aside_and_the_rest_goes_on(
-    road: Road, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_malformed_orders_are_set_aside_when_the_rest_goes_on(road: Road, caplog: pytest.LogCaptureFixture) -> None:
     documents = []
     for number, (spoil, _) in enumerate(MALFORMED, start=10):
         document = amazon_order(order_id(number), TRAY, at=road.sandbox.clock.now())
@@ -163,7 +161,7 @@ def test_orders_when_some_are_malformed_are_set_aside_and_the_rest_goes_on(
     assert not [marker for marker in MARKERS.values() if marker in said]
 
 
-def test_order_when_it_is_malformed_first_and_sound_later(road: Road) -> None:
+def test_order_is_created_when_it_is_malformed_first_and_sound_later(road: Road) -> None:
     document = amazon_order(ORDER, TRAY, at=road.sandbox.clock.now())
     sound_total = document["proceeds"]["grandTotal"]
     total_of("a lot")(document)
@@ -179,7 +177,7 @@ def test_order_when_it_is_malformed_first_and_sound_later(road: Road) -> None:
     assert road.rows("select * from reporting.quarantined_orders") == []
 
 
-def test_order_when_a_newer_version_is_malformed_keeps_the_sound_one(road: Road) -> None:
+def test_sound_version_is_kept_when_a_newer_one_is_malformed(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.next_run()
     total = road.shown(ORDER).grand_total_amount
@@ -197,7 +195,7 @@ def test_order_when_a_newer_version_is_malformed_keeps_the_sound_one(road: Road)
 # Keys of personal data
 
 
-def test_order_when_its_key_is_gone_at_creation(road: Road) -> None:
+def test_order_waits_when_its_key_is_gone_at_creation(road: Road) -> None:
     sound = road.cipher
     road.buy(ORDER, TRAY)
     road.pass_time(minutes=10)

@@ -1,4 +1,4 @@
-"""Blockers: all of them at once, as episodes, solved by themselves; stock shared out; one order holds only itself."""
+"""Blockers: all of them at once, as episodes, solved by themselves; stock shared out; one order blocks only itself."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_order_is_created_when_its_blockers_are_solved_one_by_one(road: Road) ->
     assert road.rows("select * from reporting.blocked_orders") == []
 
 
-def test_episode_when_a_run_is_repeated_counts_the_run_once(road: Road) -> None:
+def test_episode_counts_a_run_once_when_it_is_repeated(road: Road) -> None:
     road.buy(ORDER, {"NONE": 1})
     road.next_run()
     road.validate_orders()
@@ -111,7 +111,7 @@ def test_episode_when_a_run_is_repeated_counts_the_run_once(road: Road) -> None:
     assert row.opened_at < row.last_seen_at
 
 
-def test_episode_when_the_blocker_comes_back_is_a_new_one(road: Road) -> None:
+def test_new_episode_is_opened_when_the_blocker_comes_back(road: Road) -> None:
     road.buy(ORDER, {"NONE": 1, CLOCK: 1})
     road.next_run()
     road.sandbox.commerce.set_product(CLOCK, status=1)
@@ -125,7 +125,7 @@ def test_episode_when_the_blocker_comes_back_is_a_new_one(road: Road) -> None:
     assert (other.check_count, other.closed_at) == (3, None)
 
 
-def test_episode_when_amazon_cancels_the_blocked_order(road: Road) -> None:
+def test_episode_is_closed_when_amazon_cancels_the_blocked_order(road: Road) -> None:
     road.buy(ORDER, {"NONE": 1})
     road.next_run()
     road.sandbox.amazon.apply(ORDER, CANCELLED)
@@ -138,7 +138,7 @@ def test_episode_when_amazon_cancels_the_blocked_order(road: Road) -> None:
     assert created(road) == set()
 
 
-def test_episode_when_the_store_stops_importing(road: Road) -> None:
+def test_episode_is_closed_when_the_store_stops_importing(road: Road) -> None:
     road.buy(ORDER, {"NONE": 1})
     road.next_run()
     road.change_store("Acme US", is_import_enabled=False)
@@ -147,7 +147,7 @@ def test_episode_when_the_store_stops_importing(road: Road) -> None:
     assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Unshipped", False)
 
 
-def test_one_blocked_order_holds_nothing_else(road: Road) -> None:
+def test_all_other_orders_are_created_when_one_is_blocked(road: Road) -> None:
     for number in range(1, 6):
         road.buy(order_id(number), {TRAY: 1} if number != 3 else {TRAY: 1, "NONE": 1})
     road.buy(order_id(6), {TRAY: 1}, **IN_UK)
@@ -191,7 +191,7 @@ def test_stock_goes_to_the_oldest_purchase_when_accounts_share_it(road: Road) ->
     assert episodes(road, order_id(1))[0].available_qty == 1
 
 
-def test_promised_units_count_as_taken_until_commerce_ships_them(road: Road) -> None:
+def test_allocated_units_count_as_taken_when_commerce_has_not_shipped_them(road: Road) -> None:
     road.sandbox.commerce.set_quantity(TRAY, US_STOCK, Decimal(5))
     road.buy(ORDER, {TRAY: 4})
     road.next_run()
@@ -212,7 +212,7 @@ def test_promised_units_count_as_taken_until_commerce_ships_them(road: Road) -> 
     assert created(road) == {ORDER, order_id(2)}
 
 
-def test_promised_units_count_when_commerce_shipped_a_part_of_them(road: Road) -> None:
+def test_allocated_units_count_when_commerce_shipped_a_part_of_them(road: Road) -> None:
     road.sandbox.commerce.set_quantity(TRAY, US_STOCK, Decimal(10))
     road.buy(ORDER, {TRAY: 4})
     road.next_run()
@@ -225,7 +225,7 @@ def test_promised_units_count_when_commerce_shipped_a_part_of_them(road: Road) -
     assert episodes(road, order_id(2))[0].available_qty == 6, "nine are left, three of them promised"
 
 
-def test_promised_units_are_free_again_when_amazon_cancels(road: Road) -> None:
+def test_allocated_units_are_free_again_when_amazon_cancels(road: Road) -> None:
     road.sandbox.commerce.set_quantity(TRAY, US_STOCK, Decimal(5))
     road.buy(ORDER, {TRAY: 4})
     road.next_run()
@@ -237,7 +237,7 @@ def test_promised_units_are_free_again_when_amazon_cancels(road: Road) -> None:
     assert created(road) == {ORDER, order_id(2)}
 
 
-def test_promised_units_count_when_they_were_promised_to_another_store(road: Road) -> None:
+def test_allocated_units_count_when_they_were_allocated_to_another_store(road: Road) -> None:
     road.sandbox.commerce.set_quantity(TRAY, EU_STOCK, Decimal(5))
     road.buy(ORDER, {TRAY: 4}, **IN_DE)
     road.next_run()
@@ -247,7 +247,7 @@ def test_promised_units_count_when_they_were_promised_to_another_store(road: Roa
     assert episodes(road, order_id(2))[0].available_qty == 1
 
 
-def test_promised_units_count_when_their_store_left_the_stores_file(road: Road) -> None:
+def test_allocated_units_count_when_their_store_left_the_stores_file(road: Road) -> None:
     road.sandbox.commerce.set_quantity(TRAY, EU_STOCK, Decimal(5))
     road.buy(ORDER, {TRAY: 4}, **IN_DE)
     road.next_run()
@@ -260,7 +260,7 @@ def test_promised_units_count_when_their_store_left_the_stores_file(road: Road) 
     assert episodes(road, order_id(2))[0].available_qty == 1
 
 
-def test_promised_units_do_not_count_when_amazon_holds_the_goods(road: Road) -> None:
+def test_allocated_units_do_not_count_when_amazon_stores_the_goods(road: Road) -> None:
     road.sandbox.commerce.set_quantity(TRAY, US_STOCK, Decimal(5))
     road.buy(ORDER, {TRAY: 4}, status="SHIPPED", fulfilled_by="AMAZON")
     road.next_run()
@@ -269,7 +269,7 @@ def test_promised_units_do_not_count_when_amazon_holds_the_goods(road: Road) -> 
     assert created(road) == {ORDER, order_id(2)}
 
 
-def test_sku_when_its_case_differs_from_the_catalog(road: Road) -> None:
+def test_order_is_created_when_the_case_of_its_sku_differs_from_the_catalog(road: Road) -> None:
     road.buy(ORDER, {TRAY.lower(): 1})
     road.next_run()
     assert created(road) == {ORDER}
@@ -294,7 +294,7 @@ print(sorted({"great_expectations", "pandas", "numpy", "airflow"} & sys.modules.
 """
 
 
-def test_great_expectations_is_not_imported_when_nothing_is_to_be_judged(database_url: URL) -> None:
+def test_great_expectations_is_not_imported_when_nothing_is_to_be_evaluated(database_url: URL) -> None:
     address = database_url.set(username="orders_rw").render_as_string(hide_password=False)
     ran = subprocess.run(
         [sys.executable, "-c", EMPTY_RUN, address], cwd=CHECKOUT, capture_output=True, text=True, check=True

@@ -42,7 +42,7 @@ __all__ = ["calls", "client", "connect", "sandbox", "servers"]  # fixtures: the 
 # Reading
 
 
-def test_store_views_when_asked_twice(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_store_views_are_read_once_when_asked_for_twice(client: CommerceClient, sandbox: Sandbox) -> None:
     views = client.store_views()
     assert views == client.store_views()
     assert set(views) == {"default", "second", "german"}
@@ -51,13 +51,17 @@ def test_store_views_when_asked_twice(client: CommerceClient, sandbox: Sandbox) 
     assert sandbox.commerce_faults.calls["stockResolver"] == 2
 
 
-def test_store_views_when_the_host_is_not_a_shop(connect: Callable[..., CommerceClient], sandbox: Sandbox) -> None:
+def test_error_names_the_connection_when_the_host_is_not_a_shop(
+    connect: Callable[..., CommerceClient], sandbox: Sandbox
+) -> None:
     with pytest.raises(MisconfiguredError, match="commerce_api"):
         connect(host=f"{sandbox.commerce_url}/elsewhere").store_views()
 
 
 @pytest.mark.parametrize("extra", [OAUTH, BEARER], ids=["oauth1", "bearer"])
-def test_products_when_skus_are_odd(connect: Callable[..., CommerceClient], extra: dict[str, str]) -> None:
+def test_products_are_found_when_their_skus_are_odd(
+    connect: Callable[..., CommerceClient], extra: dict[str, str]
+) -> None:
     wanted = [*ODD_SKUS, "plain-1", "PLAIN-1", "nowhere", "no,where", ""]
     found = connect(extra).products("default", wanted)
     assert set(found) == {*ODD_SKUS, "plain-1", "PLAIN-1"}
@@ -68,23 +72,23 @@ def test_products_when_skus_are_odd(connect: Callable[..., CommerceClient], extr
     assert type(found["plain-1"].price) is Decimal
 
 
-def test_products_when_one_is_disabled_in_the_view(client: CommerceClient) -> None:
+def test_product_is_enabled_elsewhere_when_it_is_disabled_in_one_view(client: CommerceClient) -> None:
     assert client.products("default", ["half"])["half"].is_enabled
     assert not client.products("second", ["half"])["half"].is_enabled
 
 
-def test_products_when_there_are_many(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_products_are_read_in_batches_when_there_are_many(client: CommerceClient, sandbox: Sandbox) -> None:
     wanted = {f"BULK-{number:03}" for number in range(120)}
     assert set(client.products("default", wanted)) == wanted
     assert sandbox.commerce_faults.calls["searchProducts"] == 3
 
 
-def test_products_when_none_is_wanted(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_no_call_is_made_when_no_product_is_wanted(client: CommerceClient, sandbox: Sandbox) -> None:
     assert client.products("default", []) == {}
     assert not sandbox.commerce_faults.calls
 
 
-def test_salable_when_quantities_differ(client: CommerceClient) -> None:
+def test_products_are_salable_as_far_as_stock_reaches_when_quantities_differ(client: CommerceClient) -> None:
     wanted = {
         **dict.fromkeys(ODD_SKUS, Decimal(5)),
         "plain-1": Decimal("5.5"),
@@ -95,32 +99,36 @@ def test_salable_when_quantities_differ(client: CommerceClient) -> None:
     assert client.salable(1, wanted) == expected
 
 
-def test_salable_when_there_are_many(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_salability_is_asked_for_in_batches_when_there_are_many_products(
+    client: CommerceClient, sandbox: Sandbox
+) -> None:
     wanted = {f"BULK-{number:03}": Decimal(1) for number in range(120)}
     assert client.salable(1, wanted) == dict.fromkeys(wanted, True)
     assert sandbox.commerce_faults.calls["areSalableForQty"] == 3
 
 
 @pytest.mark.parametrize("sku", [sku for sku in ODD_SKUS if "/" not in sku])
-def test_salable_quantity_when_skus_are_odd(client: CommerceClient, sandbox: Sandbox, sku: str) -> None:
+def test_salable_quantity_is_found_when_skus_are_odd(client: CommerceClient, sandbox: Sandbox, sku: str) -> None:
     sandbox.commerce.set_quantity(sku, 1, Decimal("7.25"))
     assert client.salable_quantity(sku, 1) == Decimal("7.25")
 
 
 @pytest.mark.parametrize("units", [0, 1, 2, 7, 8, 1000])
-def test_salable_quantity_when_the_sku_has_a_slash(client: CommerceClient, sandbox: Sandbox, units: int) -> None:
+def test_salable_quantity_is_found_with_few_calls_when_the_sku_has_a_slash(
+    client: CommerceClient, sandbox: Sandbox, units: int
+) -> None:
     sandbox.commerce.set_quantity("shirt/red", 1, Decimal(units))
     assert client.salable_quantity("shirt/red", 1) == units
     assert sandbox.commerce_faults.calls["areSalableForQty"] < 25
 
 
-def test_salable_quantity_when_the_product_is_unknown(client: CommerceClient) -> None:
+def test_salable_quantity_is_refused_when_the_product_is_unknown(client: CommerceClient) -> None:
     with pytest.raises(RefusedError):
         client.salable_quantity("nowhere", 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 205])
-def test_find_orders_when_the_last_page_repeats(client: CommerceClient, sandbox: Sandbox, count: int) -> None:
+def test_orders_are_found_once_when_the_last_page_repeats(client: CommerceClient, sandbox: Sandbox, count: int) -> None:
     for _ in range(count):
         sandbox.commerce.add_order(entity())
     sandbox.commerce.add_order(entity("999-0000000-0000000"))
@@ -131,17 +139,17 @@ def test_find_orders_when_the_last_page_repeats(client: CommerceClient, sandbox:
     assert sandbox.commerce_faults.calls["searchOrders"] == max(1, -(-count // 100))
 
 
-def test_find_orders_when_no_id_is_given(client: CommerceClient) -> None:
+def test_order_search_is_refused_when_no_id_is_given(client: CommerceClient) -> None:
     with pytest.raises(ValueError, match="increment_id"):
         client.find_orders(store_id=1)
 
 
-def test_order_when_there_is_none(client: CommerceClient) -> None:
+def test_order_is_not_found_when_there_is_none(client: CommerceClient) -> None:
     with pytest.raises(NotFoundError):
         client.order("999")
 
 
-def test_customer_id_when_there_is_none(client: CommerceClient) -> None:
+def test_customer_id_is_none_when_there_is_no_customer(client: CommerceClient) -> None:
     assert client.customer_id("someone@example.com", 1) is None
 
 
@@ -149,7 +157,7 @@ def test_customer_id_when_there_is_none(client: CommerceClient) -> None:
 
 
 @pytest.mark.parametrize("extra", [OAUTH, BEARER], ids=["oauth1", "bearer"])
-def test_create_order_when_it_is_new(
+def test_order_is_created_and_found_when_it_is_new(
     connect: Callable[..., CommerceClient], sandbox: Sandbox, extra: dict[str, str]
 ) -> None:
     client = connect(extra)
@@ -169,7 +177,7 @@ def test_create_order_when_it_is_new(
     assert sandbox.commerce.mails == []
 
 
-def test_create_order_when_the_number_is_taken(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_order_is_refused_as_a_duplicate_when_the_number_is_taken(client: CommerceClient, sandbox: Sandbox) -> None:
     create(client, AMAZON_ORDER_ID, "amazon")
     with pytest.raises(RefusedError) as caught:
         create(client, AMAZON_ORDER_ID, "amazon")
@@ -178,7 +186,7 @@ def test_create_order_when_the_number_is_taken(client: CommerceClient, sandbox: 
     assert len(sandbox.commerce.orders()) == 1
 
 
-def test_create_order_when_commerce_refuses_it(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_error_gives_the_reason_when_commerce_refuses_an_order(client: CommerceClient, sandbox: Sandbox) -> None:
     with pytest.raises(RefusedError) as caught:
         create(client, items=[])
     assert caught.value.code == "400"
@@ -187,7 +195,7 @@ def test_create_order_when_commerce_refuses_it(client: CommerceClient, sandbox: 
     assert sandbox.commerce.orders() == []
 
 
-def test_invoice_when_it_is_repeated(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_invoice_is_refused_when_it_is_repeated(client: CommerceClient, sandbox: Sandbox) -> None:
     created = create(client)
     assert client.invoice(created.order_id).isdigit()
     invoiced = client.order(created.order_id)
@@ -197,7 +205,7 @@ def test_invoice_when_it_is_repeated(client: CommerceClient, sandbox: Sandbox) -
     assert sandbox.commerce.mails == []
 
 
-def test_set_status_when_it_is_repeated(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_only_the_status_changes_when_it_is_set_twice(client: CommerceClient, sandbox: Sandbox) -> None:
     created = create(client)
     for _ in range(2):
         client.set_status(created, state="complete", status="complete")
@@ -208,7 +216,7 @@ def test_set_status_when_it_is_repeated(client: CommerceClient, sandbox: Sandbox
     assert len(sandbox.commerce.orders()) == 1
 
 
-def test_shipments_when_there_are_many_orders(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_all_shipments_are_found_when_there_are_many_orders(client: CommerceClient, sandbox: Sandbox) -> None:
     ids = [str(sandbox.commerce.add_order(entity(f"700-0000000-{number:07}"))["entity_id"]) for number in range(120)]
     sandbox.commerce.set_quantity("Plain-1", 1, Decimal(1000))
     for number in (0, 60, 119):
@@ -229,7 +237,9 @@ def test_shipments_when_there_are_many_orders(client: CommerceClient, sandbox: S
 
 
 @pytest.mark.parametrize("extra", [OAUTH | {"consumer_secret": "wrong"}, BEARER | {"access_token": "wrong"}])
-def test_request_when_credentials_are_wrong(connect: Callable[..., CommerceClient], extra: dict[str, str]) -> None:
+def test_error_names_the_connection_when_credentials_are_wrong(
+    connect: Callable[..., CommerceClient], extra: dict[str, str]
+) -> None:
     with pytest.raises(MisconfiguredError) as caught:
         connect(extra).store_views()
     assert "commerce_api" in str(caught.value)
@@ -251,19 +261,19 @@ def test_request_when_credentials_are_wrong(connect: Callable[..., CommerceClien
         ),
     ],
 )
-def test_auth_when_the_extra_is_wrong(extra: dict[str, str], named: list[str]) -> None:
+def test_error_names_the_keys_when_the_extra_is_wrong(extra: dict[str, str], named: list[str]) -> None:
     with pytest.raises(MisconfiguredError, match="commerce_api") as caught:
         build_auth(extra, "commerce_api", record=lambda call: None, timeouts=PATIENT)
     assert all(name in str(caught.value) for name in named)
     assert "top-secret" not in str(caught.value)
 
 
-def test_edition_when_it_is_unknown(connect: Callable[..., CommerceClient]) -> None:
+def test_client_is_refused_when_its_edition_is_unknown(connect: Callable[..., CommerceClient]) -> None:
     with pytest.raises(MisconfiguredError, match="edition"):
         connect(edition="cloud")
 
 
-def test_signature_when_the_query_is_odd() -> None:
+def test_signature_is_right_when_the_query_is_odd() -> None:
     """RFC 5849, 3.4, worked out again by hand."""
     pairs = [
         ("searchCriteria[filter_groups][0][value]", "a,b c/ü%&=+"),

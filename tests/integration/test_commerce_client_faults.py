@@ -48,7 +48,9 @@ def fault(operation: str, kind: Any) -> Fault:
 
 
 @pytest.mark.parametrize("kind", READ_FAULTS)
-def test_find_orders_when_a_fault_strikes(connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str) -> None:
+def test_order_search_is_sent_once_when_a_fault_strikes(
+    connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str
+) -> None:
     client = connect(timeouts=patience(kind))
     created = create(connect())
     sandbox.commerce_faults.add(fault("searchOrders", kind))
@@ -63,7 +65,9 @@ def test_find_orders_when_a_fault_strikes(connect: Callable[..., CommerceClient]
 
 
 @pytest.mark.parametrize("kind", WRITE_FAULTS)
-def test_create_order_when_a_fault_strikes(connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str) -> None:
+def test_order_is_posted_once_when_a_fault_strikes(
+    connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str
+) -> None:
     client = connect(timeouts=patience(kind))
     sandbox.commerce_faults.add(fault("createOrder", kind))
     error, orders = WRITE_FAULTS[kind]
@@ -77,7 +81,9 @@ def test_create_order_when_a_fault_strikes(connect: Callable[..., CommerceClient
 
 
 @pytest.mark.parametrize("kind", [kind for kind, (error, _) in WRITE_FAULTS.items() if error is OutcomeUnknownError])
-def test_invoice_when_a_fault_strikes(connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str) -> None:
+def test_invoice_is_in_doubt_when_a_fault_strikes(
+    connect: Callable[..., CommerceClient], sandbox: Sandbox, kind: str
+) -> None:
     client = connect(timeouts=patience(kind))
     created = create(connect())
     sandbox.commerce_faults.add(fault("invoiceOrder", kind))
@@ -85,7 +91,7 @@ def test_invoice_when_a_fault_strikes(connect: Callable[..., CommerceClient], sa
         client.invoice(created.order_id)
 
 
-def test_write_when_no_server_listens(connect: Callable[..., CommerceClient]) -> None:
+def test_write_is_not_in_doubt_when_no_server_listens(connect: Callable[..., CommerceClient]) -> None:
     with pytest.raises(UnavailableError) as caught:
         create(connect(host="http://127.0.0.1:9"))
     assert not isinstance(caught.value, OutcomeUnknownError)

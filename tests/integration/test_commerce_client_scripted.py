@@ -80,14 +80,16 @@ def scripted() -> Iterator[Scripted]:
     thread.join()
 
 
-def test_write_when_the_shop_redirects(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
+def test_redirect_is_not_followed_when_the_shop_redirects_a_write(
+    connect: Callable[..., CommerceClient], scripted: Scripted
+) -> None:
     scripted.answers["/rest/default/V1/orders"] = [(301, {"Location": f"{scripted.url}/other"}, {})]
     with pytest.raises(MisconfiguredError, match="redirect"):
         create(connect(host=scripted.url))
     assert scripted.paths() == ["/rest/default/V1/orders"]
 
 
-def test_create_order_when_the_refusal_quotes_the_buyer(
+def test_personal_data_is_removed_when_the_refusal_quotes_the_buyer(
     connect: Callable[..., CommerceClient], scripted: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:
     refusal = {
@@ -107,7 +109,7 @@ def test_create_order_when_the_refusal_quotes_the_buyer(
 
 
 @pytest.mark.parametrize("document", [{}, [], True, {"entity_id": 1}, {"message": "created"}])
-def test_create_order_when_the_answer_is_no_order(
+def test_creation_is_in_doubt_when_the_answer_is_no_order(
     connect: Callable[..., CommerceClient], scripted: Scripted, document: Any
 ) -> None:
     scripted.answers["/rest/default/V1/orders"] = [(200, {}, document)]
@@ -116,7 +118,7 @@ def test_create_order_when_the_answer_is_no_order(
 
 
 @pytest.mark.parametrize("document", [{}, [], {"items": [{}], "total_count": 1}, {"items": [3], "total_count": 1}])
-def test_find_orders_when_the_answer_is_no_listing(
+def test_order_search_is_unavailable_when_the_answer_is_no_listing(
     connect: Callable[..., CommerceClient], scripted: Scripted, document: Any
 ) -> None:
     scripted.answers["/rest/all/V1/orders"] = [(200, {}, document)]
@@ -124,7 +126,9 @@ def test_find_orders_when_the_answer_is_no_listing(
         connect(host=scripted.url).find_orders(ext_order_id=AMAZON_ORDER_ID)
 
 
-def test_find_orders_when_the_count_is_too_high(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
+def test_order_search_ends_when_the_count_is_too_high(
+    connect: Callable[..., CommerceClient], scripted: Scripted
+) -> None:
     row = {"entity_id": 1, "increment_id": "1", "store_id": 1, "grand_total": 1.1, "created_at": "2026-11-01 10:00:00"}
     scripted.answers["/rest/all/V1/orders"] = [(200, {}, {"items": [row], "total_count": 10_000})]
     [found] = connect(host=scripted.url).find_orders(ext_order_id=AMAZON_ORDER_ID)
@@ -133,7 +137,7 @@ def test_find_orders_when_the_count_is_too_high(connect: Callable[..., CommerceC
     assert len(scripted.requests) == 2
 
 
-def test_customer_id_when_there_is_one(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
+def test_customer_id_is_found_when_there_is_one(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
     scripted.answers["/rest/all/V1/customers/search"] = [(200, {}, {"items": [{"id": 42}], "total_count": 1})]
     assert connect(host=scripted.url).customer_id("a+b@example.com", 3) == 42
     sent = dict(parse_qsl(urlsplit(scripted.requests[0][1]).query))
@@ -142,7 +146,7 @@ def test_customer_id_when_there_is_one(connect: Callable[..., CommerceClient], s
     assert sent[f"{prefix}[1][filters][0][value]"] == "3"
 
 
-def test_logs_when_a_customer_is_searched(
+def test_logs_do_not_name_the_customer_when_one_is_searched(
     connect: Callable[..., CommerceClient], scripted: Scripted, caplog: pytest.LogCaptureFixture, calls: list[ApiCall]
 ) -> None:
     scripted.answers["/rest/all/V1/customers/search"] = [(200, {}, {"items": [], "total_count": 0})]
@@ -167,7 +171,9 @@ EMPTY = (200, {}, {"items": [], "total_count": 0})
 TOKENS = [(200, {}, {"access_token": f"token-{number}", "expires_in": 86_399}) for number in (1, 2, 3)]
 
 
-def test_request_when_the_edition_is_saas(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
+def test_request_has_an_ims_token_when_the_edition_is_saas(
+    connect: Callable[..., CommerceClient], scripted: Scripted
+) -> None:
     scripted.answers = {"/ims/token/v3": [*TOKENS], "/tenant/V1/products": [EMPTY]}
     client = connect(saas(scripted), host=f"{scripted.url}/tenant", edition="saas")
     for _ in range(2):
@@ -186,7 +192,9 @@ def test_request_when_the_edition_is_saas(connect: Callable[..., CommerceClient]
     assert (headers["x-api-key"], headers["x-gw-ims-org-id"]) == ("client", "ORG@AdobeOrg")
 
 
-def test_request_when_an_ims_token_is_refused(connect: Callable[..., CommerceClient], scripted: Scripted) -> None:
+def test_ims_token_is_renewed_once_when_it_is_refused(
+    connect: Callable[..., CommerceClient], scripted: Scripted
+) -> None:
     refused = (401, {}, {"message": "Oauth token is not valid"})
     scripted.answers = {"/ims/token/v3": [*TOKENS], "/V1/products": [refused, EMPTY, refused]}
     client = connect(saas(scripted), host=scripted.url, edition="saas")
@@ -197,7 +205,7 @@ def test_request_when_an_ims_token_is_refused(connect: Callable[..., CommerceCli
     assert scripted.paths().count("/V1/products") == 4
 
 
-def test_request_when_an_ims_token_is_about_to_end(scripted: Scripted, calls: list[ApiCall]) -> None:
+def test_ims_token_is_renewed_when_it_is_about_to_end(scripted: Scripted, calls: list[ApiCall]) -> None:
     scripted.answers = {"/ims/token/v3": [(200, {}, {"access_token": "a", "expires_in": 0}), TOKENS[0]]}
     auth = build_auth(saas(scripted), "commerce_api", record=calls.append, timeouts=PATIENT)
     assert isinstance(auth, ImsClientCredentials)
@@ -219,7 +227,7 @@ def test_request_when_an_ims_token_is_about_to_end(scripted: Scripted, calls: li
         ((200, {}, ["token"]), UnavailableError),
     ],
 )
-def test_create_order_when_ims_gives_no_token(
+def test_creation_is_not_in_doubt_when_ims_gives_no_token(
     connect: Callable[..., CommerceClient],
     scripted: Scripted,
     answer: tuple[int, dict[str, str], Any],

@@ -72,7 +72,7 @@ def is_denied(connection: Connection, statement: str) -> bool:
 # Roles
 
 
-def test_database_when_another_role_of_the_server_knocks(
+def test_connection_is_denied_when_another_role_of_the_server_asks_for_one(
     database_url: URL, admin_engine: Engine, server: postgres.ServerAddress
 ) -> None:
     with admin_engine.begin() as connection:
@@ -91,17 +91,19 @@ def test_database_when_another_role_of_the_server_knocks(
 
 
 @pytest.mark.parametrize("role", sorted(OURS))
-def test_temporary_tables_when_a_role_makes_one(connect: Callable[..., Connection], role: str) -> None:
+def test_temporary_table_is_denied_when_the_role_only_reads(connect: Callable[..., Connection], role: str) -> None:
     assert is_denied(connect(role), "create temporary table planted (a integer)") is (role != "orders_rw")
 
 
 @pytest.mark.parametrize("role", sorted(OURS))
 @pytest.mark.parametrize("function", TAKE)
-def test_advisory_locks_when_a_role_takes_one(connect: Callable[..., Connection], role: str, function: str) -> None:
+def test_advisory_lock_is_denied_when_the_role_only_reads(
+    connect: Callable[..., Connection], role: str, function: str
+) -> None:
     assert is_denied(connect(role), f"select {function}") is (role != "orders_rw")
 
 
-def test_advisory_locks_when_every_function_is_looked_up(admin_engine: Engine) -> None:
+def test_analyst_may_take_no_advisory_lock_when_every_function_is_looked_up(admin_engine: Engine) -> None:
     with admin_engine.connect() as connection:
         names = connection.execute(
             text(
@@ -112,7 +114,7 @@ def test_advisory_locks_when_every_function_is_looked_up(admin_engine: Engine) -
     assert names == []
 
 
-def test_sessions_when_they_begin_have_their_limits(connect: Callable[..., Connection]) -> None:
+def test_sessions_have_their_limits_when_they_begin(connect: Callable[..., Connection]) -> None:
     analyst, pages = connect("analyst"), connect("orders_ui")
     assert setting(analyst, "statement_timeout") == "5min"
     assert setting(analyst, "idle_in_transaction_session_timeout") == "1min"
@@ -123,7 +125,7 @@ def test_sessions_when_they_begin_have_their_limits(connect: Callable[..., Conne
     assert setting(connect("orders_rw", lock_timeout=SOON), "lock_timeout") == "200ms"
 
 
-def test_statement_when_an_analyst_lets_it_run(
+def test_statement_is_ended_when_an_analyst_lets_it_run(
     admin_engine: Engine, connect: Callable[..., Connection], database_url: URL
 ) -> None:
     set_for_analyst(admin_engine, "statement_timeout = '100ms'")
@@ -131,7 +133,9 @@ def test_statement_when_an_analyst_lets_it_run(
         connect("analyst").execute(text("select pg_sleep(60)"))
 
 
-def test_transaction_when_an_analyst_leaves_it_open(admin_engine: Engine, connect: Callable[..., Connection]) -> None:
+def test_session_is_ended_when_an_analyst_leaves_a_transaction_open(
+    admin_engine: Engine, connect: Callable[..., Connection]
+) -> None:
     set_for_analyst(admin_engine, "idle_in_transaction_session_timeout = '100ms'")
     session = connect("analyst")
     session.execute(text("select * from reporting.recent_orders"))
@@ -146,7 +150,7 @@ def set_for_analyst(admin_engine: Engine, assignment: str) -> None:
         connection.execute(text(f"alter role analyst in database {database} set {assignment}"))
 
 
-def test_connections_when_an_analyst_opens_too_many(connect: Callable[..., Connection]) -> None:
+def test_connection_is_refused_when_an_analyst_opens_too_many(connect: Callable[..., Connection]) -> None:
     for _ in range(10):
         connect("analyst")
     with pytest.raises(OperationalError, match='too many connections for role "analyst"'):
@@ -154,7 +158,7 @@ def test_connections_when_an_analyst_opens_too_many(connect: Callable[..., Conne
     connect("orders_rw")
 
 
-def test_limits_when_an_administrator_has_chosen_others_stay(
+def test_limits_stay_when_an_administrator_has_chosen_others(
     admin_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
     set_for_analyst(admin_engine, "statement_timeout = '30min'")
@@ -171,7 +175,7 @@ def test_limits_when_an_administrator_has_chosen_others_stay(
             connection.execute(text("alter role analyst connection limit 10"))
 
 
-def test_migrate_when_its_administrator_owns_nothing(
+def test_migration_warns_and_goes_on_when_its_administrator_is_no_superuser(
     admin_engine: Engine, database_url: URL, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Managed servers give no superuser: what cannot be limited is said, and the rest goes on."""
@@ -216,7 +220,9 @@ def stranger_holds(admin_engine: Engine, kind: str, subject: str = "") -> Iterat
 
 
 @pytest.mark.parametrize(("kind", "subject"), [("validate_orders", ""), ("extract_amazon_orders", "acme-na")])
-def test_step_lock_when_a_stranger_holds_it(admin_engine: Engine, engine: Engine, kind: str, subject: str) -> None:
+def test_error_names_the_stranger_when_one_holds_the_lock_of_a_step(
+    admin_engine: Engine, engine: Engine, kind: str, subject: str
+) -> None:
     with stranger_holds(admin_engine, kind, subject), autocommit(engine) as session:
         with (
             pytest.raises(
@@ -229,7 +235,7 @@ def test_step_lock_when_a_stranger_holds_it(admin_engine: Engine, engine: Engine
             assert got
 
 
-def test_validate_orders_when_a_stranger_holds_its_lock(road: Road, admin_engine: Engine) -> None:
+def test_validate_orders_fails_when_a_stranger_holds_its_lock(road: Road, admin_engine: Engine) -> None:
     with (
         stranger_holds(admin_engine, "validate_orders"),
         pytest.raises(UnavailableError, match="validate_orders: its lock is held by pid"),
@@ -237,7 +243,7 @@ def test_validate_orders_when_a_stranger_holds_its_lock(road: Road, admin_engine
         road.validate_orders()
 
 
-def test_order_lock_when_a_stranger_holds_it_is_skipped_with_a_warning(
+def test_order_is_skipped_with_a_warning_when_a_stranger_holds_its_lock(
     admin_engine: Engine, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
@@ -251,7 +257,7 @@ def test_order_lock_when_a_stranger_holds_it_is_skipped_with_a_warning(
     assert "notebook" in record.getMessage()
 
 
-def test_lock_when_another_worker_holds_it(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+def test_lock_is_not_given_when_another_worker_holds_it(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with autocommit(engine) as one, autocommit(engine) as other:
         with try_lock(one, "validate_orders") as first, try_lock(other, "validate_orders") as second:
@@ -261,7 +267,7 @@ def test_lock_when_another_worker_holds_it(engine: Engine, caplog: pytest.LogCap
             assert got
 
 
-def test_waiting_for_a_lock_when_it_takes_too_long(
+def test_waiting_for_a_lock_fails_when_it_takes_too_long(
     admin_engine: Engine, database_url: URL, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -277,7 +283,7 @@ def test_waiting_for_a_lock_when_it_takes_too_long(
         wait_for_lock(connection, "stage_stores")
 
 
-def test_waiting_for_a_lock_when_it_is_given_up_meanwhile(engine: Engine) -> None:
+def test_waiting_for_a_lock_succeeds_when_it_is_given_up_meanwhile(engine: Engine) -> None:
     with engine.connect() as first, engine.connect() as second:
         wait_for_lock(first, "stage_stores")
         timer = threading.Timer(0.2, first.rollback)
@@ -286,7 +292,7 @@ def test_waiting_for_a_lock_when_it_is_given_up_meanwhile(engine: Engine) -> Non
         timer.join()
 
 
-def test_publish_recent_orders_when_a_stranger_has_locked_the_table(
+def test_publishing_names_the_stranger_when_one_has_locked_the_table(
     road: Road, admin_engine: Engine, database_url: URL
 ) -> None:
     road.engine = make_engine(database_url.set(username="orders_rw"), application_name="tests", lock_timeout=SOON)
@@ -307,7 +313,9 @@ def test_publish_recent_orders_when_a_stranger_has_locked_the_table(
     road.publish_recent_orders()
 
 
-def test_row_when_a_stranger_has_locked_it(road: Road, admin_engine: Engine, database_url: URL) -> None:
+def test_staging_names_the_stranger_when_one_has_locked_a_row(
+    road: Road, admin_engine: Engine, database_url: URL
+) -> None:
     road.stage_stores()
     road.engine = make_engine(database_url.set(username="orders_rw"), application_name="tests", lock_timeout=SOON)
     notebook = make_engine(admin_engine.url, application_name="notebook")
@@ -320,7 +328,7 @@ def test_row_when_a_stranger_has_locked_it(road: Road, admin_engine: Engine, dat
 # Migrations
 
 
-def test_migrate_when_an_analyst_has_left_a_transaction_open(
+def test_migration_names_the_analyst_when_one_has_left_a_transaction_open(
     admin_engine: Engine, connect: Callable[..., Connection], caplog: pytest.LogCaptureFixture
 ) -> None:
     analyst = connect("analyst")
@@ -337,7 +345,9 @@ def test_migrate_when_an_analyst_has_left_a_transaction_open(
         assert connection.execute(text("select * from pg_locks where locktype = 'advisory'")).all() == []
 
 
-def test_migrate_when_the_analyst_goes_in_the_middle(admin_engine: Engine, connect: Callable[..., Connection]) -> None:
+def test_migration_succeeds_when_the_analyst_leaves_in_the_middle(
+    admin_engine: Engine, connect: Callable[..., Connection]
+) -> None:
     analyst = connect("analyst")
     analyst.execute(text("select * from reporting.blocked_orders"))
     timer = threading.Timer(0.5, analyst.rollback)
@@ -346,7 +356,7 @@ def test_migrate_when_the_analyst_goes_in_the_middle(admin_engine: Engine, conne
     timer.join()
 
 
-def test_migrate_command_when_somebody_is_in_the_way(
+def test_migrate_command_names_the_role_when_somebody_is_in_the_way(
     admin_engine: Engine, connect: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     analyst = connect("analyst")

@@ -53,11 +53,11 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_connections_when_used_in_turn_are_one(pooled: Engine) -> None:
+def test_one_connection_is_reused_when_used_in_turn(pooled: Engine) -> None:
     assert len({pid(pooled) for _ in range(5)}) == 1
 
 
-def test_connections_when_many_are_needed_at_once_are_given(pooled: Engine, admin_engine: Engine) -> None:
+def test_every_thread_gets_a_connection_when_many_are_needed_at_once(pooled: Engine, admin_engine: Engine) -> None:
     barrier = threading.Barrier(12)
 
     def use() -> None:
@@ -73,7 +73,7 @@ def test_connections_when_many_are_needed_at_once_are_given(pooled: Engine, admi
     wait_until(lambda: sessions(admin_engine) == 2)
 
 
-def test_connection_when_its_session_was_ended_is_replaced(pooled: Engine, admin_engine: Engine) -> None:
+def test_connection_is_replaced_when_its_session_was_ended(pooled: Engine, admin_engine: Engine) -> None:
     first = pid(pooled)
     with admin_engine.begin() as connection:
         connection.execute(text("select pg_terminate_backend(:pid)"), {"pid": first})
@@ -81,7 +81,7 @@ def test_connection_when_its_session_was_ended_is_replaced(pooled: Engine, admin
     assert pid(pooled) != first
 
 
-def test_connection_when_it_was_in_autocommit_is_not_any_more(pooled: Engine, admin_engine: Engine) -> None:
+def test_connection_can_roll_back_again_when_it_was_in_autocommit(pooled: Engine, admin_engine: Engine) -> None:
     with autocommit(pooled) as session:
         first = session.execute(text("select pg_backend_pid()")).scalar_one()
     insert = text(
@@ -96,7 +96,7 @@ def test_connection_when_it_was_in_autocommit_is_not_any_more(pooled: Engine, ad
         assert connection.execute(text("select count(*) from ops.validation_results")).scalar_one() == 0
 
 
-def test_lock_when_its_block_ends_is_free(pooled: Engine, admin_engine: Engine) -> None:
+def test_lock_is_free_when_its_block_ends(pooled: Engine, admin_engine: Engine) -> None:
     with autocommit(pooled) as session:
         with try_lock(session, "order", "1") as got, try_lock(session, "order", "2"):
             assert got
@@ -106,7 +106,7 @@ def test_lock_when_its_block_ends_is_free(pooled: Engine, admin_engine: Engine) 
         assert advisory_locks(admin_engine) == 0
 
 
-def test_lock_when_it_was_not_given_back_does_not_stay_in_the_pool(pooled: Engine, admin_engine: Engine) -> None:
+def test_lock_does_not_stay_in_the_pool_when_it_was_not_given_back(pooled: Engine, admin_engine: Engine) -> None:
     session = autocommit(pooled)
     first = session.execute(text("select pg_backend_pid()")).scalar_one()
     with try_lock(session, "order", "1") as got:
@@ -119,7 +119,7 @@ def test_lock_when_it_was_not_given_back_does_not_stay_in_the_pool(pooled: Engin
         assert connection.connection.driver_connection.info.transaction_status.name != "INERROR"
 
 
-def test_fork_when_connections_are_open_shares_none(pooled: Engine) -> None:
+def test_no_connection_is_shared_when_the_process_forks(pooled: Engine) -> None:
     before = pid(pooled)
     read, write = os.pipe()
     child = os.fork()
@@ -136,7 +136,7 @@ def test_fork_when_connections_are_open_shares_none(pooled: Engine) -> None:
     assert pid(pooled) == before
 
 
-def test_engine_without_pool_when_it_is_not_used_holds_no_session(database_url: URL, admin_engine: Engine) -> None:
+def test_engine_without_pool_keeps_no_session_when_it_is_not_used(database_url: URL, admin_engine: Engine) -> None:
     engine = make_engine(database_url.set(username="orders_rw"), application_name="pooled")
     pid(engine)
     wait_until(lambda: sessions(admin_engine) == 0)

@@ -79,7 +79,7 @@ def test_orders_become_commerce_orders_when_the_table_says_so(road: Road) -> Non
     assert len(road.sandbox.commerce.orders()) == 6
 
 
-def test_order_when_the_payment_is_verified_later(road: Road) -> None:
+def test_order_is_created_when_the_payment_is_verified_later(road: Road) -> None:
     road.buy(ORDER, IN_STOCK, status="PENDING", has_money=False)
     road.next_run()
     assert in_shop(road) is None
@@ -96,7 +96,7 @@ def test_order_when_the_payment_is_verified_later(road: Road) -> None:
     assert [row.to_code for row in changes] == ["PENDING", "UNSHIPPED"]
 
 
-def test_order_when_amazon_cancels_it_before_creation(road: Road) -> None:
+def test_order_is_not_created_when_amazon_cancels_it_before(road: Road) -> None:
     road.buy(ORDER, IN_STOCK, status="PENDING")
     road.next_run()
     road.sandbox.amazon.apply(ORDER, CANCELLED)
@@ -106,7 +106,7 @@ def test_order_when_amazon_cancels_it_before_creation(road: Road) -> None:
     assert "before a Commerce order existed" in road.shown(ORDER).order_notes
 
 
-def test_order_when_amazon_cancels_it_between_promise_and_creation(road: Road) -> None:
+def test_order_is_not_created_when_amazon_cancels_it_after_it_was_planned(road: Road) -> None:
     road.buy(ORDER, IN_STOCK)
     road.pass_time(minutes=10)
     road.orders_run(create=lambda account_name: None)
@@ -118,7 +118,7 @@ def test_order_when_amazon_cancels_it_between_promise_and_creation(road: Road) -
     assert road.shown(ORDER).status == "Canceled"
 
 
-def test_order_when_amazon_cancels_it_between_validation_and_creation(road: Road) -> None:
+def test_order_is_not_created_when_amazon_cancels_it_between_validation_and_creation(road: Road) -> None:
     road.buy(ORDER, IN_STOCK)
     road.pass_time(minutes=10)
     road.orders_run(create=lambda account_name: None)
@@ -133,7 +133,7 @@ def test_order_when_amazon_cancels_it_between_validation_and_creation(road: Road
     assert road.shown(ORDER).status == "Canceled"
 
 
-def test_order_when_amazon_cancels_it_after_creation(road: Road) -> None:
+def test_commerce_order_is_left_to_a_person_when_amazon_cancels_after_creation(road: Road) -> None:
     road.buy(ORDER, IN_STOCK)
     road.next_run()
     number = in_shop(road)["increment_id"]
@@ -147,7 +147,7 @@ def test_order_when_amazon_cancels_it_after_creation(road: Road) -> None:
     assert len(road.sandbox.commerce.orders()) == 1
 
 
-def test_order_when_it_replaces_another_for_nothing(road: Road) -> None:
+def test_order_is_created_and_completed_when_it_replaces_another_for_nothing(road: Road) -> None:
     document = amazon_order(ORDER, IN_STOCK, unit_price="0.00", at=road.sandbox.clock.now())
     document["associatedOrders"] = [{"orderId": order_id(9), "associationType": "REPLACEMENT_ORIGINAL_ID"}]
     sell(road, document)
@@ -165,7 +165,7 @@ def test_order_when_it_replaces_another_for_nothing(road: Road) -> None:
 # Settings of a store
 
 
-def test_order_when_import_is_disabled_and_enabled_later(road: Road) -> None:
+def test_order_is_created_when_import_is_disabled_and_enabled_later(road: Road) -> None:
     road.change_store("Acme US", is_import_enabled=False)
     road.buy(ORDER, IN_STOCK)
     road.buy(order_id(2), MISSING)
@@ -181,7 +181,7 @@ def test_order_when_import_is_disabled_and_enabled_later(road: Road) -> None:
     assert road.shown(order_id(2)).status == "Error"
 
 
-def test_orders_when_they_were_bought_before_the_store_was_connected(road: Road) -> None:
+def test_orders_are_not_created_when_bought_before_the_store_was_connected(road: Road) -> None:
     road.change_store("Acme US", import_since=None)
     road.buy(ORDER, IN_STOCK)
     road.next_run()
@@ -201,7 +201,7 @@ def test_orders_when_they_were_bought_before_the_store_was_connected(road: Road)
     assert road.value("select connected_at from core.stores where store_name = 'Acme US'") == connected_at
 
 
-def test_orders_when_import_since_lies_between_them(road: Road) -> None:
+def test_only_the_later_order_is_created_when_import_since_lies_between_two(road: Road) -> None:
     road.buy(ORDER, IN_STOCK)
     road.pass_time(minutes=30)
     road.change_store("Acme US", import_since=road.now())
@@ -212,7 +212,7 @@ def test_orders_when_import_since_lies_between_them(road: Road) -> None:
     assert in_shop(road, order_id(2)) is not None
 
 
-def test_order_when_the_store_ignores_what_amazon_fulfills(road: Road) -> None:
+def test_order_is_not_created_when_the_store_ignores_what_amazon_fulfills(road: Road) -> None:
     road.change_store("Acme US", are_amazon_fulfilled_imported=False)
     road.buy(ORDER, IN_STOCK, status="SHIPPED", fulfilled_by="AMAZON")
     road.buy(order_id(2), IN_STOCK)
@@ -222,7 +222,7 @@ def test_order_when_the_store_ignores_what_amazon_fulfills(road: Road) -> None:
     assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Shipped", False)
 
 
-def test_order_when_amazon_fulfilled_ones_must_be_in_stock(road: Road) -> None:
+def test_short_order_is_blocked_when_amazon_fulfilled_ones_must_be_in_stock(road: Road) -> None:
     road.change_store("Acme US", must_amazon_fulfilled_be_in_stock=True)
     road.buy(ORDER, SHORT, status="SHIPPED", fulfilled_by="AMAZON")
     road.buy(order_id(2), IN_STOCK, status="SHIPPED", fulfilled_by="AMAZON")
@@ -236,7 +236,9 @@ def test_order_when_amazon_fulfilled_ones_must_be_in_stock(road: Road) -> None:
 
 
 @pytest.mark.parametrize(("is_used", "tax"), [(True, "0.83"), (False, "0.00")])
-def test_order_when_tax_comes_from_amazon_or_not_at_all(road: Road, is_used: bool, tax: str) -> None:
+def test_grand_total_is_what_the_buyer_paid_when_tax_comes_from_amazon_or_not_at_all(
+    road: Road, is_used: bool, tax: str
+) -> None:
     document = amazon_order(ORDER, IN_STOCK, at=road.sandbox.clock.now())
     item = document["orderItems"][0]
     item["proceeds"]["breakdowns"].append({"type": "TAX", "subtotal": {"amount": "0.83", "currencyCode": "USD"}})
@@ -253,7 +255,7 @@ def test_order_when_tax_comes_from_amazon_or_not_at_all(road: Road, is_used: boo
 
 
 @pytest.mark.parametrize("prefix", ["", "AMZ-"])
-def test_order_when_its_number_is_amazons(road: Road, prefix: str) -> None:
+def test_order_has_amazons_number_when_the_store_is_set_so(road: Road, prefix: str) -> None:
     road.change_store("Acme US", order_number_source="amazon", order_number_prefix=prefix)
     road.buy(ORDER, IN_STOCK)
     road.next_run()
@@ -264,7 +266,7 @@ def test_order_when_its_number_is_amazons(road: Road, prefix: str) -> None:
     assert [item["ext_order_item_id"] for item in created["items"]] == [line_id]
 
 
-def test_order_when_the_store_has_a_processing_status_of_its_own(road: Road) -> None:
+def test_order_gets_the_stores_status_when_it_has_a_processing_status_of_its_own(road: Road) -> None:
     road.change_store("Acme US", processing_status="amazon_new")
     road.buy(ORDER, IN_STOCK)
     road.buy(order_id(2), IN_STOCK, status="SHIPPED", fulfilled_by="AMAZON")
@@ -274,7 +276,7 @@ def test_order_when_the_store_has_a_processing_status_of_its_own(road: Road) -> 
     assert in_shop(road, order_id(2))["status"] == "complete"
 
 
-def test_order_when_the_store_has_a_fixed_customer(road: Road) -> None:
+def test_order_belongs_to_the_fixed_customer_when_the_store_has_one(road: Road) -> None:
     road.sandbox.commerce.add_customer(email="amazon@shop.example", firstname="Amazon", lastname="Orders", website_id=1)
     road.change_store("Acme US", fixed_customer_email="amazon@shop.example")
     road.buy(ORDER, IN_STOCK)
@@ -287,7 +289,7 @@ def test_order_when_the_store_has_a_fixed_customer(road: Road) -> None:
     assert shipping["address"]["street"] == [MARKERS["addressLine1"]]
 
 
-def test_order_when_the_fixed_customer_is_missing_and_made_later(road: Road) -> None:
+def test_order_is_created_when_the_fixed_customer_is_missing_and_made_later(road: Road) -> None:
     road.change_store("Acme US", fixed_customer_email="amazon@shop.example")
     road.buy(ORDER, IN_STOCK)
     with pytest.raises(MisconfiguredError, match=r"Store Acme US: .*customer: fixed.*Resolution:") as caught:
@@ -300,7 +302,7 @@ def test_order_when_the_fixed_customer_is_missing_and_made_later(road: Road) -> 
     assert road.shown(ORDER).status == "Unshipped"
 
 
-def test_order_when_the_store_only_shows_orders(road: Road) -> None:
+def test_order_is_shown_but_not_created_when_the_store_only_shows_orders(road: Road) -> None:
     road.buy(ORDER, IN_STOCK, marketplace_id="A2EUQ1WTGCTBG2", currency="CAD")  # Acme Canada only shows its orders
     road.next_run()
     assert road.sandbox.commerce.orders() == []

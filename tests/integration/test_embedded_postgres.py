@@ -88,7 +88,7 @@ def modes(*paths: Path) -> dict[Path, int]:
     return {path: stat.S_IMODE(path.stat().st_mode) for path in paths}
 
 
-def test_start_when_folder_is_new(running: Path) -> None:
+def test_durable_server_with_both_databases_starts_when_the_folder_is_new(running: Path) -> None:
     address = postgres.start(running)
     with connect(address) as connection:
         assert str(value(connection, "show server_version")).startswith("18")
@@ -104,7 +104,7 @@ def test_start_when_folder_is_new(running: Path) -> None:
     ]
 
 
-def test_start_when_running_already(running: Path) -> None:
+def test_same_server_is_used_when_it_is_running_already(running: Path) -> None:
     first = postgres.start(running)
     pid = postmaster(running)
     assert postgres.start(running) == first
@@ -112,7 +112,7 @@ def test_start_when_running_already(running: Path) -> None:
     assert postgres.is_running(running)
 
 
-def test_start_when_two_start_at_once(data_dir: Path) -> None:
+def test_one_server_is_shared_when_several_start_it_at_once(data_dir: Path) -> None:
     program = (
         f"from pathlib import Path; from local import postgres; postgres.start(Path({str(data_dir)!r}));"
         f"print(open({str(data_dir / 'postmaster.pid')!r}).readline().strip())"
@@ -126,7 +126,7 @@ def test_start_when_two_start_at_once(data_dir: Path) -> None:
     assert set(answers) == {str(postmaster(data_dir))}
 
 
-def test_start_when_server_was_killed(data_dir: Path) -> None:
+def test_data_is_still_there_when_the_server_was_killed(data_dir: Path) -> None:
     with connect(postgres.start(data_dir)) as connection:
         connection.execute("create table kept as select 42 as answer")
     pid = postmaster(data_dir)
@@ -137,7 +137,7 @@ def test_start_when_server_was_killed(data_dir: Path) -> None:
         assert value(connection, "select answer from kept") == 42
 
 
-def test_start_when_pid_file_names_another_process(data_dir: Path) -> None:
+def test_server_starts_when_the_pid_file_names_another_process(data_dir: Path) -> None:
     postgres.start(data_dir, durable=False)
     content = (data_dir / "postmaster.pid").read_text(encoding="utf-8")
     pid = str(postmaster(data_dir))
@@ -157,7 +157,7 @@ def test_start_when_pid_file_names_another_process(data_dir: Path) -> None:
         other.wait()
 
 
-def test_start_when_initialization_was_interrupted(data_dir: Path) -> None:
+def test_server_starts_when_initialization_was_interrupted(data_dir: Path) -> None:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     draft = data_dir.with_name(f"{data_dir.name}.partial")
     draft.mkdir()
@@ -167,7 +167,7 @@ def test_start_when_initialization_was_interrupted(data_dir: Path) -> None:
     assert not draft.exists()
 
 
-def test_start_when_data_is_of_another_version(data_dir: Path) -> None:
+def test_start_fails_when_the_data_is_of_another_version(data_dir: Path) -> None:
     postgres.start(data_dir, durable=False)
     postgres.stop(data_dir)
     (data_dir / "PG_VERSION").write_text("16\n", encoding="ascii")
@@ -175,7 +175,7 @@ def test_start_when_data_is_of_another_version(data_dir: Path) -> None:
         postgres.start(data_dir)
 
 
-def test_start_when_not_durable(data_dir: Path) -> None:
+def test_fsync_is_off_when_the_server_is_not_durable(data_dir: Path) -> None:
     with connect(postgres.start(data_dir, durable=False)) as connection:
         assert value(connection, "show fsync") == "off"
     postgres.stop(data_dir)
@@ -183,7 +183,7 @@ def test_start_when_not_durable(data_dir: Path) -> None:
         assert value(connection, "show fsync") == "on"
 
 
-def test_start_when_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
+def test_socket_is_in_a_private_temporary_folder_when_its_path_is_too_long(tmp_path: Path) -> None:
     checkout = tmp_path / ("long" * 20)
     checkout.mkdir()
     folder = postgres.state_dir(checkout) / ("p" * 90)
@@ -203,7 +203,7 @@ def test_start_when_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
     assert not address.socket_dir.exists()
 
 
-def test_folder_modes_when_the_wheel_lies_in_a_closed_folder(
+def test_folder_modes_stay_when_the_wheel_lies_in_a_closed_folder(
     only_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_dir = only_data_dir
@@ -227,7 +227,7 @@ def test_folder_modes_when_the_wheel_lies_in_a_closed_folder(
     assert before[closed] == 0o700
 
 
-def test_start_when_data_would_lie_in_a_closed_folder(tmp_path: Path) -> None:
+def test_folder_modes_stay_when_the_data_would_lie_in_a_closed_folder(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     folder = closed / "state" / "postgres"
@@ -241,7 +241,7 @@ def test_start_when_data_would_lie_in_a_closed_folder(tmp_path: Path) -> None:
     assert modes(closed, *closed.parents) == before
 
 
-def test_data_when_another_user_looks(running: Path) -> None:
+def test_data_is_private_when_another_user_looks(running: Path) -> None:
     address = postgres.start(running)
     assert modes(running, address.socket_dir) == {running: 0o700, address.socket_dir: 0o700}
     if IS_ROOT:
@@ -250,7 +250,7 @@ def test_data_when_another_user_looks(running: Path) -> None:
         assert looked.returncode != 0
 
 
-def test_sign_in_when_another_user_reaches_the_socket(running: Path) -> None:
+def test_sign_in_is_denied_when_another_user_reaches_the_socket(running: Path) -> None:
     postgres.start(running)
     # The second line of defense: even with the folder open, the server asks the system who is there.
     rules = [line for line in (running / "pg_hba.conf").read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -260,7 +260,7 @@ def test_sign_in_when_another_user_reaches_the_socket(running: Path) -> None:
     assert "nobody" not in people
 
 
-def test_stop_and_remove_when_repeated(only_data_dir: Path, tmp_path: Path) -> None:
+def test_stop_and_remove_do_nothing_more_when_repeated(only_data_dir: Path, tmp_path: Path) -> None:
     data_dir = only_data_dir
     postgres.stop(data_dir)
     postgres.remove(data_dir)
@@ -280,7 +280,7 @@ def test_stop_and_remove_when_repeated(only_data_dir: Path, tmp_path: Path) -> N
     assert not postgres.state_dir(tmp_path).exists()
 
 
-def test_remove_when_folder_holds_something_else(data_dir: Path) -> None:
+def test_folder_is_left_alone_when_it_contains_something_else(data_dir: Path) -> None:
     data_dir.mkdir(parents=True)
     precious = data_dir / "thesis.txt"
     precious.write_text("three years", encoding="utf-8")

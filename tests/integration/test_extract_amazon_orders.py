@@ -322,7 +322,7 @@ def test_the_newest_version_wins_when_two_are_staged_at_once(road: Road) -> None
 # Whose orders
 
 
-def test_an_order_from_outside_amazon_is_kept_and_left_alone(road: Road) -> None:
+def test_an_order_is_kept_but_not_created_when_it_was_sold_outside_amazon(road: Road) -> None:
     """Sold elsewhere and only shipped by Amazon: the shop has it already, and must not get it once more."""
     document = amazon_order(
         order_id(1), {"TRAY-WALNUT": 1}, at=road.sandbox.clock.now(), status="SHIPPED", fulfilled_by="AMAZON"
@@ -360,7 +360,7 @@ def test_another_accounts_order_is_set_aside_when_a_listing_shows_it(road: Road)
     assert (quarantined.amazon_order_id, quarantined.findings) == (one, ["orderId: belongs to account acme-eu already"])
 
 
-def test_only_its_own_order_is_held_when_a_document_is_malformed(road: Road) -> None:
+def test_only_its_own_order_is_set_aside_when_a_document_is_malformed(road: Road) -> None:
     malformed = amazon_order(order_id(1), at=road.sandbox.clock.now())
     malformed["orderItems"][0]["quantityOrdered"] = "two"
     road.sandbox.amazon.add_order(AmazonOrderSeed(SELLER_US, malformed))

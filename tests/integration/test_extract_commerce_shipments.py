@@ -1,4 +1,4 @@
-"""Shipments are read by change: a run costs what changed, and one bad thing holds only itself."""
+"""Shipments are read by change: a run costs what changed, and one bad thing delays only itself."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_new_shipment_is_found_by_the_search_when_no_order_is_swept(road: Road
     assert calls(road) - before == 2
 
 
-def test_the_watermark_is_the_shop_s_own_time_and_each_search_reaches_back_into_the_one_before(road: Road) -> None:
+def test_a_late_shipment_is_found_when_it_was_committed_after_our_search(road: Road) -> None:
     (one,) = create(road)
     road.sandbox.clock.advance(timedelta(hours=5))  # the shop's clock is ahead of ours
     road.extract_commerce_shipments()

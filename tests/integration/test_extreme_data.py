@@ -89,7 +89,7 @@ EXTREME: list[tuple[Spoil, str]] = [
 ]
 
 
-def test_the_rest_is_created_when_orders_cannot_be_held_by_any_table(road: Road) -> None:
+def test_the_rest_is_created_when_no_table_can_store_some_orders(road: Road) -> None:
     for number, (spoil, _) in enumerate(EXTREME, start=10):
         document = amazon_order(order_id(number), TRAY, at=road.sandbox.clock.now())
         spoil(document)
@@ -252,7 +252,7 @@ def test_isolate_blames_no_item_when_the_connection_is_lost(engine: Engine) -> N
         attempts_on(engine, {3}, "select pg_terminate_backend(pg_backend_pid())")
 
 
-def test_describe_names_the_place_and_no_value(engine: Engine) -> None:
+def test_description_names_the_place_and_no_value_when_the_database_refuses_a_row(engine: Engine) -> None:
     def attempt(part: Any) -> None:
         with engine.begin() as connection:
             connection.execute(text("insert into ops.published_rules values ('kwz', null)"))

@@ -54,7 +54,7 @@ JSON_BUT_NOT: list[Reply] = [
 
 
 @pytest.mark.parametrize("reply", JSON_BUT_NOT)
-def test_exchange_when_the_answer_is_no_data(odd: Odd, reply: Reply) -> None:
+def test_read_is_unavailable_and_write_in_doubt_when_the_answer_is_no_data(odd: Odd, reply: Reply) -> None:
     with pytest.raises(UnavailableError) as caught:
         ask(odd, reply)
     assert not isinstance(caught.value, OutcomeUnknownError)
@@ -63,7 +63,7 @@ def test_exchange_when_the_answer_is_no_data(odd: Odd, reply: Reply) -> None:
     assert len(odd.seen) == 2
 
 
-def test_exchange_when_the_answer_is_json(odd: Odd) -> None:
+def test_document_is_parsed_without_floats_when_the_answer_is_json(odd: Odd) -> None:
     answer = ask(odd, (200, {"Content-Type": "application/json; charset=utf-8"}, b'{"a": 0.10, "b": 7}'))
     assert answer.document == {"a": Decimal("0.10"), "b": 7}
     assert isinstance(answer.document["a"], Decimal)
@@ -73,7 +73,7 @@ def test_exchange_when_the_answer_is_json(odd: Odd) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_exchange_when_the_server_redirects(odd: Odd, status: int) -> None:
+def test_redirect_is_not_followed_when_the_server_redirects(odd: Odd, status: int) -> None:
     with pytest.raises(MisconfiguredError, match=r"commerce thing of 42.*redirect.*Resolution:.*commerce_api"):
         ask(odd, (status, {"Location": odd.url + "/elsewhere"}, b""))
     assert len(odd.seen) == 1
@@ -89,7 +89,7 @@ def test_exchange_when_the_server_redirects(odd: Odd, status: int) -> None:
         (422, RefusedError),
     ],
 )
-def test_exchange_when_the_server_refuses(odd: Odd, status: int, kind: type[Exception]) -> None:
+def test_error_has_its_kind_and_reason_when_the_server_refuses(odd: Odd, status: int, kind: type[Exception]) -> None:
     def explain(status: int, document: Any) -> tuple[str, str]:
         return document["code"], "the reason"
 
@@ -113,7 +113,7 @@ def test_exchange_when_the_server_refuses(odd: Odd, status: int, kind: type[Exce
         ({}, 45),
     ],
 )
-def test_exchange_when_the_server_throttles(odd: Odd, header: dict[str, str], seconds: int) -> None:
+def test_error_has_the_time_to_wait_when_the_server_throttles(odd: Odd, header: dict[str, str], seconds: int) -> None:
     with pytest.raises(ThrottledError) as caught:
         ask(odd, (429, header, b""), is_write=True, default_wait=timedelta(seconds=45))
     assert caught.value.retry_after == timedelta(seconds=seconds)
@@ -132,7 +132,7 @@ def test_exchange_when_the_server_throttles(odd: Odd, header: dict[str, str], se
         ("http://[::1]:8080", "http://[::1]:8080"),
     ],
 )
-def test_check_base_url_when_it_may_be_called(url: str, expected: str) -> None:
+def test_address_is_accepted_when_it_may_be_called(url: str, expected: str) -> None:
     assert check_base_url(url, "amazon_sp_api") == expected
 
 
@@ -154,13 +154,13 @@ def test_check_base_url_when_it_may_be_called(url: str, expected: str) -> None:
         "https://exa mple\x00.com",
     ],
 )
-def test_check_base_url_when_it_is_refused(url: str) -> None:
+def test_address_is_refused_when_it_is_unsafe_or_malformed(url: str) -> None:
     with pytest.raises(MisconfiguredError, match=r"amazon_sp_api.*Resolution:") as caught:
         check_base_url(url, "amazon_sp_api")
     assert "planted" not in str(caught.value)
 
 
-def test_open_client_when_a_proxy_is_set_spares_this_machine(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_is_called_directly_when_a_proxy_is_set(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     assert ask(odd, (200, {}, b"{}")).status == 200

@@ -88,7 +88,7 @@ def peak_of(call: Callable[[], object]) -> tuple[float, float]:
     return held / MB, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-def test_answer_when_it_expands_a_thousandfold(odd: Odd) -> None:
+def test_answer_is_refused_without_much_memory_when_it_expands_a_thousandfold(odd: Odd) -> None:
     odd.replies[:] = [(200, {"Content-Encoding": "gzip"}, bomb())]
     assert len(odd.replies[0][2]) < MB
     held, grown = peak_of(lambda: refused(odd.url, "larger than 32 MB", timeouts=Timeouts(2, 5)))
@@ -96,7 +96,7 @@ def test_answer_when_it_expands_a_thousandfold(odd: Odd) -> None:
     assert grown < 4 * LARGEST_ANSWER / MB
 
 
-def test_answer_when_it_is_packed_twice_is_not_unpacked(odd: Odd) -> None:
+def test_answer_is_not_unpacked_when_it_is_packed_twice(odd: Odd) -> None:
     content = bomb(layers=2)
     assert len(content) < 2000
     for header in ("gzip, gzip", "gzip,deflate", "identity, gzip, x-gzip"):
@@ -105,7 +105,7 @@ def test_answer_when_it_is_packed_twice_is_not_unpacked(odd: Odd) -> None:
         assert held < 5
 
 
-def test_answer_when_it_never_ends_stops_at_the_limit(raw: Raw) -> None:
+def test_reading_stops_at_the_limit_when_the_answer_never_ends(raw: Raw) -> None:
     def endless() -> Iterator[bytes]:
         yield HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
         for _ in range(128):
@@ -116,7 +116,7 @@ def test_answer_when_it_never_ends_stops_at_the_limit(raw: Raw) -> None:
     assert held < 3 * LARGEST_ANSWER / MB
 
 
-def test_answer_when_it_is_as_large_as_allowed(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_is_accepted_when_it_is_as_large_as_allowed(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BoundedTransport.__init__, "__kwdefaults__", {"largest": 1000})
     fits, too_large = b'"' + b"x" * 998 + b'"', b'"' + b"x" * 999 + b'"'
     for encoding, pack in {"identity": bytes, "gzip": gzip.compress}.items():
@@ -143,7 +143,7 @@ def test_answer_when_it_is_as_large_as_allowed(odd: Odd, monkeypatch: pytest.Mon
         ("", bytes),
     ],
 )
-def test_answer_when_it_has_one_encoding(odd: Odd, header: str, pack: Callable[[bytes], bytes]) -> None:
+def test_answer_is_read_when_it_has_one_encoding(odd: Odd, header: str, pack: Callable[[bytes], bytes]) -> None:
     odd.replies[:] = [(200, {"Content-Encoding": header}, pack(b'{"a": "' + b"b" * 100_000 + b'"}'))]
     answer = ask(odd.url)
     assert answer.document == {"a": "b" * 100_000}
@@ -161,17 +161,17 @@ UNREADABLE: list[Reply] = [
 
 
 @pytest.mark.parametrize("reply", UNREADABLE)
-def test_answer_when_it_cannot_be_decoded(odd: Odd, reply: Reply) -> None:
+def test_answer_is_refused_when_it_cannot_be_decoded(odd: Odd, reply: Reply) -> None:
     odd.replies[:] = [reply]
     refused(odd.url, "cannot be decoded|not asked for|without readable JSON")
 
 
-def test_answer_when_nothing_follows_its_headers(odd: Odd) -> None:
+def test_answer_is_empty_when_nothing_follows_its_headers(odd: Odd) -> None:
     odd.replies[:] = [(204, {"Content-Encoding": "gzip"}, b"")]
     assert ask(odd.url).document is None
 
 
-def test_answer_when_it_breaks_a_limit_is_recorded_with_its_status(odd: Odd) -> None:
+def test_call_is_recorded_with_its_status_when_the_answer_breaks_a_limit(odd: Odd) -> None:
     calls: list[ApiCall] = []
     odd.replies[:] = [(200, {"Content-Encoding": "br"}, b"{}")]
     with pytest.raises(UnavailableError):
@@ -179,7 +179,7 @@ def test_answer_when_it_breaks_a_limit_is_recorded_with_its_status(odd: Odd) -> 
     assert [(call.operation, call.status_code) for call in calls] == [("thing", 200)]
 
 
-def test_request_when_it_names_what_it_accepts(raw: Raw) -> None:
+def test_request_accepts_gzip_only_when_it_is_sent(raw: Raw) -> None:
     raw.answer = lambda: iter([HEAD + b"Content-Length: 2\r\n\r\n{}"])
     ask(raw.url)
     assert b"\r\nAccept-Encoding: gzip\r\n" in raw.requests[0]
@@ -213,7 +213,7 @@ def drip(start: bytes, piece: bytes) -> Callable[[], Iterator[bytes]]:
     ],
     ids=["status", "header", "headers", "continue", "body", "chunks", "chunk-size", "trailers", "until-close"],
 )
-def test_answer_when_it_drips_ends_in_time(raw: Raw, start: bytes, piece: bytes) -> None:
+def test_call_ends_in_time_when_the_answer_trickles_in(raw: Raw, start: bytes, piece: bytes) -> None:
     raw.answer = drip(start, piece)
     for is_write, kind in ((False, UnavailableError), (True, OutcomeUnknownError)):
         started = time.monotonic()
@@ -223,12 +223,12 @@ def test_answer_when_it_drips_ends_in_time(raw: Raw, start: bytes, piece: bytes)
         assert type(caught.value) is kind
 
 
-def test_answer_when_it_drips_says_so(raw: Raw) -> None:
+def test_error_says_so_when_the_answer_trickles_in(raw: Raw) -> None:
     raw.answer = drip(HEAD + b"Content-Length: 99999\r\n\r\n", b" ")
     refused(raw.url, r"not complete after 0\.3 s", timeouts=Timeouts(connect=2, read=5, total=0.3))
 
 
-def test_client_when_an_answer_broke_a_limit_can_be_used_again(odd: Odd) -> None:
+def test_client_can_be_used_again_when_an_answer_broke_a_limit(odd: Odd) -> None:
     odd.replies[:] = [(200, {"Content-Encoding": "br"}, b"{}"), (200, {}, b"{}")]
     with open_client(odd.url, connection="c", timeouts=PATIENT, user_agent="tests") as client:
         with pytest.raises(httpx.RequestError):
@@ -256,7 +256,7 @@ def shop(token_url: str, host: str, calls: list[ApiCall], timeouts: Timeouts = P
     )
 
 
-def test_ims_token_when_a_proxy_is_set_stays_on_this_machine(
+def test_ims_token_stays_on_this_machine_when_a_proxy_is_set(
     odd: Odd, raw: Raw, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -278,7 +278,7 @@ def test_ims_token_when_a_proxy_is_set_stays_on_this_machine(
     assert "planted-secret" not in caplog.text
 
 
-def test_ims_token_when_the_proxy_is_for_others_goes_through_a_tunnel(
+def test_ims_token_goes_through_a_tunnel_when_the_proxy_is_for_others(
     raw: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", raw.url)
@@ -303,7 +303,7 @@ def test_ims_token_when_the_proxy_is_for_others_goes_through_a_tunnel(
         ((200, {}, b'{"access_token": "t", "expires_in": "soon"}'), UnavailableError),
     ],
 )
-def test_ims_token_when_it_is_not_given(odd: Odd, reply: Reply, kind: type[Exception]) -> None:
+def test_error_has_its_kind_when_no_ims_token_is_given(odd: Odd, reply: Reply, kind: type[Exception]) -> None:
     odd.replies[:] = [reply]
     calls: list[ApiCall] = []
     with shop(f"{odd.url}/token", odd.url, calls) as client, pytest.raises(kind, match="commerce_api") as caught:
@@ -314,7 +314,7 @@ def test_ims_token_when_it_is_not_given(odd: Odd, reply: Reply, kind: type[Excep
     assert odd.seen == ["/token"]
 
 
-def test_shop_when_a_refusal_of_its_token_never_ends(raw: Raw, odd: Odd) -> None:
+def test_call_ends_in_time_when_a_refusal_of_its_token_never_ends(raw: Raw, odd: Odd) -> None:
     odd.replies[:] = [(200, {}, b'{"access_token": "t"}')]
     raw.answer = drip(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 99999\r\n\r\n", b" ")
     started = time.monotonic()
@@ -335,7 +335,7 @@ def test_shop_when_a_refusal_of_its_token_never_ends(raw: Raw, odd: Odd) -> None
         ({}, "https://api.example", None),
     ],
 )
-def test_proxy_when_the_environment_names_one(
+def test_proxy_is_used_as_configured_when_the_environment_names_one(
     environment: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):

@@ -167,7 +167,7 @@ def test_history_is_asked_for_in_smaller_windows_when_its_token_has_died(road: R
     assert landed(road) == old
 
 
-def test_newest_history_is_read_first(road: Road) -> None:
+def test_newest_history_is_read_first_when_there_are_several_windows(road: Road) -> None:
     road.extract_amazon_orders()
 
     ends = [window.updated_to for window in windows(road, "history")]

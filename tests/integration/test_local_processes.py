@@ -51,7 +51,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_exit_when_a_child_is_deaf(checkout: Path) -> None:
+def test_all_processes_end_when_a_child_ignores_the_signal(checkout: Path) -> None:
     with LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("family", *python("-c", FAMILY))
         pids = family(checkout)
@@ -60,7 +60,7 @@ def test_exit_when_a_child_is_deaf(checkout: Path) -> None:
     assert not (checkout / ".data" / "processes.json").exists()
 
 
-def test_exit_when_the_body_fails(checkout: Path) -> None:
+def test_all_processes_end_when_the_body_fails(checkout: Path) -> None:
     with pytest.raises(KeyError), LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("family", *python("-c", FAMILY))
         pids = family(checkout)
@@ -68,7 +68,7 @@ def test_exit_when_the_body_fails(checkout: Path) -> None:
     assert not any(map(is_alive, pids))
 
 
-def test_leftovers_when_starter_and_leader_were_killed(checkout: Path) -> None:
+def test_leftovers_are_ended_when_starter_and_leader_were_killed(checkout: Path) -> None:
     program = (
         "import os, sys, time; from pathlib import Path; from local.processes import LocalProcesses, python\n"
         "with LocalProcesses(Path(sys.argv[1]), os.environ) as p:\n"
@@ -86,7 +86,7 @@ def test_leftovers_when_starter_and_leader_were_killed(checkout: Path) -> None:
     assert end_leftovers(checkout) == 0
 
 
-def test_leftovers_when_the_number_belongs_to_somebody_else(checkout: Path) -> None:
+def test_process_is_left_alone_when_its_number_belongs_to_somebody_else(checkout: Path) -> None:
     stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
         (checkout / ".data" / "processes.json").write_text(
@@ -99,21 +99,21 @@ def test_leftovers_when_the_number_belongs_to_somebody_else(checkout: Path) -> N
         stranger.wait()
 
 
-def test_wait_when_a_process_ends_early(checkout: Path) -> None:
+def test_waiting_fails_with_the_log_when_a_process_ends_early(checkout: Path) -> None:
     with LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("server", *python("-c", "print('no such port'); raise SystemExit(3)"))
         with pytest.raises(ProcessError, match=r"(?s)server ended with status 3.*server\.log.*no such port"):
             processes.wait_until_answering("server", "http://127.0.0.1:9/", seconds=30)
 
 
-def test_wait_when_a_process_never_becomes_healthy(checkout: Path) -> None:
+def test_waiting_fails_when_a_process_never_becomes_healthy(checkout: Path) -> None:
     with LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("server", "sleep", "600")
         with pytest.raises(ProcessError, match="server is not healthy"):
             processes.wait_until_answering("server", "http://127.0.0.1:9/", seconds=0.5)
 
 
-def test_wait_when_somebody_else_has_the_port(checkout: Path) -> None:
+def test_waiting_fails_when_somebody_else_has_the_port(checkout: Path) -> None:
     (checkout / "page").write_text("here", encoding="utf-8")
     serve = "from http.server import *; s = HTTPServer(('127.0.0.1', 0), SimpleHTTPRequestHandler); "
     serve += "open('draft', 'w').write(str(s.server_port)); import os; os.rename('draft', 'port'); s.serve_forever()"
@@ -127,7 +127,7 @@ def test_wait_when_somebody_else_has_the_port(checkout: Path) -> None:
             processes.wait_until_answering("ours", url, seconds=0.5)
 
 
-def test_finish_when_a_command_fails(checkout: Path) -> None:
+def test_output_is_shown_when_a_command_fails(checkout: Path) -> None:
     with LocalProcesses(checkout, os.environ, grace_seconds=GRACE_SECONDS) as processes:
         processes.start("good", "true")
         processes.finish("good")

@@ -83,7 +83,7 @@ def catalog(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
     return {name: rows(engine, query) for name, query in (("c", COLUMNS), ("k", CONSTRAINTS), ("i", INDEXES))}
 
 
-def test_migrate_when_the_database_is_empty_then_again(empty_database: Callable[[], Engine]) -> None:
+def test_migration_changes_nothing_when_it_is_repeated(empty_database: Callable[[], Engine]) -> None:
     engine = empty_database()
     migrate(engine)
     first = catalog(engine)
@@ -101,7 +101,9 @@ def test_migrate_when_the_database_is_empty_then_again(empty_database: Callable[
     assert rows(engine, "select account_name from ops.ingest_windows") == [("acme",)]
 
 
-def test_migrate_when_two_start_at_once(empty_database: Callable[[], Engine], admin_engine: Engine) -> None:
+def test_schema_is_complete_when_several_migrations_start_at_once(
+    empty_database: Callable[[], Engine], admin_engine: Engine
+) -> None:
     engine = empty_database()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, [engine] * 4))
@@ -110,7 +112,7 @@ def test_migrate_when_two_start_at_once(empty_database: Callable[[], Engine], ad
     assert rows(engine, "select * from pg_locks where locktype = 'advisory'") == []
 
 
-def test_model_when_compared_by_alembic(admin_engine: Engine) -> None:
+def test_model_is_that_of_the_database_when_compared_by_alembic(admin_engine: Engine) -> None:
     with admin_engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
@@ -126,7 +128,7 @@ def test_model_when_compared_by_alembic(admin_engine: Engine) -> None:
         assert compare_metadata(context, tables.metadata) == []
 
 
-def test_model_when_built_from_its_own_is_what_the_migrations_made(
+def test_model_is_what_the_migrations_made_when_built_on_its_own(
     empty_database: Callable[[], Engine], admin_engine: Engine
 ) -> None:
     engine = empty_database()
@@ -140,7 +142,7 @@ def test_model_when_built_from_its_own_is_what_the_migrations_made(
     assert modelled == migrated
 
 
-def test_everything_when_an_analyst_looks_has_a_comment(admin_engine: Engine) -> None:
+def test_everything_has_a_comment_when_an_analyst_looks(admin_engine: Engine) -> None:
     found = rows(admin_engine, COLUMNS)
     assert {row[1] for row in found} == {"r", "v"}
     assert [f"{row[0]}.{row[2]}" for row in found if not row[7]] == []
@@ -152,7 +154,7 @@ def test_everything_when_an_analyst_looks_has_a_comment(admin_engine: Engine) ->
     assert dict(schemas) == SCHEMAS
 
 
-def test_columns_when_they_hold_times_or_money_have_the_right_type(admin_engine: Engine) -> None:
+def test_columns_have_the_right_type_when_they_contain_times_or_money(admin_engine: Engine) -> None:
     found = rows(admin_engine, COLUMNS)
     times = {f"{row[0]}.{row[2]}": row[3] for row in found if row[2].endswith("_at")}
     money = {f"{row[0]}.{row[2]}": row[3] for row in found if row[2].endswith("_amount")}
@@ -162,7 +164,7 @@ def test_columns_when_they_hold_times_or_money_have_the_right_type(admin_engine:
     assert {name.rsplit(".", 1)[0] for name in money} <= with_currency
 
 
-def test_recent_orders_when_others_rely_on_its_columns(admin_engine: Engine) -> None:
+def test_recent_orders_has_all_its_columns_when_others_rely_on_them(admin_engine: Engine) -> None:
     names = rows(
         admin_engine,
         "select column_name from information_schema.columns where table_schema = 'reporting'"
@@ -172,13 +174,13 @@ def test_recent_orders_when_others_rely_on_its_columns(admin_engine: Engine) -> 
 
 
 @pytest.mark.parametrize("version", [90624, 130014, 140012, 149999])
-def test_version_when_it_is_too_old(version: int) -> None:
+def test_version_is_refused_when_it_is_too_old(version: int) -> None:
     with pytest.raises(MisconfiguredError, match=rf"is PostgreSQL {version // 10000}\. Resolution: use 15 or newer"):
         check_version(version)
 
 
 @pytest.mark.parametrize("version", [150000, 160003, 180001])
-def test_version_when_it_is_new_enough(version: int) -> None:
+def test_version_is_accepted_when_it_is_new_enough(version: int) -> None:
     check_version(version)
 
 

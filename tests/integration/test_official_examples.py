@@ -71,7 +71,7 @@ def examples(road: Road) -> dict[str, dict[str, Any]]:
     return documents
 
 
-def test_examples_when_they_are_counted(examples: dict[str, dict[str, Any]], road: Road) -> None:
+def test_every_example_is_in_every_table_when_they_are_counted(examples: dict[str, dict[str, Any]], road: Road) -> None:
     assert len(examples) >= 3
     assert {document["salesChannel"]["marketplaceId"] for document in examples.values()} == set(OWNERS)
     assert road.rows("select * from ops.quarantined_orders") == []
@@ -80,7 +80,7 @@ def test_examples_when_they_are_counted(examples: dict[str, dict[str, Any]], roa
         assert landed == set(examples), table
 
 
-def test_examples_when_landed_are_what_amazon_sent(examples: dict[str, dict[str, Any]], road: Road) -> None:
+def test_examples_are_what_amazon_sent_when_landed(examples: dict[str, dict[str, Any]], road: Road) -> None:
     for row in road.rows("select amazon_order_id, payload, contract_findings, last_updated_at from raw.amazon_orders"):
         document = examples[row.amazon_order_id]
         assert row.contract_findings == []
@@ -97,7 +97,7 @@ def test_examples_when_landed_are_what_amazon_sent(examples: dict[str, dict[str,
         assert document["recipient"]["deliveryAddress"]["addressLine1"] not in stored
 
 
-def test_examples_when_staged_mean_the_same(examples: dict[str, dict[str, Any]], road: Road) -> None:
+def test_examples_mean_the_same_when_staged(examples: dict[str, dict[str, Any]], road: Road) -> None:
     for row in road.rows("select * from core.orders"):
         document = examples[row.amazon_order_id]
         fulfillment, channel = document["fulfillment"], document["salesChannel"]
@@ -121,7 +121,7 @@ def test_examples_when_staged_mean_the_same(examples: dict[str, dict[str, Any]],
         assert row.is_buyer_cancel_requested is bool(asks)
 
 
-def test_lines_of_the_examples_when_staged_mean_the_same(examples: dict[str, dict[str, Any]], road: Road) -> None:
+def test_lines_of_the_examples_mean_the_same_when_staged(examples: dict[str, dict[str, Any]], road: Road) -> None:
     titles = []
     for order_id, document in examples.items():
         rows = road.rows("select * from core.order_items where amazon_order_id = :id order by line_number", id=order_id)
@@ -141,7 +141,7 @@ def test_lines_of_the_examples_when_staged_mean_the_same(examples: dict[str, dic
     assert "Fire TV Stick 4K Max ストリーミングデバイス" in titles
 
 
-def test_examples_when_shown_mean_the_same(examples: dict[str, dict[str, Any]], road: Road) -> None:
+def test_examples_mean_the_same_when_shown(examples: dict[str, dict[str, Any]], road: Road) -> None:
     assert {document["fulfillment"]["fulfillmentStatus"] for document in examples.values()} == {"SHIPPED"}
     for order_id, document in examples.items():
         shown = road.shown(order_id)
@@ -155,7 +155,7 @@ def test_examples_when_shown_mean_the_same(examples: dict[str, dict[str, Any]], 
         assert shown.currency_code == document["proceeds"]["grandTotal"]["currencyCode"]
 
 
-def test_examples_when_created_in_commerce_cost_the_same(examples: dict[str, dict[str, Any]], road: Road) -> None:
+def test_examples_cost_the_same_when_created_in_commerce(examples: dict[str, dict[str, Any]], road: Road) -> None:
     for order_id, document in examples.items():
         (created,) = road.sandbox.commerce.order_by_ext_id(order_id)
         assert created["grand_total"] == money(document["proceeds"]["grandTotal"])

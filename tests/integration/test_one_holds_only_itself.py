@@ -1,4 +1,4 @@
-"""One order, store, shop or refusal that goes wrong holds only itself, and whatever is mended goes on by itself."""
+"""One order, store, shop or refusal that goes wrong delays only itself, and whatever is fixed goes on by itself."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refuse(road: Road) -> None:
     road.buy(A, TRAY)
 
 
-def test_order_when_its_product_is_a_bundle(shop: Road) -> None:
+def test_only_its_own_order_is_blocked_when_a_product_is_a_bundle(shop: Road) -> None:
     bundle = Product(900, "SET-BUNDLE", "Set", Decimal(10), (1, 2, 3), type_id="bundle", quantities={1: Decimal(5)})
     shop.sandbox.commerce.add_product(bundle)
     shop.buy(A, {"SET-BUNDLE": 1})
@@ -52,7 +52,7 @@ def test_order_when_its_product_is_a_bundle(shop: Road) -> None:
     assert shop.shown(B).commerce_order_number is not None
 
 
-def test_store_when_its_view_does_not_exist(shop: Road) -> None:
+def test_only_its_own_orders_wait_when_a_store_view_does_not_exist(shop: Road) -> None:
     since = shop.stores.all()[0].orders.import_since
     shop.change_store("Acme Canada", is_import_enabled=True, import_since=since)
     (account,) = shop.stores.accounts
@@ -73,7 +73,7 @@ def test_store_when_its_view_does_not_exist(shop: Road) -> None:
     assert [type(error) for error in errors] == [MisconfiguredError]
 
 
-def test_store_when_its_fixed_customer_is_missing(shop: Road) -> None:
+def test_only_its_own_orders_wait_when_a_fixed_customer_is_missing(shop: Road) -> None:
     since = shop.stores.all()[0].orders.import_since
     shop.change_store(
         "Acme Canada", fixed_customer_email="gone@example.com", is_import_enabled=True, import_since=since
@@ -89,7 +89,7 @@ def test_store_when_its_fixed_customer_is_missing(shop: Road) -> None:
     assert "customer" in shop.shown(B).order_notes
 
 
-def test_line_when_it_is_emptied_on_amazon(shop: Road) -> None:
+def test_order_is_created_when_its_blocked_line_is_emptied_on_amazon(shop: Road) -> None:
     shop.buy(A, {"TRAY-WALNUT": 1, "NO-SUCH": 1})
     shop.run_as_airflow()
     assert shop.shown(A).blocker_codes == ["missing_product"]
@@ -106,7 +106,7 @@ def test_line_when_it_is_emptied_on_amazon(shop: Road) -> None:
     assert shop.shown(A).blocker_codes == []
 
 
-def test_invoices_when_the_shop_fails_on_some_for_long(shop: Road) -> None:
+def test_new_order_is_created_when_the_shop_fails_on_some_invoices(shop: Road) -> None:
     for one in (A, B, C):
         shop.buy(one, TRAY)
         shop.pass_time(minutes=1)
@@ -121,7 +121,9 @@ def test_invoices_when_the_shop_fails_on_some_for_long(shop: Road) -> None:
     assert shop.value("select count(*) from ops.order_outbox where finished_at is not null") >= 1
 
 
-def test_linked_order_when_the_shop_does_not_know_it_for_a_moment(shop: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linked_order_is_invoiced_later_when_the_shop_does_not_know_it_for_a_moment(
+    shop: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop.buy(A, TRAY)
     real = CommerceClient.order
     asked = []
@@ -144,7 +146,7 @@ def test_linked_order_when_the_shop_does_not_know_it_for_a_moment(shop: Road, mo
     assert shop.value("select invoiced_at is not null from ops.order_outbox")
 
 
-def test_refusals_when_the_shop_was_down_before_are_counted_alone(shop: Road) -> None:
+def test_attempts_end_after_five_when_commerce_refuses_each_time(shop: Road) -> None:
     refuse(shop)
     for _ in range(4):
         shop.run_as_airflow()
@@ -158,7 +160,7 @@ def test_refusals_when_the_shop_was_down_before_are_counted_alone(shop: Road) ->
     assert "Refused 5 times" in shop.shown(A).order_notes
 
 
-def test_package_when_its_tracking_number_has_blanks(shop: Road) -> None:
+def test_package_is_accepted_when_its_tracking_number_has_blanks(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.run_as_airflow()
     shop.sandbox.commerce.ship(A, None, [("ups", "UPS", "1Z99 ")])
@@ -168,7 +170,7 @@ def test_package_when_its_tracking_number_has_blanks(shop: Road) -> None:
     assert shop.value("select state from ops.shipment_outbox") == "accepted"
 
 
-def test_doubt_when_the_store_is_renamed(shop: Road) -> None:
+def test_doubt_is_resolved_when_the_store_is_renamed(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
     shop.run_as_airflow()
@@ -182,7 +184,7 @@ def test_doubt_when_the_store_is_renamed(shop: Road) -> None:
     assert len(shop.sandbox.commerce.orders()) == 1
 
 
-def test_account_when_it_is_renamed(shop: Road) -> None:
+def test_error_gives_the_former_name_when_an_account_is_renamed(shop: Road) -> None:
     shop.run_as_airflow()
     (account,) = shop.stores.accounts
     stores = tuple(replace(store, account_name="acme-north") for store in account.stores)
@@ -191,7 +193,7 @@ def test_account_when_it_is_renamed(shop: Road) -> None:
         shop.stage_stores()
 
 
-def test_refusal_when_amazon_cancels_the_order(shop: Road) -> None:
+def test_refused_order_is_no_longer_blocked_when_amazon_cancels_it(shop: Road) -> None:
     refuse(shop)
     shop.run_as_airflow()
     assert shop.rows("select * from reporting.blocked_orders")
@@ -203,7 +205,7 @@ def test_refusal_when_amazon_cancels_the_order(shop: Road) -> None:
     assert shop.shown(A).status == "Canceled"
 
 
-def test_shipments_when_another_shop_refuses_our_credentials(shop: Road) -> None:
+def test_shipments_are_read_when_another_shop_refuses_our_credentials(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.buy(B, TRAY)
     shop.run_as_airflow()
@@ -223,7 +225,7 @@ def test_shipments_when_another_shop_refuses_our_credentials(shop: Road) -> None
     assert [row.amazon_order_id for row in shop.rows("select amazon_order_id from raw.commerce_shipments")] == [B]
 
 
-def test_import_since_when_it_is_set_back_later(shop: Road) -> None:
+def test_old_order_is_created_when_import_since_is_set_back_later(shop: Road) -> None:
     shop.change_store("Acme US", import_since=None)
     shop.run_as_airflow()
     old = amazon_order(A, TRAY, at=datetime.now(UTC) - timedelta(days=60))
@@ -237,7 +239,7 @@ def test_import_since_when_it_is_set_back_later(shop: Road) -> None:
     assert shop.shown(A).commerce_order_number is not None
 
 
-def test_invoice_when_amazon_canceled_meanwhile(shop: Road) -> None:
+def test_order_is_not_invoiced_when_amazon_canceled_it_meanwhile(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.sandbox.commerce_faults.add(Fault("invoiceOrder", "html_500"))
     shop.run_as_airflow()
@@ -252,7 +254,7 @@ def test_invoice_when_amazon_canceled_meanwhile(shop: Road) -> None:
     assert "cancel or refund it in Commerce" in shop.shown(A).order_notes
 
 
-def test_order_when_amazon_changes_it_while_it_is_judged(shop: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_is_created_when_amazon_changes_it_during_validation(shop: Road, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.buy(A, TRAY, status="PENDING")
     shop.pass_time(minutes=10)
     shop.run_number += 1
@@ -277,7 +279,7 @@ def test_order_when_amazon_changes_it_while_it_is_judged(shop: Road, monkeypatch
     assert shop.shown(A).commerce_order_number is not None
 
 
-def test_doubt_when_the_shops_catalog_is_down(shop: Road) -> None:
+def test_doubt_is_resolved_when_the_shops_catalog_is_down(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
     shop.run_as_airflow()
@@ -290,7 +292,7 @@ def test_doubt_when_the_shops_catalog_is_down(shop: Road) -> None:
     assert "could not be asked" in shop.shown(B).order_notes
 
 
-def test_track_when_the_right_one_is_added_before_the_wrong_one_is_deleted(shop: Road) -> None:
+def test_amazon_shows_the_right_track_when_it_is_added_before_the_wrong_one_is_deleted(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.run_as_airflow()
     shipment_id = shop.sandbox.commerce.ship(A, None, [("ups", "UPS", "1ZWRONG")])
@@ -306,7 +308,7 @@ def test_track_when_the_right_one_is_added_before_the_wrong_one_is_deleted(shop:
     assert [package["trackingNumber"] for package in shop.sandbox.amazon.order(A)["packages"]] == ["1ZRIGHT"]
 
 
-def test_track_when_it_is_corrected_after_the_order_was_completed(shop: Road) -> None:
+def test_amazon_shows_the_right_track_when_it_is_corrected_after_the_order_was_completed(shop: Road) -> None:
     shop.buy(A, TRAY)
     shop.run_as_airflow()
     shipment_id = shop.sandbox.commerce.ship(A, None, [("ups", "UPS", "1ZWRONG")])

@@ -81,7 +81,7 @@ def history(engine: Engine, admin_engine: Engine) -> Engine:
 # Triggers
 
 
-def test_triggers_when_the_query_reads_a_table(admin_engine: Engine) -> None:
+def test_table_has_its_triggers_when_the_query_reads_it(admin_engine: Engine) -> None:
     assert len(SOURCES) == 8
     events = {"insert": 4, "delete": 8, "update": 16}
     found = read(
@@ -126,7 +126,7 @@ def changed_value(table: str, name: str, kind: str) -> str:
     return f"coalesce({name}, 0) + 1"
 
 
-def test_rows_when_any_column_of_any_source_changes_are_up_to_date(history: Engine, admin_engine: Engine) -> None:
+def test_rows_are_up_to_date_when_any_column_of_any_source_changes(history: Engine, admin_engine: Engine) -> None:
     write(
         history,
         "insert into ops.quarantined_orders (payload_sha256, account_name, amazon_order_id, findings, remedy,"
@@ -197,14 +197,14 @@ SHOWN = {
         "update core.stores set store_name = 'Renamed ' || store_name",
     ],
 )
-def test_rows_when_rows_of_a_source_come_go_or_cascade_are_up_to_date(history: Engine, statement: str) -> None:
+def test_rows_are_up_to_date_when_rows_of_a_source_come_go_or_cascade(history: Engine, statement: str) -> None:
     write(history, statement)
     assert queued(history) != []
     publish(history)
     assert rows_out_of_date(history) == 0
 
 
-def test_queue_when_only_bookkeeping_changes_stays_empty(history: Engine) -> None:
+def test_queue_stays_empty_when_only_bookkeeping_changes(history: Engine) -> None:
     write(
         history, "update ops.blocker_episodes set last_seen_at = now(), check_count = check_count + 1, dag_run_id = 'y'"
     )
@@ -213,7 +213,7 @@ def test_queue_when_only_bookkeeping_changes_stays_empty(history: Engine) -> Non
     assert queued(history) == []
 
 
-def test_queue_when_a_run_finds_nothing_new_stays_empty(road: Road) -> None:
+def test_queue_stays_empty_when_a_run_finds_nothing_new(road: Road) -> None:
     road.buy(bought_id(1), {"TRAY-WALNUT": 1})
     road.buy(bought_id(2), {"NONE": 1})
     road.next_run()
@@ -230,7 +230,7 @@ def test_queue_when_a_run_finds_nothing_new_stays_empty(road: Road) -> None:
 # Races
 
 
-def test_change_when_it_commits_between_the_claim_and_the_reading_is_shown(history: Engine) -> None:
+def test_change_is_shown_when_it_commits_between_the_claim_and_the_reading(history: Engine) -> None:
     one = order_id(3)
     note = "update core.orders set state_reason = :note where amazon_order_id = :one"
     write(history, "update core.orders set pipeline_state = 'ready', state_reason = 'First.'")
@@ -243,7 +243,7 @@ def test_change_when_it_commits_between_the_claim_and_the_reading_is_shown(histo
     assert rows_out_of_date(history) == 0
 
 
-def test_change_when_it_commits_after_the_reading_is_shown_by_the_next_run(history: Engine) -> None:
+def test_change_is_shown_by_the_next_run_when_it_commits_after_the_reading(history: Engine) -> None:
     one = order_id(3)
     note = "update core.orders set state_reason = :note where amazon_order_id = :one"
     write(history, note, note="First.", one=one)
@@ -258,7 +258,7 @@ def shown(engine: Engine, amazon_order_id: str) -> Any:
     return row
 
 
-def test_changes_when_they_commit_in_another_order_than_they_were_queued(history: Engine) -> None:
+def test_all_changes_are_shown_when_they_commit_in_another_order_than_they_were_queued(history: Engine) -> None:
     cancel = text("update core.orders set amazon_status = 'CANCELLED' where amazon_order_id = :one")
     with history.connect() as slow:
         slow.execute(cancel, {"one": order_id(1)})
@@ -272,7 +272,7 @@ def test_changes_when_they_commit_in_another_order_than_they_were_queued(history
 # Batches and deaths
 
 
-def test_backlog_when_a_publisher_dies_is_finished_by_the_next(
+def test_backlog_is_finished_by_the_next_run_when_a_publisher_dies(
     history: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step, "BATCH_SIZE", 50)
@@ -295,7 +295,7 @@ def test_backlog_when_a_publisher_dies_is_finished_by_the_next(
     assert rows_out_of_date(history) == 0
 
 
-def test_order_when_it_is_queued_many_times_is_written_once(history: Engine) -> None:
+def test_order_is_written_once_when_it_is_queued_many_times(history: Engine) -> None:
     for number in range(5):
         write(history, "update core.orders set state_reason = :reason where amazon_order_id = :one",
               reason=f"Reason {number}.", one=order_id(240))  # fmt: skip
@@ -336,7 +336,7 @@ def test_others_are_published_when_the_row_of_one_order_cannot_be_written(
 # Rules
 
 
-def test_all_rows_when_the_rules_change_are_written_again(history: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_rows_are_written_again_when_the_rules_change(history: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert publish(history) == {"read": 0, "written": 0}
     monkeypatch.setitem(step.STATUSES, "completed", "Done")
     counts = publish(history)
@@ -347,7 +347,7 @@ def test_all_rows_when_the_rules_change_are_written_again(history: Engine, monke
     )
 
 
-def test_orders_when_a_trigger_was_missing_are_published_after_the_migration(
+def test_orders_are_published_after_the_migration_when_a_trigger_was_missing(
     history: Engine, admin_engine: Engine
 ) -> None:
     migrate(admin_engine)
@@ -360,7 +360,7 @@ def test_orders_when_a_trigger_was_missing_are_published_after_the_migration(
     assert shown(history, order_id(9)).status == "Canceled"
 
 
-def test_statuses_when_the_query_is_read_stand_in_one_place_only() -> None:
+def test_no_status_is_spelled_out_when_the_query_is_read() -> None:
     """include/domain/statuses.py names them; the query gets them as parameters."""
     sql = Path(step.__file__).with_suffix(".sql").read_text(encoding="utf-8")
     from include.domain.statuses import AMAZON_STATUSES, CANCELED_STATUSES, SHOWN_STATUSES

@@ -77,7 +77,7 @@ def count(road: Road, table: str) -> int:
 # Requests
 
 
-def test_api_calls_when_they_are_old_become_sums(road: Road) -> None:
+def test_api_calls_become_sums_when_they_are_old(road: Road) -> None:
     write(road, CALLS, now=road.now(), count=20_000)  # from 20 days ago to 6 days ago
     before = totals(road)
     assert len(before) > 300
@@ -90,7 +90,7 @@ def test_api_calls_when_they_are_old_become_sums(road: Road) -> None:
     assert totals(road) == before
 
 
-def test_api_calls_when_they_go_in_small_batches(road: Road) -> None:
+def test_sums_stay_right_when_api_calls_go_in_small_batches(road: Road) -> None:
     write(road, CALLS, now=road.now(), count=1_000)
     before = totals(road)
     counts = purge_operational_history.run(road.engine, road.settings, now=road.now(), batch_size=7)
@@ -99,7 +99,7 @@ def test_api_calls_when_they_go_in_small_batches(road: Road) -> None:
     assert count(road, "api_calls") == 0
 
 
-def test_api_calls_when_a_second_copy_runs_beside(road: Road) -> None:
+def test_sums_stay_right_when_several_purges_run_at_once(road: Road) -> None:
     write(road, CALLS, now=road.now(), count=2_000)
     before = totals(road)
 
@@ -113,7 +113,7 @@ def test_api_calls_when_a_second_copy_runs_beside(road: Road) -> None:
     assert totals(road) == before
 
 
-def test_api_calls_when_an_hour_is_purged_in_two_runs(road: Road) -> None:
+def test_sums_stay_right_when_an_hour_is_purged_in_two_runs(road: Road) -> None:
     write(road, CALLS, now=road.now(), count=100)
     before = totals(road)
     for minutes in (30, 60, 300):
@@ -131,7 +131,7 @@ def locked(admin_engine: Engine, table: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("table", ["ops.api_calls_hourly", "ops.ingest_windows", "ops.validation_results"])
-def test_everything_when_killed_in_the_middle_is_purged_by_the_next_run(
+def test_everything_is_purged_by_the_next_run_when_killed_in_the_middle(
     road: Road, admin_engine: Engine, table: str
 ) -> None:
     for statement in (CALLS, RESULTS, WINDOWS):
@@ -149,7 +149,7 @@ def test_everything_when_killed_in_the_middle_is_purged_by_the_next_run(
     assert count(road, "ingest_windows") == 30  # 29 of the last 30 days, and the earliest
 
 
-def test_hourly_sums_when_they_are_old_go_too(road: Road) -> None:
+def test_hourly_sums_are_purged_too_when_they_are_old(road: Road) -> None:
     write(road, CALLS, now=road.now(), count=100)
     road.purge_operational_history()
     assert count(road, "api_calls_hourly") > 0
@@ -159,7 +159,7 @@ def test_hourly_sums_when_they_are_old_go_too(road: Road) -> None:
     assert count(road, "api_calls_hourly") == 0
 
 
-def test_validation_results_when_the_retention_is_another(road: Road) -> None:
+def test_validation_results_are_kept_as_set_when_the_retention_is_changed(road: Road) -> None:
     write(road, RESULTS, now=road.now(), count=100)
     road.change_settings(validation_retention=timedelta(days=10))
     assert road.purge_operational_history()["validation_results"] == 91
@@ -192,7 +192,7 @@ def test_next_window_is_the_same_when_all_before_were_purged(road: Road) -> None
     assert road.shown(order_id(9)).status == "Unshipped"
 
 
-def test_windows_when_they_are_open_or_not_staged_stay(road: Road) -> None:
+def test_windows_stay_when_they_are_open_or_not_staged(road: Road) -> None:
     road.with_account("acme-na")
     road.buy(order_id(1), {"TRAY-WALNUT": 1})
     for _ in range(3):
@@ -215,7 +215,7 @@ def test_windows_when_they_are_open_or_not_staged_stay(road: Road) -> None:
     assert road.value("select count(*) from ops.ingest_windows where state = 'open'") == 1
 
 
-def test_orders_when_their_window_was_purged_are_untouched(road: Road) -> None:
+def test_orders_are_untouched_when_their_window_was_purged(road: Road) -> None:
     road.with_account("acme-na")
     road.buy(order_id(1), {"TRAY-WALNUT": 1})
     for _ in range(3):
@@ -229,7 +229,7 @@ def test_orders_when_their_window_was_purged_are_untouched(road: Road) -> None:
 # Cost
 
 
-def test_statements_when_the_tables_are_full_read_by_index(road: Road, admin_engine: Engine) -> None:
+def test_statements_read_by_index_when_the_tables_are_full(road: Road, admin_engine: Engine) -> None:
     write(road, CALLS, now=road.now(), count=50_000)
     write(road, RESULTS, now=road.now(), count=20_000)
     write(road, WINDOWS, now=road.now(), count=20_000)

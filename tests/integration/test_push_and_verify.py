@@ -101,7 +101,7 @@ def test_units_are_shared_out_when_a_shipment_has_two_tracks(road: Road) -> None
     assert [package.state for package in packages(road)] == ["accepted", "accepted"]
 
 
-def test_amazon_is_told_of_no_empty_package_when_there_are_more_tracks_than_units(road: Road) -> None:
+def test_no_empty_package_is_sent_when_there_are_more_tracks_than_units(road: Road) -> None:
     (item,) = create(road, {"TRAY-WALNUT": 1})
     ship(road, UPS, FEDEX)
     tell_amazon(road)
@@ -115,7 +115,7 @@ def test_amazon_is_told_of_no_empty_package_when_there_are_more_tracks_than_unit
     assert "more tracking numbers than units" in road.shown(ONE).order_notes
 
 
-def test_nothing_is_told_when_a_shipment_has_no_track(road: Road) -> None:
+def test_nothing_is_sent_when_a_shipment_has_no_track(road: Road) -> None:
     create(road, {"TRAY-WALNUT": 1})
     shipment = ship(road)
     tell_amazon(road)
@@ -124,7 +124,7 @@ def test_nothing_is_told_when_a_shipment_has_no_track(road: Road) -> None:
     assert f"Shipment {shipment} has no tracking number" in road.shown(ONE).order_notes
 
 
-def test_amazon_is_told_when_a_track_is_added_later(road: Road) -> None:
+def test_the_package_is_sent_when_a_track_is_added_later(road: Road) -> None:
     (item,) = create(road, {"TRAY-WALNUT": 2})
     shipment = ship(road)
     tell_amazon(road)
@@ -168,7 +168,7 @@ def replace_track_with_a_run_between(road: Road, shipment: int) -> None:
     [(correct_in_place, "UPS"), (replace_track, "FedEx"), (replace_track_with_a_run_between, "FedEx")],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_the_same_package_is_told_again_when_a_track_is_corrected(road: Road, correct: Any, carrier: str) -> None:
+def test_the_same_package_is_sent_again_when_a_track_is_corrected(road: Road, correct: Any, carrier: str) -> None:
     (item,) = create(road, {"TRAY-WALNUT": 2})
     shipment = ship(road, UPS)
     tell_amazon(road)
@@ -197,7 +197,7 @@ def test_a_correction_is_not_accepted_when_amazon_still_shows_the_old_number(roa
     assert [package.state for package in packages(road)] == ["accepted"]
 
 
-def test_only_the_corrected_package_is_told_again_when_there_are_two(road: Road) -> None:
+def test_only_the_corrected_package_is_sent_again_when_there_are_two(road: Road) -> None:
     first, second = create(road, {"TRAY-WALNUT": 1, "DOORMAT-COIR": 1})
     shipment = ship(road, UPS, FEDEX)
     tell_amazon(road)
@@ -226,7 +226,7 @@ def test_packages_are_numbered_on_when_an_order_is_shipped_in_parts(road: Road) 
     assert road.shown(ONE).status == "Completed"
 
 
-def test_only_its_own_package_is_held_when_amazon_refuses_one(road: Road) -> None:
+def test_only_its_own_package_is_rejected_when_amazon_refuses_one(road: Road) -> None:
     create(road, {"TRAY-WALNUT": 1})
     create(road, {"DOORMAT-COIR": 1}, TWO)
     ship(road, UPS)
@@ -243,7 +243,7 @@ def test_only_its_own_package_is_held_when_amazon_refuses_one(road: Road) -> Non
     assert road.sandbox.amazon_faults.calls["confirmShipment"] == calls, "what is refused is not sent again unchanged"
 
 
-def test_a_refused_package_is_told_again_when_its_track_is_corrected(road: Road) -> None:
+def test_a_refused_package_is_sent_again_when_its_track_is_corrected(road: Road) -> None:
     (item,) = create(road, {"TRAY-WALNUT": 1})
     shipment = ship(road, UPS)
     road.sandbox.amazon.apply(ONE, {"fulfillment": {"fulfillmentStatus": "PENDING"}})
@@ -258,7 +258,7 @@ def test_a_refused_package_is_told_again_when_its_track_is_corrected(road: Road)
     assert (package.state, package.last_error) == ("accepted", None)
 
 
-def test_amazon_is_not_told_when_the_order_is_ship_plus(road: Road) -> None:
+def test_nothing_is_sent_when_the_order_is_ship_plus(road: Road) -> None:
     create(road, {"TRAY-WALNUT": 1}, programs=["FBM_SHIP_PLUS"])
     ship(road, UPS)
     tell_amazon(road)
@@ -369,7 +369,7 @@ def test_amazon_is_not_asked_when_the_pause_is_not_over(road: Road) -> None:
     assert [package.state for package in packages(road)] == ["accepted"]
 
 
-def test_the_looks_grow_apart_when_amazon_does_not_show_the_package(road: Road) -> None:
+def test_amazon_is_asked_again_after_a_pause_when_it_does_not_show_the_package(road: Road) -> None:
     create(road, {"TRAY-WALNUT": 1})
     ship(road, UPS)
     road.shipments_run()

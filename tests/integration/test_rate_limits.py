@@ -46,12 +46,12 @@ def application_id() -> str:
     return f"application-{uuid.uuid4()}"
 
 
-def test_take_when_the_bucket_is_new_gives_the_burst(engine: Engine, application_id: str) -> None:
+def test_burst_is_given_when_the_bucket_is_new(engine: Engine, application_id: str) -> None:
     limiter = limiter_of(engine, application_id)
     assert take_all(limiter, NEVER, burst=3, tries=6) == 3
 
 
-def test_take_when_the_bucket_is_empty_says_when_to_come_back(engine: Engine, application_id: str) -> None:
+def test_error_has_the_time_to_wait_when_the_bucket_is_empty(engine: Engine, application_id: str) -> None:
     limiter = limiter_of(engine, application_id)
     limiter.take("searchOrders", Decimal("0.0056"), Decimal(1))
     with pytest.raises(ThrottledError, match=r"acme-na.*Resolution:") as caught:
@@ -60,7 +60,7 @@ def test_take_when_the_bucket_is_empty_says_when_to_come_back(engine: Engine, ap
     assert timedelta(seconds=150) < caught.value.retry_after < timedelta(seconds=199)
 
 
-def test_take_when_a_token_comes_soon_waits_for_it(engine: Engine, application_id: str) -> None:
+def test_call_waits_for_a_token_when_it_comes_soon(engine: Engine, application_id: str) -> None:
     limiter = limiter_of(engine, application_id, max_wait=60)
     started = time.monotonic()
     limiter.take("getOrder", Decimal(5), Decimal(1))
@@ -69,7 +69,7 @@ def test_take_when_a_token_comes_soon_waits_for_it(engine: Engine, application_i
     assert time.monotonic() - started > 0.2
 
 
-def test_take_when_a_token_comes_too_late_does_not_wait(engine: Engine, application_id: str) -> None:
+def test_call_does_not_wait_when_a_token_comes_too_late(engine: Engine, application_id: str) -> None:
     limiter = limiter_of(engine, application_id, max_wait=600)
     limiter.take("getOrder", NEVER, Decimal(1))
     started = time.monotonic()
@@ -78,20 +78,20 @@ def test_take_when_a_token_comes_too_late_does_not_wait(engine: Engine, applicat
     assert time.monotonic() - started < 300
 
 
-def test_take_when_threads_compete_gives_the_burst_once(engine: Engine, application_id: str) -> None:
+def test_burst_is_given_once_when_threads_compete(engine: Engine, application_id: str) -> None:
     with ThreadPoolExecutor(8) as threads:
         taken = threads.map(lambda _: take_all(limiter_of(engine, application_id), NEVER, burst=7, tries=3), range(8))
     assert sum(taken) == 7
 
 
-def test_take_when_processes_compete_gives_the_burst_once(engine: Engine, application_id: str) -> None:
+def test_burst_is_given_once_when_processes_compete(engine: Engine, application_id: str) -> None:
     url = engine.url.render_as_string(hide_password=False)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as processes:
         taken = list(processes.map(take_in_a_process, [url, url], [application_id, application_id]))
     assert sum(taken) == 7
 
 
-def test_take_when_threads_compete_for_a_refilling_bucket(engine: Engine, application_id: str) -> None:
+def test_tokens_are_given_no_faster_than_the_rate_when_threads_compete(engine: Engine, application_id: str) -> None:
     limiter = limiter_of(engine, application_id, max_wait=120)
     started = time.monotonic()
     with ThreadPoolExecutor(4) as threads:
@@ -101,14 +101,16 @@ def test_take_when_threads_compete_for_a_refilling_bucket(engine: Engine, applic
     assert time.monotonic() - started > 6 / 9 - 0.01
 
 
-def test_take_when_another_account_is_empty(engine: Engine, application_id: str) -> None:
+def test_tokens_are_given_when_the_bucket_of_another_account_is_empty(engine: Engine, application_id: str) -> None:
     assert take_all(limiter_of(engine, application_id, "one"), NEVER, burst=2, tries=3) == 2
     assert take_all(limiter_of(engine, application_id, "two"), NEVER, burst=2, tries=3) == 2
     limiter_of(engine, application_id, "one").take("getOrder", NEVER, Decimal(1))
 
 
 @pytest.mark.parametrize("moved", [timedelta(days=-1), timedelta(days=1)])
-def test_take_when_the_bucket_is_from_another_day(engine: Engine, application_id: str, moved: timedelta) -> None:
+def test_bucket_gives_no_more_than_its_burst_when_it_is_from_another_day(
+    engine: Engine, application_id: str, moved: timedelta
+) -> None:
     limiter = limiter_of(engine, application_id)
     assert take_all(limiter, Decimal(1), burst=1, tries=1) == 1
     mine = rate_limits.c.application_id == application_id
@@ -120,7 +122,7 @@ def test_take_when_the_bucket_is_from_another_day(engine: Engine, application_id
     assert take_all(limiter, NEVER * 100_000, burst=3, tries=5) == (3 if moved < timedelta() else 0)
 
 
-def test_learn_when_amazon_tells_another_rate(engine: Engine, application_id: str) -> None:
+def test_new_rate_is_used_when_amazon_reports_another(engine: Engine, application_id: str) -> None:
     limiter = limiter_of(engine, application_id)
     limiter.take("searchOrders", Decimal("0.0056"), Decimal(1))
     limiter.learn("searchOrders", Decimal("0.01"))
@@ -135,7 +137,7 @@ def test_learn_when_amazon_tells_another_rate(engine: Engine, application_id: st
     assert stored == Decimal("0.01")
 
 
-def test_block_when_amazon_has_throttled_us(engine: Engine, application_id: str) -> None:
+def test_no_token_is_given_when_amazon_has_throttled_us(engine: Engine, application_id: str) -> None:
     limiter = limiter_of(engine, application_id)
     limiter.take("getOrder", Decimal(100), Decimal(30))
     limiter.block("getOrder", timedelta(minutes=60))
@@ -145,7 +147,7 @@ def test_block_when_amazon_has_throttled_us(engine: Engine, application_id: str)
     assert timedelta(minutes=55) < caught.value.retry_after <= timedelta(minutes=60)
 
 
-def test_block_when_it_is_over(engine: Engine, application_id: str) -> None:
+def test_token_is_given_when_the_wait_after_throttling_is_over(engine: Engine, application_id: str) -> None:
     limiter = limiter_of(engine, application_id, max_wait=60)
     limiter.take("getOrder", Decimal(100), Decimal(30))
     started = time.monotonic()

@@ -42,7 +42,7 @@ def statuses(road: Road) -> list[str]:
 # Status: the first rule that fits
 
 
-def test_status_when_a_blocked_order_is_canceled(road: Road) -> None:
+def test_status_is_canceled_when_a_blocked_order_is_canceled(road: Road) -> None:
     road.buy(ORDER, {"NONE": 1})
     road.next_run()
     assert road.shown(ORDER).status == "Error"
@@ -52,19 +52,19 @@ def test_status_when_a_blocked_order_is_canceled(road: Road) -> None:
     assert (shown.status, shown.is_blocked, shown.blocker_codes) == ("Canceled", False, [])
 
 
-def test_status_when_a_blocker_holds_what_amazon_shipped(road: Road) -> None:
+def test_status_is_error_when_an_order_that_amazon_shipped_is_blocked(road: Road) -> None:
     road.buy(ORDER, {"NONE": 1}, status="SHIPPED", fulfilled_by="AMAZON")
     road.next_run()
     assert statuses(road) == ["Error"] * 3
 
 
-def test_status_when_amazon_ships_before_creation_is_completed_on_a_later_run(road: Road) -> None:
+def test_status_is_completed_on_a_later_run_when_amazon_ships_before_creation(road: Road) -> None:
     road.buy(ORDER, TRAY, status="SHIPPED", fulfilled_by="AMAZON")
     road.next_run()
     assert statuses(road) == ["Shipped", "Completed", "Completed"]
 
 
-def test_status_when_amazon_ships_after_creation_is_completed_on_a_later_run(road: Road) -> None:
+def test_status_is_completed_on_a_later_run_when_amazon_ships_after_creation(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.next_run()
     assert statuses(road) == ["Unshipped"] * 3
@@ -76,7 +76,7 @@ def test_status_when_amazon_ships_after_creation_is_completed_on_a_later_run(roa
     assert statuses(road) == ["Shipped", "Completed", "Completed"]
 
 
-def test_status_when_a_run_is_repeated_is_not_completed_by_the_repeat(road: Road) -> None:
+def test_status_is_not_completed_when_a_run_is_repeated(road: Road) -> None:
     road.buy(ORDER, TRAY, status="SHIPPED", fulfilled_by="AMAZON")
     road.next_run()
     for _ in range(2):  # clear and run again: the same run id
@@ -85,7 +85,7 @@ def test_status_when_a_run_is_repeated_is_not_completed_by_the_repeat(road: Road
         assert road.shown(ORDER).status == "Shipped"
 
 
-def test_status_when_the_run_that_created_it_is_repeated_is_not_completed(road: Road) -> None:
+def test_status_is_not_completed_when_the_run_that_created_the_order_is_repeated(road: Road) -> None:
     road.buy(ORDER, {"CLOCK-WALL-30": 1}, status="SHIPPED", fulfilled_by="AMAZON")
     road.next_run()
     road.sandbox.commerce.set_product("CLOCK-WALL-30", status=1)
@@ -95,14 +95,14 @@ def test_status_when_the_run_that_created_it_is_repeated_is_not_completed(road: 
     assert statuses(road) == ["Shipped", "Completed", "Completed"]
 
 
-def test_status_when_it_is_shipped_but_not_imported_is_never_completed(road: Road) -> None:
+def test_status_is_never_completed_when_the_order_is_shipped_but_not_imported(road: Road) -> None:
     road.change_store("Acme US", is_import_enabled=False)
     road.buy(ORDER, TRAY, status="SHIPPED")
     road.next_run()
     assert statuses(road) == ["Shipped"] * 3
 
 
-def test_status_when_a_completed_order_changes_on_amazon_again(road: Road) -> None:
+def test_status_stays_completed_when_a_completed_order_changes_on_amazon_again(road: Road) -> None:
     road.buy(ORDER, TRAY, status="SHIPPED", fulfilled_by="AMAZON")
     road.next_run()
     road.next_run()
@@ -111,7 +111,7 @@ def test_status_when_a_completed_order_changes_on_amazon_again(road: Road) -> No
     assert statuses(road) == ["Completed"] * 3
 
 
-def test_status_when_it_is_amazons_own_word_is_counted_as_drift(road: Road, caplog: pytest.LogCaptureFixture) -> None:
+def test_status_is_counted_as_drift_when_it_is_amazons_own_word(road: Road, caplog: pytest.LogCaptureFixture) -> None:
     for number in (1, 2):
         road.buy(order_id(number), TRAY, status="INVOICE_UNCONFIRMED")
     with caplog.at_level(logging.INFO, "include.steps.publish_recent_orders"):
@@ -125,7 +125,7 @@ def test_status_when_it_is_amazons_own_word_is_counted_as_drift(road: Road, capl
 # Money, times, links
 
 
-def test_grand_total_when_amazon_gives_none_zero_or_yen(road: Road) -> None:
+def test_grand_total_is_what_amazon_gives_when_it_is_missing_zero_or_large(road: Road) -> None:
     road.buy(order_id(1), TRAY, status="PENDING", has_money=False)
     road.buy(order_id(2), TRAY, unit_price="0.00")
     road.buy(order_id(3), {"TRAY-WALNUT": 3}, unit_price="1234.56")
@@ -136,7 +136,7 @@ def test_grand_total_when_amazon_gives_none_zero_or_yen(road: Road) -> None:
     assert road.shown(order_id(1)).currency_code == "USD", "of the item price"
 
 
-def test_columns_when_everything_is_known(road: Road) -> None:
+def test_columns_are_filled_when_everything_is_known(road: Road) -> None:
     bought_at = road.sandbox.clock.now().replace(microsecond=0)
     road.buy(ORDER, TRAY)
     road.next_run()
@@ -150,7 +150,7 @@ def test_columns_when_everything_is_known(road: Road) -> None:
     assert timedelta(0) <= road.now() - shown.loaded_at < timedelta(minutes=5)
 
 
-def test_order_url_when_the_order_is_linked_and_before(road: Road) -> None:
+def test_order_url_leads_to_commerce_when_the_order_is_linked(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.pass_time(minutes=10)
     road.orders_run(create=lambda account_name: None)
@@ -165,7 +165,7 @@ def test_order_url_when_the_order_is_linked_and_before(road: Road) -> None:
     assert road.shown(ORDER).order_url == link, "a connection that cannot be read does not take the link away"
 
 
-def test_importable_when_the_stores_settings_leave_orders_out(road: Road) -> None:
+def test_orders_are_not_importable_when_the_stores_settings_leave_them_out(road: Road) -> None:
     """And the import rate of docs/analysts.md counts what could be imported only."""
     created, pending, blocked, canceled, canceled_later, too_old, of_amazon = map(order_id, range(1, 8))
     road.change_store("Acme US", are_amazon_fulfilled_imported=False)
@@ -200,7 +200,7 @@ def test_importable_when_the_stores_settings_leave_orders_out(road: Road) -> Non
     assert rates == [("Acme US", 3, 2, Decimal("0.6667"))]
 
 
-def test_rows_when_nothing_changed_are_left_alone(road: Road) -> None:
+def test_rows_are_left_alone_when_nothing_changed(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.buy(order_id(2), {"NONE": 1})
     road.next_run()
@@ -234,7 +234,7 @@ BEGINNINGS = {
 }
 
 
-def test_notes_when_every_case_meets_are_short_clear_and_free_of_personal_data(road: Road) -> None:
+def test_notes_are_short_clear_and_free_of_personal_data_when_every_case_meets(road: Road) -> None:
     ids = {name: order_id(number) for number, name in enumerate(BEGINNINGS, start=1)}
     road.buy(ids["long"], {f"NO-SUCH-PRODUCT-{number}": number for number in range(1, 15)})
     road.buy(ids["blocked"], {"NONE": 1, "CLOCK-WALL-30": 1, "VASE-GLASS-TALL": 10_000})
@@ -296,7 +296,7 @@ def hold_unfinished(road: Road) -> Any:
     return order
 
 
-def test_notes_when_the_invoice_is_refused_say_that_the_commerce_order_exists(road: Road) -> None:
+def test_notes_say_that_the_commerce_order_exists_when_the_invoice_is_refused(road: Road) -> None:
     order = hold_unfinished(road)
     shown = road.shown(ORDER)
     assert (shown.status, shown.is_blocked) == ("Error", True)
@@ -308,7 +308,7 @@ def test_notes_when_the_invoice_is_refused_say_that_the_commerce_order_exists(ro
     assert (road.shown(ORDER).status, road.shown(ORDER).is_blocked) == ("Unshipped", False)
 
 
-def test_status_when_one_invoice_call_failed_is_not_an_error_yet(road: Road) -> None:
+def test_status_is_not_an_error_yet_when_one_invoice_call_failed(road: Road) -> None:
     """Only a refusal is, or the end of the automatic attempts."""
     road.buy(ORDER, TRAY)
     road.pass_time(minutes=10)
@@ -331,7 +331,7 @@ def test_status_when_one_invoice_call_failed_is_not_an_error_yet(road: Road) -> 
     assert shown.order_notes == "Tried 8 times. Invoice it yourself."
 
 
-def test_status_when_amazon_cancels_though_the_invoice_is_refused(road: Road) -> None:
+def test_status_is_canceled_when_amazon_cancels_though_the_invoice_is_refused(road: Road) -> None:
     hold_unfinished(road)
     road.sandbox.amazon.apply(ORDER, CANCELLED)
     road.pass_time(minutes=10)

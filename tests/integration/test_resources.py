@@ -121,7 +121,7 @@ def shapes(url: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("shape", list(shapes("http://h:1")))
-def test_amazon_client_when_the_address_is_written_as(
+def test_amazon_client_works_when_the_address_is_written_in_a_documented_way(
     shape: str, road: Road, wired: resources.Resources, connect: Callable[..., None], amazon_extra: Extra
 ) -> None:
     connect("amazon_sp_api", **shapes(road.sandbox.amazon_url)[shape], extra=amazon_extra)
@@ -136,7 +136,7 @@ def test_amazon_client_when_the_address_is_written_as(
 
 
 @pytest.mark.parametrize("shape", list(shapes("http://h:1")))
-def test_commerce_client_when_the_address_is_written_as(
+def test_commerce_client_works_when_the_address_is_written_in_a_documented_way(
     shape: str, road: Road, wired: resources.Resources, connect: Callable[..., None], shop_extra: Extra
 ) -> None:
     connect(SHOP, **shapes(road.sandbox.commerce_url)[shape], extra=shop_extra)
@@ -144,7 +144,7 @@ def test_commerce_client_when_the_address_is_written_as(
     assert wired.commerce(SHOP) is wired.commerce(SHOP)
 
 
-def test_commerce_client_when_the_extra_is_text(
+def test_commerce_client_works_when_the_extra_is_text(
     road: Road, wired: resources.Resources, connect: Callable[..., None], shop_extra: Extra
 ) -> None:
     connect(SHOP, host=road.sandbox.commerce_url, extra=json.dumps(shop_extra))
@@ -165,13 +165,15 @@ def test_commerce_client_when_the_extra_is_text(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_address_when_the_connection_has(connect: Callable[..., None], fields: dict[str, Any], url: str) -> None:
+def test_address_is_put_together_when_the_connection_has_its_parts(
+    connect: Callable[..., None], fields: dict[str, Any], url: str
+) -> None:
     connect("somewhere", **fields)
     assert connections._url(connections._connection("somewhere")) == url
 
 
 @pytest.mark.parametrize("auth", ["oauth1", "bearer", None])
-def test_commerce_client_when_it_authorizes_by(
+def test_commerce_client_works_when_it_authorizes_by_oauth_or_bearer(
     auth: str | None, road: Road, wired: resources.Resources, connect: Callable[..., None], shop_extra: Extra
 ) -> None:
     if auth is None:
@@ -183,7 +185,9 @@ def test_commerce_client_when_it_authorizes_by(
     assert wired.commerce(SHOP).store_views()
 
 
-def test_commerce_client_when_it_authorizes_by_ims(offline: resources.Resources, connect: Callable[..., None]) -> None:
+def test_commerce_client_is_made_when_it_authorizes_by_ims(
+    offline: resources.Resources, connect: Callable[..., None]
+) -> None:
     extra = {"auth": "ims", "edition": "saas", "token_url": "https://ims.example/token", "client_id": "a"}
     extra |= {"client_secret": "planted-secret", "org_id": "b@AdobeOrg"}
     connect(SHOP, host="https://na1-sandbox.api.example/tenant", extra=extra)
@@ -194,7 +198,7 @@ def test_commerce_client_when_it_authorizes_by_ims(offline: resources.Resources,
 
 @pytest.mark.parametrize("key", ["token_url", "client_id", "client_secret", "refresh_token", "seller_id", "region"])
 @pytest.mark.parametrize("spoil", [lambda extra, key: extra.pop(key), lambda extra, key: extra.update({key: ""})])
-def test_amazon_client_when_the_extra_lacks_a_key(
+def test_error_names_the_key_when_the_extra_for_amazon_lacks_one(
     key: str,
     spoil: Callable[[Extra, str], Any],
     offline: resources.Resources,
@@ -216,7 +220,7 @@ def test_amazon_client_when_the_extra_lacks_a_key(
         ("ims", ["token_url", "client_id", "client_secret", "org_id"]),
     ],
 )
-def test_commerce_client_when_the_extra_lacks_every_key(
+def test_error_names_every_key_when_the_extra_for_commerce_lacks_all(
     auth: str, keys: list[str], offline: resources.Resources, connect: Callable[..., None]
 ) -> None:
     connect(SHOP, host="https://shop.example", extra={"auth": auth})
@@ -229,7 +233,7 @@ def test_commerce_client_when_the_extra_lacks_every_key(
 @pytest.mark.parametrize(
     ("extra", "named"), [({"auth": "basic"}, "oauth1, bearer, ims"), ({"edition": "cloud"}, "paas or saas")]
 )
-def test_commerce_client_when_a_word_is_unknown(
+def test_error_names_the_choices_when_a_word_is_unknown(
     extra: Extra, named: str, offline: resources.Resources, connect: Callable[..., None]
 ) -> None:
     connect(SHOP, host="https://shop.example", extra=COMMERCE | extra)
@@ -237,7 +241,7 @@ def test_commerce_client_when_a_word_is_unknown(
 
 
 @pytest.mark.parametrize(("key", "value"), [("seller_id", "A9OTHERSELLER"), ("region", "eu")])
-def test_amazon_client_when_the_connection_is_anothers(
+def test_error_names_both_values_when_the_connection_is_of_another_seller_or_region(
     key: str, value: str, offline: resources.Resources, connect: Callable[..., None]
 ) -> None:
     connect("amazon_sp_api", host="https://amazon.example", extra=AMAZON | {key: value})
@@ -247,7 +251,7 @@ def test_amazon_client_when_the_connection_is_anothers(
 
 
 @pytest.mark.parametrize("host", ["http://amazon.example", "http://10.0.0.7:8801", "http://localhost.example"])
-def test_clients_when_plain_http_leaves_the_machine(
+def test_clients_are_refused_when_plain_http_leaves_the_machine(
     host: str, offline: resources.Resources, connect: Callable[..., None]
 ) -> None:
     connect("amazon_sp_api", host=host, extra=AMAZON)
@@ -258,7 +262,7 @@ def test_clients_when_plain_http_leaves_the_machine(
         assert "https" in said
 
 
-def test_clients_when_only_the_token_leaves_the_machine_in_clear(
+def test_clients_are_refused_when_only_the_token_leaves_the_machine_in_clear(
     offline: resources.Resources, connect: Callable[..., None]
 ) -> None:
     connect("amazon_sp_api", host="https://amazon.example", extra=AMAZON | {"token_url": "http://login.example/"})
@@ -273,7 +277,7 @@ def test_clients_when_only_the_token_leaves_the_machine_in_clear(
     [None, "", "{not json", '{"conn_type": "http", "surprise": "planted-secret"}'],
     ids=["absent", "empty", "not JSON", "unknown field"],
 )
-def test_client_when_there_is_no_readable_connection(
+def test_error_names_the_connection_when_it_cannot_be_read(
     content: str | None, offline: resources.Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if content is None:
@@ -285,18 +289,22 @@ def test_client_when_there_is_no_readable_connection(
     assert "AIRFLOW_CONN_COMMERCE_API" in said
 
 
-def test_client_when_the_extra_cannot_be_read(offline: resources.Resources, connect: Callable[..., None]) -> None:
+def test_error_names_the_missing_key_when_the_extra_cannot_be_read(
+    offline: resources.Resources, connect: Callable[..., None]
+) -> None:
     connect("amazon_sp_api", host="https://amazon.example", extra="{planted-secret")
     assert "lacks token_url" in error_of(lambda: offline.amazon("acme-na"))
 
 
-def test_account_when_it_left_the_stores_file(offline: resources.Resources) -> None:
+def test_error_names_the_account_when_it_left_the_stores_file(offline: resources.Resources) -> None:
     said = error_of(lambda: offline.amazon("acme-mars"))
     assert "'acme-mars'" in said
     assert "stores.yaml" in said
 
 
-def test_admin_urls_when_the_shop_names_its_own(offline: resources.Resources, connect: Callable[..., None]) -> None:
+def test_admin_url_is_the_shops_own_when_it_names_one(
+    offline: resources.Resources, connect: Callable[..., None]
+) -> None:
     connect(SHOP, host="https://shop.example", extra=COMMERCE | {"admin_url": "https://shop.example/backend/"})
     assert offline.admin_urls() == {SHOP: "https://shop.example/backend"}
     connect(SHOP, host="https://shop.example", extra=COMMERCE)
@@ -311,7 +319,7 @@ def test_admin_url_is_unknown_when_the_connection_is_missing(
     assert "Resolution:" in caplog.text
 
 
-def test_cipher_when_there_is_no_key() -> None:
+def test_error_names_the_setting_when_there_is_no_key() -> None:
     with resources.Resources(Settings()) as task:
         assert "ORDERS_PII_KEYS" in error_of(lambda: task.cipher)
 
@@ -338,7 +346,7 @@ def opened(name: str, **options: Any) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_database_when_the_host_is_the_folder_of_a_socket(
+def test_database_is_reached_when_the_host_is_the_folder_of_a_socket(
     road: Road, wired: resources.Resources, connect: Callable[..., None]
 ) -> None:
     with wired.engine.connect() as connection:
@@ -355,7 +363,7 @@ def test_database_when_the_host_is_the_folder_of_a_socket(
     assert connections.database_url("orders_db").query["port"] == "5433", "it is a part of the socket's name"
 
 
-def test_database_when_the_host_is_a_server(connect: Callable[..., None]) -> None:
+def test_database_address_has_every_part_when_the_host_is_a_server(connect: Callable[..., None]) -> None:
     extra = {"sslmode": "verify-full", "sslrootcert": "/etc/ca.pem", "__extra__": "of Airflow"}
     connect(
         "orders_db",
@@ -376,12 +384,12 @@ def test_database_when_the_host_is_a_server(connect: Callable[..., None]) -> Non
     assert "planted-secret" not in str(url)
 
 
-def test_database_when_the_connection_says_little(connect: Callable[..., None]) -> None:
+def test_database_address_has_no_more_parts_when_the_connection_says_little(connect: Callable[..., None]) -> None:
     connect("orders_db", conn_type="postgres", host="db.example.com", schema="orders")
     assert str(connections.database_url("orders_db")) == "postgresql+psycopg://db.example.com/orders"
 
 
-def test_database_when_a_page_may_not_wait(road: Road, connect: Callable[..., None]) -> None:
+def test_session_has_its_time_limits_when_it_serves_a_page(road: Road, connect: Callable[..., None]) -> None:
     url = road.engine.url
     connect("orders_db_ui", conn_type="postgres", host=url.query["host"], login="orders_ui", schema=url.database)
     settings = Settings()
@@ -391,7 +399,7 @@ def test_database_when_a_page_may_not_wait(road: Road, connect: Callable[..., No
         assert connection.execute(text("show lock_timeout")).scalar_one() == "1min"
 
 
-def test_database_when_the_task_is_over_is_left(road: Road, wired: resources.Resources) -> None:
+def test_database_session_is_ended_when_the_task_is_over(road: Road, wired: resources.Resources) -> None:
     sessions = "select count(*) from pg_stat_activity where application_name = 'orders_dags'"
     with wired:
         for _ in range(3):
@@ -404,13 +412,13 @@ def test_database_when_the_task_is_over_is_left(road: Road, wired: resources.Res
     assert road.value(sessions) == 0
 
 
-def test_stores_file_when_the_setting_names_another(tmp_path: Path) -> None:
+def test_another_stores_file_is_read_when_the_setting_names_it(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("accounts: []", encoding="utf-8")
     with resources.Resources(Settings(stores_file=str(tmp_path / "mine.yaml"))) as task:
         assert "mine.yaml" in error_of(lambda: task.stores)
 
 
-def test_log_when_clients_are_made(
+def test_log_shows_no_secret_when_clients_are_made(
     road: Road,
     wired: resources.Resources,
     connect: Callable[..., None],

@@ -7,7 +7,7 @@ from collections import Counter
 from tests.support.road import Road
 
 
-def test_scenario_when_played_to_its_end(full_road: Road) -> None:
+def test_every_status_is_shown_and_no_order_is_doubled_when_the_scenario_is_played_to_its_end(full_road: Road) -> None:
     road = full_road
     road.orders_run()
     road.pass_time(minutes=21)

@@ -67,7 +67,7 @@ def role_engine(request: pytest.FixtureRequest, database_url: URL) -> Iterator[E
     yield make_engine(database_url.set(username=request.param), application_name="tests")
 
 
-def test_tables_when_a_role_tries_everything(role_engine: Engine, admin_engine: Engine) -> None:
+def test_role_can_do_what_the_design_says_when_it_tries_everything(role_engine: Engine, admin_engine: Engine) -> None:
     role = str(role_engine.url.username)
     found = relations(admin_engine)
     assert {schema for schema, _, _ in found} == set(SCHEMAS)
@@ -83,19 +83,19 @@ def test_tables_when_a_role_tries_everything(role_engine: Engine, admin_engine: 
             assert may(role_engine, statement) is expected, f"{role}: {statement}"
 
 
-def test_schemas_when_a_role_tries_to_create_something(role_engine: Engine) -> None:
+def test_nothing_is_created_when_a_role_tries_to_create_something(role_engine: Engine) -> None:
     for schema in (*SCHEMAS, "public"):
         assert not may(role_engine, f"create table {schema}.planted (a integer)"), schema
     assert not may(role_engine, "create schema planted")
     assert not may(role_engine, "create role planted")
 
 
-def test_roles_when_one_tries_to_become_another(role_engine: Engine) -> None:
+def test_role_is_denied_when_it_tries_to_become_another(role_engine: Engine) -> None:
     for other in {"orders_rw", "orders_ui", "analyst", "postgres"} - {str(role_engine.url.username)}:
         assert not may(role_engine, f"set role {other}"), other
 
 
-def test_roles_when_listed_are_plain_users(admin_engine: Engine) -> None:
+def test_roles_are_plain_users_when_listed(admin_engine: Engine) -> None:
     with admin_engine.connect() as connection:
         rows = connection.execute(
             text(
@@ -106,7 +106,7 @@ def test_roles_when_listed_are_plain_users(admin_engine: Engine) -> None:
     assert {tuple(row) for row in rows} == {(role, True, False) for role in ("orders_rw", "orders_ui", "analyst")}
 
 
-def test_functions_when_the_analyst_looks_for_a_way_around(database_url: URL) -> None:
+def test_analyst_is_denied_when_looking_for_a_way_around(database_url: URL) -> None:
     analyst = make_engine(database_url.set(username="analyst"), application_name="tests")
     for statement in (
         "select pg_read_file('/etc/hostname')",

@@ -68,18 +68,20 @@ def america(sandbox: Sandbox) -> Iterator[httpx.Client]:
         ({"client_secret": "wrong"}, 401, "invalid_client"),
     ],
 )
-def test_token_when_refused(unchanging: Sandbox, changes: dict[str, str], status: int, error: str) -> None:
+def test_token_is_refused_when_its_request_is_wrong(
+    unchanging: Sandbox, changes: dict[str, str], status: int, error: str
+) -> None:
     answer = httpx.post(f"{unchanging.amazon_url}/auth/o2/token", data=token_request(EUROPE, **changes))
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert answer.json()["error_description"]
 
 
-def test_token_when_not_form_encoded(unchanging: Sandbox) -> None:
+def test_token_is_refused_when_its_request_is_not_form_encoded(unchanging: Sandbox) -> None:
     answer = httpx.post(f"{unchanging.amazon_url}/auth/o2/token", json=token_request(EUROPE))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
-def test_token_when_its_hour_is_over(sandbox: Sandbox) -> None:
+def test_token_is_refused_when_its_hour_is_over(sandbox: Sandbox) -> None:
     granted = httpx.post(f"{sandbox.amazon_url}/auth/o2/token", data=token_request(EUROPE)).json()
     assert granted["expires_in"] == 3600
     assert granted["token_type"] == "bearer"
@@ -95,7 +97,7 @@ def test_token_when_its_hour_is_over(sandbox: Sandbox) -> None:
         assert httpx.get(url, headers=wrong).status_code == 403
 
 
-def test_headers_when_the_clock_was_moved(sandbox: Sandbox) -> None:
+def test_headers_have_the_sandboxs_time_when_the_clock_was_moved(sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(days=3))
     with client_of(sandbox, EUROPE) as client:
         answers = [client.get(f"{SEARCH}?{SINCE}"), client.get(f"{SEARCH}?{SINCE}&createdAfter=2020-01-01")]
@@ -108,7 +110,7 @@ def test_headers_when_the_clock_was_moved(sandbox: Sandbox) -> None:
     assert [answer.headers["x-amzn-ratelimit-limit"] for answer in answers] == ["0.0056", "0.0056", "0.5"]
 
 
-def test_rate_limit_when_the_burst_is_spent() -> None:
+def test_search_is_throttled_when_the_burst_is_spent() -> None:
     with Sandbox(build) as sandbox, client_of(sandbox, EUROPE) as client, client_of(sandbox, FAR_EAST) as other:
         statuses = [client.get(f"{SEARCH}?{SINCE}").status_code for _ in range(20)]
         refused = client.get(f"{SEARCH}?{SINCE}")
@@ -152,7 +154,7 @@ def _minutes_ago(minutes: float) -> str:
         f"{SINCE}&fulfilledBy=AMAZON&fulfilledBy=MERCHANT",
     ],
 )
-def test_search_when_a_parameter_rule_is_broken(european_reader: httpx.Client, query: str) -> None:
+def test_search_is_refused_when_a_parameter_rule_is_broken(european_reader: httpx.Client, query: str) -> None:
     # When the test runs, not when pytest collects it: that can be many minutes before.
     answer = european_reader.get(f"{SEARCH}?{query.replace('ONE_MINUTE_AGO', _minutes_ago(1))}")
     assert answer.status_code == 400
@@ -169,24 +171,24 @@ def test_search_when_a_parameter_rule_is_broken(european_reader: httpx.Client, q
         f"{SINCE}&maxResultsPerPage=1",
     ],
 )
-def test_search_when_the_parameter_rules_are_kept(european_reader: httpx.Client, query: str) -> None:
+def test_search_is_answered_when_the_parameter_rules_are_kept(european_reader: httpx.Client, query: str) -> None:
     answer = european_reader.get(f"{SEARCH}?{query.replace('THREE_MINUTES_AGO', _minutes_ago(3))}")
     assert answer.status_code == 200
     assert answer.json()["orders"]
 
 
-def test_search_when_a_marketplace_is_not_the_sellers(european_reader: httpx.Client) -> None:
+def test_search_is_refused_when_a_marketplace_is_not_the_sellers(european_reader: httpx.Client) -> None:
     answer = european_reader.get(f"{SEARCH}?{SINCE}&marketplaceIds={DE.marketplace_id},{US.marketplace_id}")
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (403, "Unauthorized")
 
 
-def test_search_when_filtered(american_reader: httpx.Client) -> None:
+def test_search_finds_only_matching_orders_when_filtered(american_reader: httpx.Client) -> None:
     query = f"{SINCE}&fulfilledBy=AMAZON&fulfillmentStatuses=SHIPPED,UNFULFILLABLE&marketplaceIds={US.marketplace_id}"
     found = american_reader.get(f"{SEARCH}?{query}").json()["orders"]
     assert {order["orderId"] for order in found} == {order_id("us-fba-shipped"), order_id("us-unfulfillable")}
 
 
-def test_search_when_the_bound_is_echoed(sandbox: Sandbox, europe: httpx.Client) -> None:
+def test_search_echoes_the_bound_it_used_when_answered(sandbox: Sandbox, europe: httpx.Client) -> None:
     given = europe.get(f"{SEARCH}?{SINCE}&lastUpdatedBefore=2026-01-01T00:00:00Z").json()
     assert given["lastUpdatedBefore"] == "2026-01-01T00:00:00.000Z"
     used = europe.get(f"{SEARCH}?createdAfter=2020-01-01").json()
@@ -196,7 +198,7 @@ def test_search_when_the_bound_is_echoed(sandbox: Sandbox, europe: httpx.Client)
     assert "pagination" not in used
 
 
-def test_paging_when_parameters_change_or_the_token_ages(sandbox: Sandbox, europe: httpx.Client) -> None:
+def test_page_is_refused_when_parameters_change_or_the_token_ages(sandbox: Sandbox, europe: httpx.Client) -> None:
     first = f"{SINCE}&marketplaceIds={DE.marketplace_id},{UK.marketplace_id}"
     token = europe.get(f"{SEARCH}?{first}&maxResultsPerPage=2").json()["pagination"]["nextToken"]
     assert set("/+=") <= set(token)
@@ -220,7 +222,9 @@ def test_paging_when_parameters_change_or_the_token_ages(sandbox: Sandbox, europ
     assert "expired" in aged.json()["errors"][0]["message"]
 
 
-def test_paging_when_an_order_changes_between_two_pages(sandbox: Sandbox, europe: httpx.Client) -> None:
+def test_order_is_listed_by_the_next_search_when_it_changes_between_two_pages(
+    sandbox: Sandbox, europe: httpx.Client
+) -> None:
     page = europe.get(f"{SEARCH}?{SINCE}&maxResultsPerPage=5").json()
     seen = [order["orderId"] for order in page["orders"]]
     changed = max(sandbox.amazon.listed(EUROPE.seller_id), key=lambda order: order["lastUpdatedTime"])["orderId"]
@@ -236,7 +240,7 @@ def test_paging_when_an_order_changes_between_two_pages(sandbox: Sandbox, europe
     assert [order["orderId"] for order in later] == [changed]
 
 
-def test_included_data_when_nothing_is_asked_for(european_reader: httpx.Client) -> None:
+def test_order_has_only_its_basic_fields_when_no_data_is_asked_for(european_reader: httpx.Client) -> None:
     order = read(european_reader, "de-discounted", included="FULFILLMENT")
     bare = european_reader.get(f"{SEARCH}/{order_id('de-discounted')}").json()["order"]
     assert set(order) - set(bare) == {"fulfillment"}
@@ -264,7 +268,7 @@ def test_included_data_when_nothing_is_asked_for(european_reader: httpx.Client) 
         ("PACKAGES", "us-partially-shipped", "packages"),
     ],
 )
-def test_included_data_when_one_part_is_asked_for(
+def test_part_of_an_order_is_included_when_it_is_asked_for(
     american_reader: httpx.Client, included: str, slug: str, part: str
 ) -> None:
     assert part in read(american_reader, slug, included)
@@ -279,14 +283,14 @@ def test_included_data_when_one_part_is_asked_for(
         ("CANCELLATION", "us-buyer-asks-to-cancel", "cancellation"),
     ],
 )
-def test_included_data_when_one_item_part_is_asked_for(
+def test_part_of_an_item_is_included_when_it_is_asked_for(
     american_reader: httpx.Client, included: str, slug: str, part: str
 ) -> None:
     assert part in read(american_reader, slug, included)["orderItems"][0]
     assert part not in read(american_reader, slug, ",".join(INCLUDED_DATA - {included}))["orderItems"][0]
 
 
-def test_personal_data_when_status_and_channel_differ(sandbox: Sandbox, america: httpx.Client) -> None:
+def test_personal_data_is_withheld_when_status_or_channel_forbids_it(sandbox: Sandbox, america: httpx.Client) -> None:
     assert "buyerEmail" in read(america, "us-gift")["buyer"]
     for slug in ("us-pending", "us-canceled"):
         assert "buyerEmail" not in read(america, slug)["buyer"]
@@ -302,7 +306,7 @@ def test_personal_data_when_status_and_channel_differ(sandbox: Sandbox, america:
     assert "phone" not in late["recipient"]["deliveryAddress"]
 
 
-def test_personal_data_when_the_application_lacks_the_role() -> None:
+def test_personal_data_is_withheld_when_the_application_lacks_the_role() -> None:
     def without_role(started_at: datetime) -> Scenario:
         scenario = build(started_at)
         return replace(scenario, applications=(replace(NORTH_AMERICA, has_pii_role=False),))
@@ -315,13 +319,13 @@ def test_personal_data_when_the_application_lacks_the_role() -> None:
     assert set(business["buyer"]) == {"buyerCompanyName", "buyerPurchaseOrderNumber"}
 
 
-def test_get_order_when_unknown_or_another_sellers(european_reader: httpx.Client) -> None:
+def test_order_is_not_found_when_unknown_or_another_sellers(european_reader: httpx.Client) -> None:
     for other in ("999-0000000-0000000", order_id("us-gift")):
         answer = european_reader.get(f"{SEARCH}/{other}")
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "NotFound")
 
 
-def test_reads_when_an_order_is_new_changed_or_hidden(sandbox: Sandbox, europe: httpx.Client) -> None:
+def test_reads_lag_behind_when_an_order_is_new_or_changed(sandbox: Sandbox, europe: httpx.Client) -> None:
     def listed() -> dict[str, dict[str, Any]]:
         orders = europe.get(f"{SEARCH}?{SINCE}").json()["orders"]
         return {order["orderId"]: order for order in orders}
@@ -344,7 +348,7 @@ def test_reads_when_an_order_is_new_changed_or_hidden(sandbox: Sandbox, europe: 
     assert read(europe, "uk-mapped-sku")["orderId"] == order_id("uk-mapped-sku")
 
 
-def test_life_cycle_when_a_pending_order_is_paid(sandbox: Sandbox, america: httpx.Client) -> None:
+def test_pending_order_becomes_unshipped_when_it_is_paid(sandbox: Sandbox, america: httpx.Client) -> None:
     pending = read(america, "us-pending-then-paid")
     assert pending["fulfillment"]["fulfillmentStatus"] == "PENDING"
     assert "proceeds" not in pending

@@ -34,7 +34,7 @@ def sdk(sandbox: Sandbox, application: AmazonApplication) -> Any:
     return client.api_client
 
 
-def test_search_when_amazons_sdk_reads_three_pages(sandbox: Sandbox) -> None:
+def test_every_order_is_found_once_when_amazons_sdk_reads_three_pages(sandbox: Sandbox) -> None:
     api = SearchOrdersApi(sdk(sandbox, EUROPE))
     request = {
         "last_updated_after": "2020-01-01T00:00:00Z",
@@ -54,7 +54,7 @@ def test_search_when_amazons_sdk_reads_three_pages(sandbox: Sandbox) -> None:
     assert pages[0].last_updated_before == pages[-1].last_updated_before
 
 
-def test_get_order_and_confirm_shipment_when_amazons_sdk_calls(sandbox: Sandbox) -> None:
+def test_order_is_shipped_when_amazons_sdk_confirms_it(sandbox: Sandbox) -> None:
     api_client = sdk(sandbox, EUROPE)
     slug = "uk-mapped-sku"
     OrdersV0Api(api_client).confirm_shipment(order_id(slug), shipment(slug, UK.marketplace_id))

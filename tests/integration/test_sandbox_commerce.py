@@ -47,7 +47,7 @@ def criteria(*filters: tuple[str, str, str], **more: Any) -> dict[str, Any]:
     return query | {f"searchCriteria[{name}]": value for name, value in more.items()}
 
 
-def test_order_when_pymagento_takes_it_the_whole_way(client: Magento, sandbox: Sandbox) -> None:
+def test_order_is_completed_when_pymagento_takes_it_the_whole_way(client: Magento, sandbox: Sandbox) -> None:
     saved = client.save_order(order_entity())
     order_id = saved["entity_id"]
     assert (saved["increment_id"], saved["status"]) == ("000000001", "pending")
@@ -74,7 +74,7 @@ def test_order_when_pymagento_takes_it_the_whole_way(client: Magento, sandbox: S
     assert sandbox.commerce.mails == []
 
 
-def test_searches_when_pymagento_pages(client: Magento, sandbox: Sandbox) -> None:
+def test_searches_find_everything_when_pymagento_pages(client: Magento, sandbox: Sandbox) -> None:
     for number in range(5):
         sandbox.commerce.add_order(order_entity(f"111-0000000-000000{number}"))
     orders = list(client.get_paginated("/V1/orders", page_size=2, fields="entity_id,ext_order_id"))
@@ -92,7 +92,7 @@ def test_searches_when_pymagento_pages(client: Magento, sandbox: Sandbox) -> Non
 
 
 @pytest.mark.parametrize("value", ["plain", "x,y", "[x]&y=z", "ü ß 東京", "50% + 1/2", ""])
-def test_signature_when_parameters_are_odd(sandbox: Sandbox, value: str) -> None:
+def test_signature_is_accepted_when_parameters_are_odd(sandbox: Sandbox, value: str) -> None:
     with pymagento(sandbox, "oauth1", scope="all") as client:
         assert list(client.get_products(query=make_field_value_query("sku", value))) == []
 
@@ -108,7 +108,7 @@ def test_signature_when_parameters_are_odd(sandbox: Sandbox, value: str) -> None
         {"signature_method": "PLAINTEXT"},
     ],
 )
-def test_signature_when_it_is_wrong(sandbox: Sandbox, changes: dict[str, str]) -> None:
+def test_signature_is_refused_when_it_is_wrong(sandbox: Sandbox, changes: dict[str, str]) -> None:
     with pymagento(sandbox, "oauth1") as client:
         client.auth = OAuth1(sandbox.commerce.seed, **changes)
         answer = client.get(f"{sandbox.commerce_url}/rest/V1/store/websites")
@@ -119,7 +119,7 @@ def test_signature_when_it_is_wrong(sandbox: Sandbox, changes: dict[str, str]) -
     }
 
 
-def test_signature_when_it_is_replayed_or_moved(sandbox: Sandbox) -> None:
+def test_signature_is_refused_when_it_is_replayed_or_moved(sandbox: Sandbox) -> None:
     with pymagento(sandbox, "oauth1") as client:
         url = f"{sandbox.commerce_url}/rest/V1/orders?searchCriteria%5BpageSize%5D=1"
         sent = client.get(url)
@@ -146,21 +146,23 @@ def test_signature_when_it_is_replayed_or_moved(sandbox: Sandbox) -> None:
         ("/V1/orders", 400),
     ],
 )
-def test_route_when_it_is_called(http: httpx.Client, path: str, status: int) -> None:
+def test_route_answers_with_its_status_when_it_is_called(http: httpx.Client, path: str, status: int) -> None:
     answer = http.get(path)
     assert answer.status_code == status
     assert status == 200 or set(answer.json()) <= {"message", "parameters"}
 
 
 @pytest.mark.parametrize(("scope", "status"), [("default", 1), ("de", 2), ("all", 1)])
-def test_product_status_when_asked_per_store_view(http: httpx.Client, scope: str, status: int) -> None:
+def test_product_has_the_status_of_the_view_when_asked_per_store_view(
+    http: httpx.Client, scope: str, status: int
+) -> None:
     fields = "items[id,sku,status,extension_attributes[website_ids]],total_count"
     answer = http.get(f"/{scope}/V1/products", params=criteria(("sku", "TELLER-2", "eq")) | {"fields": fields}).json()
     product = {"id": 2, "sku": "Teller-2", "status": status, "extension_attributes": {"website_ids": [1]}}
     assert answer == {"items": [product], "total_count": 1}
 
 
-def test_stock_when_a_quantity_is_asked_for(http: httpx.Client) -> None:
+def test_salability_is_answered_per_sku_when_a_quantity_is_asked_for(http: httpx.Client) -> None:
     asked = {"MUG-1": "10", "Teller-2": "1", "OFF": "9", "GIFT-CARD": "99", "LATER": "99", "nope": "1", "mug-1": "11"}
     query: dict[str, Any] = {"stockId": 1}
     for number, (sku, quantity) in enumerate(asked.items()):
@@ -209,7 +211,7 @@ def test_stock_when_a_quantity_is_asked_for(http: httpx.Client) -> None:
         ("neq", "customer_note", "other", [2]),
     ],
 )
-def test_order_search_when_conditions_differ(
+def test_order_search_finds_matching_orders_when_conditions_differ(
     http: httpx.Client, sandbox: Sandbox, condition: str, field: str, value: str, ids: list[int]
 ) -> None:
     for ext_order_id, note in (("a", None), ("B", "hello"), ("c", None)):
@@ -219,7 +221,7 @@ def test_order_search_when_conditions_differ(
     assert found["total_count"] == len(ids)
 
 
-def test_order_search_when_groups_and_sorting_meet(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_order_search_finds_sorted_orders_when_groups_and_sorting_meet(http: httpx.Client, sandbox: Sandbox) -> None:
     for ext_order_id in "abcd":
         sandbox.commerce.add_order(order_entity(ext_order_id))
     query = criteria(("entity_id", "4", "lt"), ("status", "pending", "eq"))
@@ -249,7 +251,7 @@ def test_order_search_when_groups_and_sorting_meet(http: httpx.Client, sandbox: 
         ({"payment": None}, "Payment Method"),
     ],
 )
-def test_new_order_when_it_is_refused(
+def test_new_order_is_refused_when_a_field_is_wrong(
     http: httpx.Client, sandbox: Sandbox, changes: dict[str, Any], words: str
 ) -> None:
     answer = http.post("/V1/orders", json={"entity": order_entity(**changes)})
@@ -258,7 +260,7 @@ def test_new_order_when_it_is_refused(
     assert sandbox.commerce.orders() == []
 
 
-def test_new_order_when_an_address_lacks_fields(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_missing_fields_are_named_when_an_address_lacks_them(http: httpx.Client, sandbox: Sandbox) -> None:
     entity = order_entity()
     entity["billing_address"] = {"firstname": "Zoë", "lastname": "Sandbox", "email": "not an address"}
     message = http.put("/V1/orders/create", json={"entity": entity}).json()["message"]
@@ -267,13 +269,13 @@ def test_new_order_when_an_address_lacks_fields(http: httpx.Client, sandbox: San
     assert sandbox.commerce.orders() == []
 
 
-def test_body_when_it_is_no_json(http: httpx.Client) -> None:
+def test_body_is_refused_when_it_is_no_json(http: httpx.Client) -> None:
     assert http.post("/V1/orders", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
     assert http.post("/V1/orders").status_code == 400
 
 
-def test_number_when_two_orders_want_it_at_once(http: httpx.Client, sandbox: Sandbox) -> None:
-    """One wins for each store; who loses is told of the unique key, and nothing of its order is kept."""
+def test_one_order_per_store_gets_the_number_when_several_want_it_at_once(http: httpx.Client, sandbox: Sandbox) -> None:
+    """One wins for each store; the others are refused by the unique key, and nothing of their orders is kept."""
     answers: list[httpx.Response] = []
     together = threading.Barrier(8)
 
@@ -294,7 +296,7 @@ def test_number_when_two_orders_want_it_at_once(http: httpx.Client, sandbox: San
     assert sorted(order["store_id"] for order in sandbox.commerce.orders()) == [1, 2]
 
 
-def test_faults_when_scripted_for_one_operation(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_fault_strikes_its_operation_when_scripted_for_one(http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
     sandbox.commerce_faults.add(Fault("invoiceOrder", "throttle", retry_after=7))
     with pytest.raises(httpx.RemoteProtocolError):
@@ -306,7 +308,7 @@ def test_faults_when_scripted_for_one_operation(http: httpx.Client, sandbox: San
     assert http.get("/V1/shipments", params=criteria()).status_code == 401
 
 
-def test_seed_when_its_time_has_come(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_seed_changes_the_shop_when_its_time_has_come(http: httpx.Client, sandbox: Sandbox) -> None:
     assert http.get("/V1/products/NEW").status_code == 404
     sandbox.clock.advance(timedelta(minutes=11))
     assert http.get("/V1/products/NEW").json()["name"] == "New"
@@ -318,7 +320,7 @@ def test_seed_when_its_time_has_come(http: httpx.Client, sandbox: Sandbox) -> No
     assert [(s["total_qty"], s["tracks"][0]["track_number"]) for s in shipments] == [(1, "1Z999")]
 
 
-def test_state_when_it_is_stored_and_restored(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_state_is_the_same_when_it_is_stored_and_restored(sandbox: Sandbox, http: httpx.Client) -> None:
     sandbox.commerce.add_order(order_entity("111-0000000-0000009"))
     sandbox.clock.advance(timedelta(minutes=11))
     assert sandbox.commerce.play() and not sandbox.commerce.play()
@@ -334,7 +336,7 @@ def test_state_when_it_is_stored_and_restored(sandbox: Sandbox, http: httpx.Clie
         assert other.commerce.add_order(order_entity("next"))["increment_id"] == "000000002"
 
 
-def test_admin_when_an_order_is_looked_at(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_admin_page_shows_the_order_when_it_is_looked_at(sandbox: Sandbox, http: httpx.Client) -> None:
     entity = order_entity(customer_firstname="<b>Zoë</b>", customer_lastname="Sandbox")
     sandbox.commerce.add_order(entity)
     sandbox.commerce.ship("111-0000000-0000001", {"item-1": Decimal(1)}, [TRACK])
@@ -346,6 +348,6 @@ def test_admin_when_an_order_is_looked_at(sandbox: Sandbox, http: httpx.Client) 
     assert httpx.get(f"{sandbox.commerce_url}/admin/sales/order/view/order_id/9").status_code == 404
 
 
-def test_pymagento_when_commerce_refuses(client: Magento) -> None:
+def test_pymagento_raises_an_error_when_commerce_refuses(client: Magento) -> None:
     with pytest.raises(MagentoException, match="sku"):
         client.save_order(order_entity(items=[{"name": "no sku"}]))

@@ -39,7 +39,7 @@ def orders_page(http: httpx.Client, size: int, page: int) -> dict[str, Any]:
     return answer
 
 
-def test_last_page_when_the_page_is_out_of_range(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_last_page_is_repeated_when_the_page_is_out_of_range(http: httpx.Client, sandbox: Sandbox) -> None:
     assert orders_page(http, 2, 5)["items"] == []
     for number in range(3):
         sandbox.commerce.add_order(order_entity(f"ext-{number}"))
@@ -48,32 +48,32 @@ def test_last_page_when_the_page_is_out_of_range(http: httpx.Client, sandbox: Sa
         assert ([order["entity_id"] for order in answer["items"]], answer["total_count"]) == ([3], 3)
 
 
-def test_in_filter_when_a_sku_holds_a_comma(http: httpx.Client) -> None:
+def test_in_filter_finds_nothing_when_a_sku_contains_a_comma(http: httpx.Client) -> None:
     prefix = "searchCriteria[filter_groups][0][filters][0]"
     query = {f"{prefix}[field]": "sku", f"{prefix}[value]": "A,B", f"{prefix}[condition_type]": "in"}
     assert http.get("/products", params=query).json()["total_count"] == 0
     assert http.get("/products", params=query | {f"{prefix}[condition_type]": "eq"}).json()["total_count"] == 1
 
 
-def test_product_search_when_stock_is_wanted(http: httpx.Client) -> None:
+def test_product_search_gives_no_stock_when_it_is_wanted(http: httpx.Client) -> None:
     found = http.get("/products", params={"searchCriteria": ""}).json()["items"]
     assert found and all("stock_item" not in product["extension_attributes"] for product in found)
 
 
-def test_order_when_the_same_external_id_comes_twice(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_two_orders_are_created_when_the_same_external_id_comes_twice(http: httpx.Client, sandbox: Sandbox) -> None:
     numbers = [http.post("/orders", json={"entity": order_entity()}).json()["increment_id"] for _ in range(2)]
     assert numbers == ["000000001", "000000002"]
     assert len(sandbox.commerce.order_by_ext_id(EXT)) == 2
 
 
 @pytest.mark.parametrize(("length", "status"), [(32, 200), (33, 500)])
-def test_order_when_the_external_id_is_long(http: httpx.Client, length: int, status: int) -> None:
+def test_order_fails_when_the_external_id_is_too_long(http: httpx.Client, length: int, status: int) -> None:
     answer = http.post("/orders", json={"entity": order_entity("x" * length)})
     assert answer.status_code == status
     assert status == 200 or answer.json()["message"].startswith("Internal Error")
 
 
-def test_number_when_it_is_the_callers_own(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_number_is_unique_per_store_when_it_is_the_callers_own(http: httpx.Client, sandbox: Sandbox) -> None:
     assert http.post("/orders", json={"entity": order_entity(increment_id=EXT)}).json()["increment_id"] == EXT
     refused = http.post("/orders", json={"entity": order_entity("other", increment_id=EXT)})
     assert (refused.status_code, refused.json()["message"]) == (400, "Unique constraint violation found")
@@ -82,7 +82,7 @@ def test_number_when_it_is_the_callers_own(http: httpx.Client, sandbox: Sandbox)
     assert sandbox.commerce.add_order(order_entity("third", store_id=2))["increment_id"] == "2000000001"
 
 
-def test_update_when_the_number_is_not_repeated(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_order_is_renumbered_when_an_update_does_not_repeat_its_number(http: httpx.Client, sandbox: Sandbox) -> None:
     created = sandbox.commerce.add_order(order_entity(increment_id=EXT))
     kept = {"entity_id": 1, "increment_id": EXT, "status": "amazon"}
     assert http.post("/orders", json={"entity": kept}).json()["increment_id"] == EXT
@@ -93,7 +93,9 @@ def test_update_when_the_number_is_not_repeated(http: httpx.Client, sandbox: San
     assert http.post("/orders", json={"entity": {"entity_id": 9, "increment_id": "x"}}).status_code == 404
 
 
-def test_stock_when_an_order_is_created_shipped_and_cancelled(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_stock_that_was_never_taken_is_given_back_when_an_order_is_shipped_or_canceled(
+    http: httpx.Client, sandbox: Sandbox
+) -> None:
     """Creation reserves nothing, shipping gives back what was never taken, cancelling even more."""
     shop = sandbox.commerce
     shop.set_quantity("Teller-2", 1, Decimal(1))
@@ -109,7 +111,7 @@ def test_stock_when_an_order_is_created_shipped_and_cancelled(http: httpx.Client
     assert [order["status"] for order in shop.orders()] == ["processing", "canceled"]
 
 
-def test_shipment_when_the_shelf_is_empty(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_shipment_is_refused_when_the_shelf_is_empty(http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.commerce.add_order(order_entity())
     refused = http.post("/order/1/ship", json={})
     assert (refused.status_code, refused.json()["message"][:25]) == (400, "Could not save a shipment")
@@ -117,14 +119,14 @@ def test_shipment_when_the_shelf_is_empty(http: httpx.Client, sandbox: Sandbox) 
     assert sandbox.commerce.shipments() == []
 
 
-def test_cancel_when_the_order_is_invoiced(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_cancellation_is_refused_when_the_order_is_invoiced(http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.commerce.add_order(order_entity())
     http.post("/order/1/invoice", json={})
     answer = http.post("/orders/1/cancel")
     assert (answer.status_code, answer.json()) == (200, False)
 
 
-def test_invoice_when_it_comes_twice(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_invoice_is_refused_when_it_comes_twice(http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.commerce.add_order(order_entity())
     first = http.post("/order/1/invoice", json={"capture": True, "notify": False})
     assert first.json() == 1
@@ -134,7 +136,7 @@ def test_invoice_when_it_comes_twice(http: httpx.Client, sandbox: Sandbox) -> No
     assert sandbox.commerce.mails == []
 
 
-def test_invoice_when_it_is_partial(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_invoices_add_up_to_the_cent_when_the_first_is_partial(http: httpx.Client, sandbox: Sandbox) -> None:
     """The first invoice takes the shipping charge, the last one the rest, to the cent."""
     entity = order_entity()
     for prefix in ("", "base_"):  # a tax that two mugs cannot share evenly
@@ -158,21 +160,21 @@ def test_invoice_when_it_is_partial(http: httpx.Client, sandbox: Sandbox) -> Non
     )
 
 
-def test_invoice_when_a_custom_status_was_set(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_custom_status_is_overwritten_when_the_order_is_invoiced(http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.commerce.add_order(order_entity(status="amazon_new"))
     http.post("/order/1/invoice", json={})
     assert sandbox.commerce.orders()[0]["status"] == "processing"
 
 
 @pytest.mark.parametrize("missing", ["base_subtotal", "total_due", "base_total_due"])
-def test_invoice_when_the_order_lacks_amounts(http: httpx.Client, sandbox: Sandbox, missing: str) -> None:
+def test_invoice_is_refused_when_the_order_lacks_amounts(http: httpx.Client, sandbox: Sandbox, missing: str) -> None:
     sandbox.commerce.add_order(order_entity(**{missing: None}))
     refused = http.post("/order/1/invoice", json={})
     assert (refused.status_code, refused.json()["message"][:25]) == (400, "Could not save an invoice")
     assert sandbox.commerce.orders()[0]["state"] == "new"
 
 
-def test_invoice_when_everything_is_shipped_already(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_invoice_completes_the_order_when_everything_is_shipped_already(http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.commerce.set_quantity("Teller-2", 1, Decimal(1))
     sandbox.commerce.add_order(order_entity())
     sandbox.commerce.ship(EXT, None, [TRACK])
@@ -181,7 +183,9 @@ def test_invoice_when_everything_is_shipped_already(http: httpx.Client, sandbox:
     assert sandbox.commerce.orders()[0]["status"] == "complete"
 
 
-def test_order_when_it_is_completed_without_a_shipment(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_no_unit_is_shipped_when_the_order_is_completed_without_a_shipment(
+    http: httpx.Client, sandbox: Sandbox
+) -> None:
     sandbox.commerce.add_order(order_entity(increment_id=EXT))
     http.post("/order/1/invoice", json={})
     update = {"entity_id": 1, "increment_id": EXT, "state": "complete", "status": "complete"}
@@ -190,7 +194,7 @@ def test_order_when_it_is_completed_without_a_shipment(http: httpx.Client, sandb
     assert sandbox.commerce.salable_quantity("MUG-1", 1) == 10
 
 
-def test_shipment_when_it_is_refused(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_shipment_is_refused_when_its_body_is_wrong(http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.commerce.add_order(order_entity())
     too_many = {"items": [{"order_item_id": 1, "qty": 3}]}
     nameless = {"items": [{"order_item_id": 1, "qty": 1}], "tracks": [{"carrier_code": "ups", "title": "UPS"}]}
@@ -202,7 +206,7 @@ def test_shipment_when_it_is_refused(http: httpx.Client, sandbox: Sandbox) -> No
     assert sandbox.commerce.shipments() == []
 
 
-def test_track_when_it_is_added_later(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_shipment_keeps_its_update_time_when_a_track_is_added_later(http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.commerce.add_order(order_entity())
     sandbox.commerce.ship(EXT, {"item-1": Decimal(1)}, [])
     before = http.get("/shipment/1").json()
@@ -217,7 +221,7 @@ def test_track_when_it_is_added_later(http: httpx.Client, sandbox: Sandbox) -> N
     assert http.post("/shipment/track", json={"entity": track | {"order_id": 2}}).status_code == 400
 
 
-def test_mails_when_somebody_notifies(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_mails_are_sent_when_somebody_notifies(http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.commerce.add_order(order_entity())
     http.post("/order/1/invoice", json={"notify": True})
     http.post("/order/1/ship", json={"notify": True, "items": [{"order_item_id": 1, "qty": 1}]})
@@ -227,12 +231,12 @@ def test_mails_when_somebody_notifies(http: httpx.Client, sandbox: Sandbox) -> N
     assert http.get("/orders/1/comments").json()["items"][0]["comment"] == "note"
 
 
-def test_order_when_it_has_no_shipping_assignment(sandbox: Sandbox) -> None:
+def test_shipping_assignments_are_empty_when_the_order_has_none(sandbox: Sandbox) -> None:
     order = sandbox.commerce.add_order(order_entity(extension_attributes=None))
     assert order["extension_attributes"]["shipping_assignments"] == []
 
 
-def test_customers_when_one_is_added(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_customer_is_found_when_one_is_added(http: httpx.Client, sandbox: Sandbox) -> None:
     prefix = "searchCriteria[filter_groups][0][filters][0]"
     query = {f"{prefix}[field]": "email", f"{prefix}[value]": "ZOE@example.com"}
     assert http.get("/customers/search", params=query).json()["items"] == []
@@ -256,7 +260,7 @@ def _nullable(node: Any) -> Any:
     not MODELS.is_dir(), reason="../shared/models, Adobe's published models, is not beside the checkout"
 )
 @pytest.mark.parametrize("version", ["2.4.6", "2.4.9"])
-def test_answers_when_held_against_adobes_schema(http: httpx.Client, sandbox: Sandbox, version: str) -> None:
+def test_answers_fit_adobes_schema_when_validated(http: httpx.Client, sandbox: Sandbox, version: str) -> None:
     model = json.loads((MODELS / f"openapi-admin-{version}-subset.json").read_text())
     definitions = _nullable(model["definitions"])
     sandbox.commerce.add_customer(email="zoe@example.com", firstname="Zoë", lastname="Sandbox", website_id=1)

@@ -24,7 +24,7 @@ from tests.support.ports import free_port
 _GOOD = shipment("de-discounted", DE.marketplace_id)
 
 
-def test_state_when_the_sandbox_is_restarted(tmp_path: Path) -> None:
+def test_state_is_kept_when_the_sandbox_is_restarted(tmp_path: Path) -> None:
     with Sandbox(build, state_dir=tmp_path) as first, client_of(first, EUROPE) as client:
         httpx.post(f"{first.amazon_url}/sandbox/clock", json={"advance_seconds": 300})
         page = client.get(f"{SEARCH}?{SINCE}&maxResultsPerPage=2").json()
@@ -58,7 +58,7 @@ def _process(state_dir: Path, ports: tuple[int, int]) -> Iterator[tuple[subproce
             process.kill()
 
 
-def test_process_when_killed_and_started_again(tmp_path: Path) -> None:
+def test_state_is_kept_when_the_process_is_killed_and_started_again(tmp_path: Path) -> None:
     ports = (free_port(), free_port())
     with _process(tmp_path, ports) as (_, amazon, commerce):
         assert (amazon, commerce) == (f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
@@ -76,7 +76,7 @@ def test_process_when_killed_and_started_again(tmp_path: Path) -> None:
         assert process.wait(10) == 0
 
 
-def test_sandbox_when_it_starts_and_stops() -> None:
+def test_sandbox_is_unreachable_when_it_has_stopped() -> None:
     with Sandbox(build) as sandbox:
         url = sandbox.amazon_url
     with pytest.raises(httpx.ConnectError):

@@ -69,7 +69,7 @@ _GOOD = shipment("de-discounted", DE.marketplace_id)
         _GOOD | {"codCollectionMethod": "DirectPayment"},
     ],
 )
-def test_confirm_shipment_when_a_rule_is_broken(unchanging: Sandbox, europe: httpx.Client, body: Any) -> None:
+def test_confirmation_is_refused_when_a_rule_is_broken(unchanging: Sandbox, europe: httpx.Client, body: Any) -> None:
     answer = confirm(europe, "de-discounted", body)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["code"] == "InvalidInput"
@@ -78,7 +78,7 @@ def test_confirm_shipment_when_a_rule_is_broken(unchanging: Sandbox, europe: htt
     assert "packages" not in unchanging.amazon.order(order_id("de-discounted"))
 
 
-def test_confirm_shipment_when_the_order_does_not_allow_it(sandbox: Sandbox, america: httpx.Client) -> None:
+def test_confirmation_is_refused_when_the_order_does_not_allow_it(sandbox: Sandbox, america: httpx.Client) -> None:
     sandbox.amazon.apply(order_id("us-gift"), {"programs": ["FBM_SHIP_PLUS"]})
     for slug in ("us-gift", "us-fba-then-shipped", "us-canceled", "us-pending", "us-unfulfillable"):
         answer = confirm(america, slug, shipment(slug, US.marketplace_id))
@@ -87,7 +87,7 @@ def test_confirm_shipment_when_the_order_does_not_allow_it(sandbox: Sandbox, ame
     assert sandbox.amazon.confirmations == []
 
 
-def test_confirm_shipment_when_shipped_in_parts_and_edited(sandbox: Sandbox, america: httpx.Client) -> None:
+def test_order_shows_every_package_when_shipped_in_parts_and_edited(sandbox: Sandbox, america: httpx.Client) -> None:
     slug, market = "us-two-parcels", US.marketplace_id
     first = confirm(america, slug, shipment(slug, market, "1", carrierCode="Other", carrierName="Acme Vans"))
     assert (first.status_code, first.content) == (204, b"")
@@ -112,7 +112,7 @@ def test_confirm_shipment_when_shipped_in_parts_and_edited(sandbox: Sandbox, ame
     assert sent == [(order_id(slug), "1"), (order_id(slug), "2"), (order_id(slug), "2")]
 
 
-def test_confirm_shipment_when_cash_is_collected_in_japan(sandbox: Sandbox) -> None:
+def test_confirmation_is_accepted_when_cash_is_collected_in_japan(sandbox: Sandbox) -> None:
     with client_of(sandbox, FAR_EAST) as client:
         body = shipment("jp-points", JP.marketplace_id) | {"codCollectionMethod": "DirectPayment"}
         assert confirm(client, "jp-points", body).status_code == 204

@@ -79,7 +79,7 @@ def strings(value: Any) -> Iterator[tuple[str, str]]:
 
 
 @needs_models
-def test_answers_when_the_whole_story_is_played() -> None:
+def test_answers_fit_amazons_model_when_the_whole_story_is_played() -> None:
     search = validator("orders_2026-01-01.json", "SearchOrdersResponse")
     one = validator("orders_2026-01-01.json", "GetOrderResponse")
     odd = order_id(ODD_ORDER)
@@ -107,7 +107,7 @@ def test_answers_when_the_whole_story_is_played() -> None:
 
 
 @needs_models
-def test_refusals_when_held_against_the_models() -> None:
+def test_refusals_fit_amazons_models_when_validated() -> None:
     errors = validator("orders_2026-01-01.json", "ErrorList")
     shipment_errors = validator("ordersV0.json", "ConfirmShipmentErrorResponse")
     with Sandbox(build) as sandbox, client_of(sandbox, EUROPE) as client:
@@ -137,7 +137,7 @@ def statuses(state: AmazonState) -> set[str]:
     return {state.order(one)["fulfillment"]["fulfillmentStatus"] for one in state.order_ids()}
 
 
-def test_scenario_when_built_twice() -> None:
+def test_scenario_is_the_same_when_built_twice() -> None:
     assert build(START) == build(START)
     ids = [seed.order["orderId"] for seed in build(START).orders]
     assert len(ids) == len(set(ids))
@@ -145,7 +145,7 @@ def test_scenario_when_built_twice() -> None:
     assert all(re.fullmatch(r"\d{3}-\d{7}-\d{7}", one) for one in ids)
 
 
-def test_scenario_when_it_starts_and_goes_on() -> None:
+def test_statuses_change_as_planned_when_the_scenario_goes_on() -> None:
     first, later = state_after(0), state_after(30)
     assert statuses(first) >= STATUSES
     assert statuses(first) - STATUSES == {"INVOICE_UNCONFIRMED"}
@@ -171,7 +171,7 @@ def amount(money: dict[str, str]) -> Decimal:
 
 
 @pytest.mark.parametrize("market", [US, CA, DE, UK, JP], ids=lambda market: market.name)
-def test_money_when_added_up(market: Any) -> None:
+def test_money_reconciles_when_added_up(market: Any) -> None:
     state = state_after(30)
     documents = [state.order(one) for one in state.order_ids()]
     orders = [one for one in documents if one["salesChannel"]["marketplaceId"] == market.marketplace_id]
@@ -199,7 +199,7 @@ def test_money_when_added_up(market: Any) -> None:
     assert reconciled >= 2
 
 
-def test_special_orders_when_looked_for() -> None:
+def test_special_orders_are_there_when_looked_for() -> None:
     state = state_after(0)
 
     def order(slug: str) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def test_special_orders_when_looked_for() -> None:
     assert sum(one["createdTime"] < "2026-01-01" <= one["lastUpdatedTime"] for one in bought_early) == 2
 
 
-def test_blockers_when_orders_meet_the_catalog() -> None:
+def test_planned_blockers_arise_when_orders_meet_the_catalog() -> None:
     scenario = build(START)
     catalog = {product.sku: product for product in scenario.commerce.products}
     ordered: dict[str, set[str]] = {}
@@ -268,7 +268,7 @@ def test_blockers_when_orders_meet_the_catalog() -> None:
     assert changes[LATE_SKU].create is not None
 
 
-def test_warehouse_when_it_ships_what_was_ordered() -> None:
+def test_warehouse_ships_what_was_ordered_when_it_ships() -> None:
     scenario = build(START)
     orders = {seed.order["orderId"]: seed.order for seed in scenario.orders}
     actions = {action.amazon_order_id: action for action in scenario.commerce.warehouse}
@@ -285,7 +285,7 @@ def test_warehouse_when_it_ships_what_was_ordered() -> None:
     assert {track[0] for action in actions.values() for track in action.tracks} == {"ups", "fedex", "custom"}
 
 
-def test_stores_file_when_held_against_the_scenario() -> None:
+def test_stores_file_fits_the_scenario_when_compared() -> None:
     scenario: Scenario = build(START)
     stores = load_stores(ROOT / "include" / "stores.yaml")
     views = {view.code: view for view in scenario.commerce.store_views}
@@ -302,7 +302,7 @@ def test_stores_file_when_held_against_the_scenario() -> None:
     assert [store.name for store in stores.all() if not store.orders.is_import_enabled] == ["Acme Canada"]
 
 
-def test_seeds_when_two_sandboxes_play_them() -> None:
+def test_scenario_is_unchanged_when_a_sandbox_plays_it() -> None:
     scenario = build(START)
     before = copy.deepcopy(scenario)
     with Sandbox(scenario) as sandbox:

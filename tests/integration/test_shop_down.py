@@ -1,4 +1,4 @@
-"""A shop that does not answer holds its own orders only; they say so, and go on once it is back."""
+"""A shop that does not answer delays its own orders only; they say so, and go on once it is back."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_stock_of_two_shops_is_not_shared_when_its_number_is_the_same(two_shops:
     assert [order["ext_order_id"] for order in road.second.commerce.orders()] == [ORDER]
 
 
-def test_store_view_when_the_shop_has_none_of_that_code(road: Road) -> None:
+def test_error_names_the_choices_when_the_shop_has_no_such_store_view(road: Road) -> None:
     na = road.stores.account("acme-na")
     lost = tuple(replace(store, commerce_store_view="nowhere") for store in na.stores)
     found = road.stores

@@ -33,7 +33,7 @@ def edit(road: Road, account_name: str, **changes: Any) -> Account:
     return road.stores.account(account_name)
 
 
-def test_stores_when_seen_for_the_first_time(road: Road) -> None:
+def test_stores_are_recorded_when_seen_for_the_first_time(road: Road) -> None:
     now = road.now()
     admin_urls = {SHOP: "https://shop.example/admin"}
     accounts = stage_stores.run(road.engine, road.stores, admin_urls, now=now, dag_run_id="first")
@@ -50,7 +50,7 @@ def test_stores_when_seen_for_the_first_time(road: Road) -> None:
     assert all(row.is_connected for row in found.values())
 
 
-def test_stores_when_staged_twice_are_the_same(road: Road) -> None:
+def test_stores_are_the_same_when_staged_twice(road: Road) -> None:
     road.stage_stores()
     before = stores_by_name(road)
     road.pass_time(hours=1)
@@ -58,7 +58,7 @@ def test_stores_when_staged_twice_are_the_same(road: Road) -> None:
     assert stores_by_name(road) == before
 
 
-def test_import_since_when_its_key_leaves_the_file_is_the_moment_of_connection(road: Road) -> None:
+def test_import_since_is_the_moment_of_connection_when_its_key_leaves_the_file(road: Road) -> None:
     road.stage_stores()
     road.pass_time(hours=1)
     road.change_store("Acme US", import_since=None)
@@ -67,7 +67,7 @@ def test_import_since_when_its_key_leaves_the_file_is_the_moment_of_connection(r
     assert us.import_since == us.connected_at > datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_store_when_it_is_renamed_keeps_its_moment_and_its_orders(road: Road) -> None:
+def test_store_keeps_its_moment_and_its_orders_when_it_is_renamed(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.next_run()
     before = stores_by_name(road)["Acme US"]
@@ -81,7 +81,7 @@ def test_store_when_it_is_renamed_keeps_its_moment_and_its_orders(road: Road) ->
     assert len(road.sandbox.commerce.orders()) == 1
 
 
-def test_stores_when_two_swap_their_names(road: Road) -> None:
+def test_stores_keep_their_orders_when_two_swap_their_names(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.next_run()
     us, canada = road.stores.account("acme-na").stores
@@ -92,7 +92,7 @@ def test_stores_when_two_swap_their_names(road: Road) -> None:
     assert road.shown(ORDER).store_name == "Acme Canada"
 
 
-def test_store_when_it_leaves_the_file_and_comes_back(road: Road) -> None:
+def test_store_goes_on_as_before_when_it_leaves_the_file_and_comes_back(road: Road) -> None:
     connected_at = road.now()
     road.change_store("Acme US", import_since=None)
     road.stage_stores()
@@ -119,7 +119,7 @@ def test_store_when_it_leaves_the_file_and_comes_back(road: Road) -> None:
     assert len(road.sandbox.commerce.orders()) == 1
 
 
-def test_store_when_it_leaves_while_its_order_is_promised(road: Road) -> None:
+def test_planned_order_is_canceled_when_its_store_leaves_the_file(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.pass_time(minutes=10)
     road.orders_run(create=lambda account_name: None)
@@ -166,7 +166,7 @@ def test_orders_of_an_unknown_store_are_checked_again_when_it_is_connected(road:
     assert road.value("select dag_run_id from core.orders") == road.run_id
 
 
-def test_binding_when_the_order_was_created_before_it_changed(road: Road) -> None:
+def test_created_order_stays_in_its_store_view_when_the_binding_changes(road: Road) -> None:
     road.buy(ORDER, TRAY)
     road.next_run()
     na = road.stores.account("acme-na")
@@ -177,7 +177,7 @@ def test_binding_when_the_order_was_created_before_it_changed(road: Road) -> Non
     assert created["store_id"] == 1, "it stays where it was made"
 
 
-def test_watermark_when_a_store_is_added_reaches_back_to_its_history(road: Road) -> None:
+def test_history_is_read_when_a_store_is_added_later(road: Road) -> None:
     na = road.stores.account("acme-na")
     edit(road, "acme-na", stores=na.stores[:1])
     road.buy(ORDER, TRAY, marketplace_id="A2EUQ1WTGCTBG2", currency="CAD")

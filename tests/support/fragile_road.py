@@ -10,7 +10,7 @@ from tests.support.road import Road
 
 
 class _Watched:
-    """A client that tells `at_moment` "before <method>" and "after <method>" of each call."""
+    """A client that calls `at_moment` with "before <method>" and "after <method>" around each call."""
 
     def __init__(self, client: Any, at_moment: Callable[[str], object]) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""The validation rules once more, in plain Python: what Great Expectations is held against, and a fast stand-in for it.
+"""The validation rules once more, in plain Python: the measure of Great Expectations, and a fast stand-in for it.
 
 Great Expectations takes half a second of a run. Tests of faults, kills and races make hundreds of runs and use these
 rules (fixture `plain_rules`); tests/unit/test_expectations.py shows that both find the same.

@@ -309,7 +309,7 @@ class Road:
         self.stores = Stores((self.stores.account(account_name),))
 
     def settle(self, meanwhile: Callable[[], Any] = lambda: None) -> None:
-        """Run everything, while time passes, until every promise is kept and every shipped order is Completed.
+        """Run everything, while time passes, until everything planned is done and every shipped order is Completed.
 
         `meanwhile` is done in each round between the two DAGs.
         """

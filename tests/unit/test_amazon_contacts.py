@@ -98,7 +98,7 @@ def test_buyer_name_is_the_recipients_when_amazon_withholds_the_buyers(
 OLD_ADDRESS = {"name": "A B", "addressLine1": "1 Main St", "addressLine2": "Flat 2", "city": "X", "phone": "555"}
 
 
-def test_merge_when_the_address_is_withheld_in_part() -> None:
+def test_known_address_and_email_are_kept_when_a_newer_version_withholds_a_part() -> None:
     old = {"recipient": {"deliveryAddress": OLD_ADDRESS}, "buyer": {"buyerName": "A B", "buyerEmail": "a@example.com"}}
     new = {"recipient": {"deliveryAddress": {"city": "X", "phone": ""}}, "buyer": {"buyerName": "A. B."}}
     merged = merge_contact(old, new)
@@ -106,13 +106,13 @@ def test_merge_when_the_address_is_withheld_in_part() -> None:
     assert merged["buyer"] == {"buyerName": "A. B.", "buyerEmail": "a@example.com"}
 
 
-def test_merge_when_the_address_is_another_one_mixes_nothing() -> None:
+def test_addresses_are_not_mixed_when_amazon_sends_another_one() -> None:
     moved = {"name": "A B", "addressLine1": "9 Side St", "city": "Y"}
     merged = merge_contact({"recipient": {"deliveryAddress": OLD_ADDRESS}}, {"recipient": {"deliveryAddress": moved}})
     assert merged == {"recipient": {"deliveryAddress": moved}}
 
 
-def test_merge_when_items_come_and_go() -> None:
+def test_items_are_merged_by_id_when_a_newer_version_adds_or_changes_some() -> None:
     old = {"orderItems": {"1": {"note": "a", "x": 1}}, "tax": {"taxRegistrations": [{"legalName": "Old"}]}}
     new = {"orderItems": {"1": {"note": "b"}, "2": {"note": "c"}}, "tax": {"taxRegistrations": []}}
     assert merge_contact(old, new) == {

@@ -91,7 +91,7 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
 
 
 @needs_models
-def test_contract_when_compared_with_amazons_model() -> None:
+def test_contract_covers_every_field_with_its_type_when_compared_with_amazons_model() -> None:
     ours = dict(our_nodes(contract()))
     definitions = model()["definitions"]
     fields = list(model_fields({"$ref": "#/definitions/Order"}, definitions))
@@ -104,7 +104,7 @@ def test_contract_when_compared_with_amazons_model() -> None:
 
 
 @needs_models
-def test_contract_when_compared_with_amazons_enums() -> None:
+def test_contract_knows_every_value_when_compared_with_amazons_enums() -> None:
     ours = dict(our_nodes(contract()))
     definitions = model()["definitions"]
 
@@ -124,7 +124,7 @@ def test_contract_when_compared_with_amazons_enums() -> None:
 
 
 @needs_models
-def test_split_when_given_the_official_examples() -> None:
+def test_orders_are_split_without_findings_when_they_are_the_official_examples() -> None:
     orders = official_orders()
     assert len(orders) >= 2
     for document in orders:
@@ -139,7 +139,7 @@ def test_split_when_given_the_official_examples() -> None:
         assert "buyer" not in landed.payload and "recipient" not in landed.payload
 
 
-def test_contract_when_walked_has_a_type_everywhere() -> None:
+def test_every_node_has_a_type_when_the_contract_is_walked() -> None:
     nodes = dict(our_nodes(contract()))
     assert len(nodes) > 150
     for path, node in nodes.items():
@@ -154,7 +154,7 @@ def test_contract_when_walked_has_a_type_everywhere() -> None:
 
 
 @pytest.mark.parametrize("order_id", ["111-1234567-1234567", "S01-1234567-1234567", "D01-7654321-0000000"])
-def test_check_when_the_order_id_is_of_a_known_form(order_id: str) -> None:
+def test_order_id_is_accepted_when_it_has_a_known_form(order_id: str) -> None:
     check(changed(["orderId"], order_id))
 
 
@@ -162,12 +162,12 @@ def test_check_when_the_order_id_is_of_a_known_form(order_id: str) -> None:
     "moment",
     ["1995-01-01T00:00:00Z", "2024-12-25T02:30:00.123Z", "2024-12-25T02:30Z", "2024-12-25T02:30:00+09:00"],
 )
-def test_check_when_a_moment_is_odd_but_real(moment: str) -> None:
+def test_moment_is_accepted_when_it_is_unusual_but_real(moment: str) -> None:
     check(changed(["createdTime"], moment))
 
 
 @pytest.mark.parametrize("amount", ["0", "19940", "-3.50", "10.10", "99999999999999.99", "0.000000000001"])
-def test_check_when_an_amount_is_a_decimal_number(amount: str) -> None:
+def test_amount_is_accepted_when_it_is_a_decimal_number(amount: str) -> None:
     check(changed(["proceeds", "grandTotal"], {"amount": amount, "currencyCode": "JPY"}))
 
 
@@ -205,7 +205,9 @@ def test_check_when_an_amount_is_a_decimal_number(amount: str) -> None:
         (["recipient"], "Planted Name", "recipient: type"),
     ],
 )
-def test_check_when_the_contract_is_broken(path: list[Any], value: Any, finding: str) -> None:
+def test_document_is_refused_with_its_finding_when_a_value_breaks_the_contract(
+    path: list[Any], value: Any, finding: str
+) -> None:
     document = changed(path, value)
     with pytest.raises(MalformedOrderError) as caught:
         check(document)
@@ -215,7 +217,7 @@ def test_check_when_the_contract_is_broken(path: list[Any], value: Any, finding:
 
 
 @pytest.mark.parametrize("name", sorted(MINIMAL))
-def test_check_when_a_required_field_is_missing(name: str) -> None:
+def test_document_is_refused_when_a_required_field_is_missing(name: str) -> None:
     document = {key: value for key, value in MINIMAL.items() if key != name}
     with pytest.raises(MalformedOrderError) as caught:
         check(document)
@@ -223,11 +225,11 @@ def test_check_when_a_required_field_is_missing(name: str) -> None:
 
 
 @pytest.mark.parametrize("document", [None, [], "text", 5])
-def test_check_when_it_is_no_object(document: Any) -> None:
+def test_document_is_refused_when_it_is_not_an_object(document: Any) -> None:
     with pytest.raises(MalformedOrderError) as caught:
         check(document)
     assert caught.value.findings == ["document: type"]
 
 
-def test_parse_moment_when_it_has_another_zone() -> None:
+def test_moment_is_converted_to_utc_when_it_has_another_zone() -> None:
     assert parse_moment("2024-12-25T02:30:00+09:00").isoformat() == "2024-12-24T17:30:00+00:00"

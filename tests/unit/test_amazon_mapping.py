@@ -153,7 +153,7 @@ def drop_some(value: Any, data: st.DataObject) -> Any:
 
 @settings(max_examples=50, deadline=None)
 @given(orders())
-def test_split_when_given_any_order_loses_no_leaf(document: dict[str, Any]) -> None:
+def test_no_field_is_lost_when_any_order_is_split(document: dict[str, Any]) -> None:
     before = copy.deepcopy(document)
     landed = split_order(document)
     assert document == before
@@ -163,7 +163,7 @@ def test_split_when_given_any_order_loses_no_leaf(document: dict[str, Any]) -> N
 
 @settings(max_examples=40, deadline=None)
 @given(orders())
-def test_split_when_given_any_order_keeps_only_listed_paths(document: dict[str, Any]) -> None:
+def test_only_listed_fields_stay_in_the_payload_when_any_order_is_split(document: dict[str, Any]) -> None:
     landed = split_order(document)
     clear = {"." + path for path, is_personal in leaf_nodes(contract()) if not is_personal}
     assert {path for path, _ in leaves(landed.payload, contract())} <= clear
@@ -171,7 +171,7 @@ def test_split_when_given_any_order_keeps_only_listed_paths(document: dict[str, 
 
 @settings(max_examples=40, deadline=None)
 @given(orders(), st.data())
-def test_merge_when_fields_are_withheld_later(document: dict[str, Any], data: st.DataObject) -> None:
+def test_contact_is_unchanged_when_fields_are_withheld_later(document: dict[str, Any], data: st.DataObject) -> None:
     contact = split_order(document).contact
     later = drop_some(contact, data)
     assert merge_contact(contact, later) == contact
@@ -179,7 +179,7 @@ def test_merge_when_fields_are_withheld_later(document: dict[str, Any], data: st
     assert merge_contact(contact, {}) == contact
 
 
-def test_split_when_every_field_is_present_puts_markers_in_contact_only() -> None:
+def test_personal_texts_are_in_the_contact_only_when_every_field_is_present() -> None:
     document = full(contract())
     landed = split_order(document)
     assert landed.findings == []
@@ -193,7 +193,7 @@ def test_split_when_every_field_is_present_puts_markers_in_contact_only() -> Non
     assert "MARKER" not in repr(landed)
 
 
-def test_split_when_a_list_is_partly_personal_files_it_by_id() -> None:
+def test_personal_parts_are_stored_by_id_when_a_list_is_partly_personal() -> None:
     document = full(contract())
     document["orderItems"].append({"orderItemId": "second", "quantityOrdered": 1})
     document["orderItems"].append(
@@ -211,7 +211,7 @@ def test_split_when_a_list_is_partly_personal_files_it_by_id() -> None:
     assert set(landed.contact["payment"]["paymentExecutions"]) == {"0"}
 
 
-def test_split_when_fields_and_codes_are_unknown() -> None:
+def test_unknown_fields_and_codes_become_findings_when_an_order_has_them() -> None:
     document = full(contract())
     document["brandNew"] = "Jane Doe"
     document["jane.doe@example.com"] = 1
@@ -234,7 +234,7 @@ def test_split_when_fields_and_codes_are_unknown() -> None:
     assert "engraving" not in canonical_json(landed.payload)
 
 
-def test_split_when_the_same_order_comes_in_another_key_order() -> None:
+def test_hash_is_the_same_when_the_keys_come_in_another_order() -> None:
     document = full(contract())
     turned = json.loads(canonical_json(document), parse_float=Decimal)
     assert list(turned) != list(document)
@@ -244,14 +244,14 @@ def test_split_when_the_same_order_comes_in_another_key_order() -> None:
     assert split_order(turned).payload_sha256 != split_order(document).payload_sha256
 
 
-def test_split_when_only_personal_data_changes_has_the_same_hash() -> None:
+def test_hash_is_the_same_when_only_personal_data_changes() -> None:
     document = full(contract())
     before = split_order(document).payload_sha256
     document["buyer"]["buyerName"] = "Somebody Else"
     assert split_order(document).payload_sha256 == before
 
 
-def test_split_when_amounts_have_trailing_zeros_keeps_their_text() -> None:
+def test_amounts_keep_their_text_when_they_have_trailing_zeros() -> None:
     document = full(contract())
     document["proceeds"]["grandTotal"] = {"amount": "0010.100", "currencyCode": "KWD"}
     landed = split_order(document)
@@ -259,13 +259,13 @@ def test_split_when_amounts_have_trailing_zeros_keeps_their_text() -> None:
     assert '"value":1.50' in canonical_json(landed.payload)
 
 
-def test_split_when_the_year_is_1995() -> None:
+def test_order_is_accepted_when_its_year_is_1995() -> None:
     document = full(contract())
     document["createdTime"] = document["lastUpdatedTime"] = "1995-01-01T00:00:00Z"
     assert split_order(document).last_updated_at == datetime(1995, 1, 1, tzinfo=UTC)
 
 
-def test_split_when_known_fields_are_null() -> None:
+def test_known_fields_are_left_out_when_they_are_null() -> None:
     document = full(contract())
     document["proceeds"] = None
     document["recipient"]["deliveryAddress"]["phone"] = None
@@ -291,7 +291,9 @@ def test_split_when_known_fields_are_null() -> None:
         (["lastUpdatedTime"], None, "lastUpdatedTime: required"),
     ],
 )
-def test_split_when_a_value_cannot_be_kept(path: list[Any], value: Any, finding: str) -> None:
+def test_order_is_refused_with_its_finding_when_a_value_cannot_be_stored(
+    path: list[Any], value: Any, finding: str
+) -> None:
     document = full(contract())
     part = document
     for step in path[:-1]:
@@ -305,7 +307,7 @@ def test_split_when_a_value_cannot_be_kept(path: list[Any], value: Any, finding:
     assert len(sha256_of(document)) == 64  # a document that is set aside has a hash all the same
 
 
-def test_split_when_two_items_have_one_id() -> None:
+def test_order_is_refused_when_two_items_have_one_id() -> None:
     document = full(contract())
     document["orderItems"].append(copy.deepcopy(document["orderItems"][0]))
     with pytest.raises(MalformedOrderError) as caught:

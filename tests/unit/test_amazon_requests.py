@@ -21,7 +21,7 @@ needs_models = pytest.mark.skipif(
 )
 
 
-def test_search_query_when_rendered() -> None:
+def test_search_query_is_sorted_and_without_duplicates_when_it_is_built() -> None:
     start = datetime(2026, 11, 1, 10, 0, 0, tzinfo=UTC)
     query = search_query(["B", "A", "B"], start, start + timedelta(hours=1, microseconds=120_999), ["TAX", "BUYER"], 50)
     assert query == {
@@ -35,7 +35,7 @@ def test_search_query_when_rendered() -> None:
 
 
 @needs_models
-def test_search_query_when_compared_with_amazons_parameters() -> None:
+def test_search_query_has_known_parameters_only_when_compared_with_amazons_model() -> None:
     model = json.loads((MODELS / "amazon" / "orders_2026-01-01.json").read_text(encoding="utf-8"))
     parameters = {p["name"]: p for p in model["paths"]["/orders/2026-01-01/orders"]["get"]["parameters"]}
     moment = datetime(2026, 11, 1, tzinfo=UTC)
@@ -48,19 +48,19 @@ def test_search_query_when_compared_with_amazons_parameters() -> None:
 @pytest.mark.parametrize(
     ("marketplaces", "size"), [([], 100), (["A"], 0), (["A"], 101), ([str(i) for i in range(51)], 9)]
 )
-def test_search_query_when_amazon_would_refuse_it(marketplaces: list[str], size: int) -> None:
+def test_search_query_is_refused_when_amazon_would_refuse_it(marketplaces: list[str], size: int) -> None:
     moment = datetime(2026, 11, 1, tzinfo=UTC)
     with pytest.raises(MisconfiguredError):
         search_query(marketplaces, moment, moment, page_size=size)
 
 
-def test_search_query_when_the_window_runs_backwards() -> None:
+def test_search_query_is_refused_when_the_window_runs_backwards() -> None:
     moment = datetime(2026, 11, 1, tzinfo=UTC)
     with pytest.raises(ValueError, match="before it begins"):
         search_query(["A"], moment, moment - timedelta(seconds=1))
 
 
-def test_amazon_time_when_it_is_local_or_naive() -> None:
+def test_time_is_converted_to_utc_or_refused_when_it_is_local_or_naive() -> None:
     assert amazon_time(datetime(2026, 1, 1, 9, tzinfo=timezone(timedelta(hours=9)))) == "2026-01-01T00:00:00Z"
     with pytest.raises(ValueError, match="without zone"):
         amazon_time(datetime(2026, 1, 1))  # noqa: DTZ001
@@ -80,7 +80,7 @@ PACKAGE: dict[str, Any] = {
 
 @needs_models
 @pytest.mark.parametrize("change", [{}, {"carrier_code": "Other", "carrier_name": "Bike"}, {"shipping_method": None}])
-def test_shipment_confirmation_when_compared_with_amazons_model(change: dict[str, Any]) -> None:
+def test_shipment_confirmation_fits_the_schema_when_compared_with_amazons_model(change: dict[str, Any]) -> None:
     model = json.loads((MODELS / "amazon" / "ordersV0.json").read_text(encoding="utf-8"))
     schema = {"$ref": "#/definitions/ConfirmShipmentRequest", "definitions": model["definitions"]}
     body = shipment_confirmation(**(PACKAGE | change))
@@ -90,7 +90,7 @@ def test_shipment_confirmation_when_compared_with_amazons_model(change: dict[str
 
 
 @needs_models
-def test_shipment_confirmation_when_compared_with_amazons_example() -> None:
+def test_shipment_confirmation_is_the_same_when_compared_with_amazons_example() -> None:
     model = json.loads((MODELS / "amazon" / "ordersV0.json").read_text(encoding="utf-8"))
     answers = model["paths"]["/orders/v0/orders/{orderId}/shipmentConfirmation"]["post"]["responses"]
     example = answers["204"]["x-amzn-api-sandbox"]["static"][0]["request"]["parameters"]["body"]["value"]
@@ -113,7 +113,7 @@ def test_shipment_confirmation_when_compared_with_amazons_example() -> None:
         ({"units": {"1": Decimal("1.5")}}, "line"),
     ],
 )
-def test_shipment_confirmation_when_amazon_would_refuse_it(change: dict[str, Any], reason: str) -> None:
+def test_shipment_confirmation_is_refused_when_amazon_would_refuse_it(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(RefusedError, match=reason) as caught:
         shipment_confirmation(**(PACKAGE | change))
     assert caught.value.code == "InvalidShipment"
@@ -132,11 +132,13 @@ def test_shipment_confirmation_when_amazon_would_refuse_it(change: dict[str, Any
         ("", "", ("Other", "Other")),
     ],
 )
-def test_carrier_for_when_commerce_says(code: str, title: str, expected: tuple[str, str | None]) -> None:
+def test_carrier_gets_amazons_name_when_commerce_names_one(
+    code: str, title: str, expected: tuple[str, str | None]
+) -> None:
     assert carrier_for(code, title) == expected
 
 
-def test_carriers_when_looked_up_by_their_own_names() -> None:
+def test_carrier_is_found_when_looked_up_by_amazons_own_name() -> None:
     assert len(CARRIERS) > 20
     for amazon_code in set(CARRIERS.values()):
         assert carrier_for("custom", amazon_code) == (amazon_code, None)

@@ -14,7 +14,7 @@ from tests.support.commerce_entities import AMAZON_ORDER_ID, CONTACT, DE, commen
 # People
 
 
-def test_address_when_amazon_gives_all() -> None:
+def test_address_and_customer_are_complete_when_amazon_gives_everything() -> None:
     document = entity(order(line(), total="10.00"))
     delivery = shipping(document)["address"]
     assert (delivery["firstname"], delivery["lastname"]) == ("Grace", "Brewster Hopper")
@@ -28,7 +28,7 @@ def test_address_when_amazon_gives_all() -> None:
     assert (document["customer_is_guest"], document["customer_group_id"]) == (1, 0)
 
 
-def test_address_when_amazon_withholds_the_buyer() -> None:
+def test_address_has_placeholders_when_amazon_withholds_the_buyer() -> None:
     document = entity(order(line(), total="10.00", currency="EUR"), Contact(), DE)
     delivery = shipping(document)["address"]
     assert (delivery["firstname"], delivery["lastname"]) == ("Amazon", "Customer")
@@ -51,7 +51,7 @@ def test_address_when_amazon_withholds_the_buyer() -> None:
         ("...", "Amazon", "Customer"),
     ],
 )
-def test_name_when_it_is_unusual(name: str, first: str, last: str) -> None:
+def test_name_is_split_and_cleaned_when_it_is_unusual(name: str, first: str, last: str) -> None:
     contact = Contact(Buyer(name=name), Recipient(name=name))
     document = entity(order(line(), total="10.00"), contact)
     delivery = shipping(document)["address"]
@@ -83,19 +83,19 @@ def test_name_when_it_is_unusual(name: str, first: str, last: str) -> None:
         ({"company": "ACME"}, {"company": "ACME"}),
     ],
 )
-def test_address_when_it_is_unusual(given: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_address_is_normalized_when_it_is_unusual(given: dict[str, Any], expected: dict[str, Any]) -> None:
     document = entity(order(line(), total="10.00"), Contact(recipient=Recipient(**given)))
     delivery = shipping(document)["address"]
     assert {key: delivery.get(key) for key in expected} == expected
 
 
-def test_customer_when_the_store_has_a_fixed_one() -> None:
+def test_order_gets_the_fixed_customer_when_the_store_has_one() -> None:
     document = entity(order(line(), total="10.00"), customer_id=42, fixed_customer_email="amazon@shop.example")
     assert (document["customer_id"], document["customer_is_guest"]) == (42, 0)
     assert document["customer_email"] == "amazon@shop.example"
 
 
-def test_comment_when_there_is_a_gift_message() -> None:
+def test_gift_message_is_in_the_comment_when_there_is_one() -> None:
     contact = Contact(gift_messages={"item-1": "Love <a href='x'>you</a>"})
     document = entity(order(line(), total="10.00"), contact)
     assert "Gift message (SKU-1): Love (a href='x')you(/a)" in comment(document)
@@ -104,7 +104,7 @@ def test_comment_when_there_is_a_gift_message() -> None:
 # What a refusal may say
 
 
-def test_scrub_when_a_refusal_quotes_the_order() -> None:
+def test_personal_texts_are_removed_when_a_refusal_quotes_the_order() -> None:
     said = 'Address of GRACE BREWSTER HOPPER, "1 Compiler Way": hopper is not "VA"; abc123@marketplace.amazon.com'
     clean = scrub(said, CONTACT)
     for value in CONTACT.texts():
@@ -119,18 +119,18 @@ def test_scrub_removes_texts_of_unknown_fields_when_a_refusal_quotes_them() -> N
     assert scrub("Li, called Sunny", contact) == "[removed], called [removed]"
 
 
-def test_scrub_when_a_short_value_is_inside_a_word() -> None:
+def test_short_value_is_kept_when_it_is_inside_another_word() -> None:
     contact = read_contact({"buyer": {"buyerName": "Li", "age": 7, "nothing": None, "yes": True}})
     assert scrub("Li did not validate the quality of 7 items in 77, yes", contact) == (
         "[removed] did not validate the quality of [removed] items in 77, yes"
     )
 
 
-def test_scrub_when_the_text_is_long_or_there_is_no_contact() -> None:
+def test_text_is_cut_at_300_characters_when_it_is_long() -> None:
     assert scrub("x" * 1000, Contact()) == "x" * 300
 
 
-def test_scrub_when_the_text_is_escaped() -> None:
+def test_personal_texts_are_removed_when_they_are_escaped() -> None:
     contact = Contact(recipient=Recipient(name="Björn", address_lines=("Große Straße 5",)))
     said = '{"name": "Bj\\u00f6rn"} Gro%C3%9Fe%20Stra%C3%9Fe%205 &quot;Bj&ouml;rn&quot;'
     clean = scrub(said, contact)

@@ -18,7 +18,7 @@ from tests.support.commerce_entities import AMAZON_ORDER_ID, DE, JP, US, comment
 # Identity
 
 
-def test_identity_when_numbers_come_from_commerce() -> None:
+def test_order_names_its_amazon_order_when_numbers_come_from_commerce() -> None:
     document = entity(order(line(), total="10.00"))
     assert document["ext_order_id"] == AMAZON_ORDER_ID
     assert "increment_id" not in document
@@ -28,7 +28,7 @@ def test_identity_when_numbers_come_from_commerce() -> None:
     assert (document["state"], document["status"], document["store_id"]) == ("new", "pending", 1)
 
 
-def test_increment_id_when_numbers_come_from_amazon() -> None:
+def test_increment_id_is_the_amazon_order_id_when_numbers_come_from_amazon() -> None:
     document = entity(order(line(), total="10.00"), order_number_source="amazon", order_number_prefix="AMZ-")
     assert document["increment_id"] == f"AMZ-{AMAZON_ORDER_ID}"
 
@@ -36,18 +36,18 @@ def test_increment_id_when_numbers_come_from_amazon() -> None:
 @pytest.mark.parametrize(
     ("amazon_order_id", "prefix"), [("S01-" + "1" * 29, ""), ("S01-" + "1" * 28, "P" * 19)], ids=["ext", "increment"]
 )
-def test_identity_when_an_id_is_too_long(amazon_order_id: str, prefix: str) -> None:
+def test_order_is_refused_when_an_id_is_too_long(amazon_order_id: str, prefix: str) -> None:
     amazon_order = order(line(), total="10.00", amazon_order_id=amazon_order_id)
     with pytest.raises(MalformedOrderError, match="longer than"):
         entity(amazon_order, order_number_source="amazon", order_number_prefix=prefix)
 
 
-def test_sku_when_the_store_maps_it() -> None:
+def test_sku_is_replaced_when_the_store_maps_it() -> None:
     item = entity(order(line(9), total="10.00"))["items"][0]
     assert (item["sku"], item["product_id"]) == ("MUG", 7)
 
 
-def test_mails_when_an_order_is_built() -> None:
+def test_mails_are_turned_off_when_an_order_is_built() -> None:
     document = entity(order(line(), total="10.00"))
     assert document["email_sent"] == 0
     assert document["customer_note_notify"] == 0
@@ -64,7 +64,7 @@ def test_mails_when_an_order_is_built() -> None:
     ],
     ids=["no_total", "no_currency", "other_currency", "no_units"],
 )
-def test_entity_when_the_order_cannot_become_one(amazon_order: Order) -> None:
+def test_order_is_refused_when_it_cannot_become_a_commerce_order(amazon_order: Order) -> None:
     with pytest.raises(MalformedOrderError, match=AMAZON_ORDER_ID) as caught:
         entity(amazon_order)
     assert caught.value.findings
@@ -73,7 +73,7 @@ def test_entity_when_the_order_cannot_become_one(amazon_order: Order) -> None:
 # Money
 
 
-def test_totals_when_prices_exclude_tax() -> None:
+def test_tax_is_added_to_the_totals_when_prices_exclude_it() -> None:
     bought = line(
         ordered_qty=3,
         item_amount=Decimal("10.00"),
@@ -95,7 +95,7 @@ def test_totals_when_prices_exclude_tax() -> None:
     assert document["weight"] == Decimal("1.5")
 
 
-def test_totals_when_prices_include_tax() -> None:
+def test_tax_is_taken_out_of_the_prices_when_they_include_it() -> None:
     bought = line(item_amount=Decimal("100.00"), shipping_amount=Decimal("19.00"), tax_amount=Decimal("19.00"))
     document = entity(order(bought, total="119.00", currency="EUR"), marketplace_id=DE)
     assert document["items"][0]["row_total_incl_tax"] == Decimal("100.00")
@@ -108,7 +108,7 @@ def test_totals_when_prices_include_tax() -> None:
     assert "differs" not in comment(document)
 
 
-def test_totals_when_only_the_other_reading_adds_up() -> None:
+def test_other_reading_of_the_tax_is_used_when_only_that_one_adds_up() -> None:
     bought = line(item_amount=Decimal("100.00"), tax_amount=Decimal("19.00"))
     included = entity(order(bought, total="100.00"))
     assert included["items"][0]["row_total"] == Decimal("81.00")
@@ -117,14 +117,14 @@ def test_totals_when_only_the_other_reading_adds_up() -> None:
     assert "differs" not in comment(included) + comment(added)
 
 
-def test_totals_when_no_reading_adds_up() -> None:
+def test_difference_is_in_the_comment_when_no_reading_of_the_tax_adds_up() -> None:
     document = entity(order(line(tax_amount=Decimal("0.80")), total="25.00"))
     assert document["grand_total"] == Decimal("25.00")
     assert document["subtotal"] == Decimal("10.00")
     assert "differs from its lines by 14.20 USD" in comment(document)
 
 
-def test_totals_when_the_store_takes_no_tax() -> None:
+def test_tax_is_in_the_grand_total_only_when_the_store_takes_no_tax() -> None:
     document = entity(order(line(tax_amount=Decimal("0.80")), total="10.80"), is_amazon_tax_used=False)
     assert document["grand_total"] == Decimal("10.80")
     assert document["tax_amount"] == document["items"][0]["tax_amount"] == 0
@@ -133,7 +133,7 @@ def test_totals_when_the_store_takes_no_tax() -> None:
     assert "differs" not in comment(document)
 
 
-def test_totals_when_there_are_gift_wrap_and_fees() -> None:
+def test_gift_wrap_and_fees_are_added_to_shipping_when_there_are_any() -> None:
     bought = line(shipping_amount=Decimal("4.00"), gift_wrap_amount=Decimal("3.00"), other_amount=Decimal("1.50"))
     document = entity(order(bought, total="18.50"))
     assert document["shipping_amount"] == Decimal("8.50")
@@ -141,13 +141,13 @@ def test_totals_when_there_are_gift_wrap_and_fees() -> None:
     assert "1.50 USD of other charges" in comment(document)
 
 
-def test_totals_when_a_charge_is_negative() -> None:
+def test_difference_is_in_the_comment_when_a_charge_is_negative() -> None:
     document = entity(order(line(shipping_amount=Decimal("4.00"), other_amount=Decimal("-1.50")), total="12.50"))
     assert document["shipping_amount"] == Decimal("4.00")
     assert "differs from its lines by -1.50 USD" in comment(document)
 
 
-def test_discount_when_it_is_more_than_the_goods() -> None:
+def test_rest_of_the_discount_goes_to_shipping_when_it_is_more_than_the_goods() -> None:
     bought = line(item_amount=Decimal("3.00"), shipping_amount=Decimal("6.00"), discount_amount=Decimal("6.00"))
     document = entity(order(bought, total="3.00"))
     assert document["items"][0]["discount_amount"] == Decimal("3.00")
@@ -155,7 +155,7 @@ def test_discount_when_it_is_more_than_the_goods() -> None:
     assert document["discount_amount"] == Decimal("-6.00")
 
 
-def test_totals_when_a_replacement_costs_nothing() -> None:
+def test_grand_total_is_zero_when_a_replacement_costs_nothing() -> None:
     free = line(item_amount=Decimal("0.00"), tax_amount=Decimal("0.00"))
     document = entity(order(free, total="0.00", replaced_amazon_order_id="111-0000000-0000000"))
     assert document["grand_total"] == 0
@@ -163,12 +163,12 @@ def test_totals_when_a_replacement_costs_nothing() -> None:
     assert "Replaces Amazon order 111-0000000-0000000" in comment(document)
 
 
-def test_totals_when_amazon_gives_unit_prices_only() -> None:
+def test_subtotal_is_computed_when_amazon_gives_unit_prices_only() -> None:
     bought = line(ordered_qty=2, item_amount=None, unit_price_amount=Decimal("5.25"))
     assert entity(order(bought, total="10.50"))["subtotal"] == Decimal("10.50")
 
 
-def test_items_when_a_line_was_emptied() -> None:
+def test_line_is_left_out_when_it_has_no_units() -> None:
     document = entity(order(line(1), line(2, ordered_qty=0, item_amount=None), total="10.00"))
     assert [item["ext_order_item_id"] for item in document["items"]] == ["item-1"]
     assert document["total_qty_ordered"] == 1
@@ -213,7 +213,7 @@ def priced_orders(draw: st.DrawFn) -> tuple[Order, str, bool]:
 
 @settings(max_examples=300, deadline=None)
 @given(priced_orders())
-def test_totals_when_amounts_are_random(case: tuple[Order, str, bool]) -> None:
+def test_totals_are_consistent_when_amounts_are_random(case: tuple[Order, str, bool]) -> None:
     bought, marketplace_id, is_tax_used = case
     document = entity(bought, marketplace_id=marketplace_id, is_amazon_tax_used=is_tax_used)
     items = document["items"]
@@ -243,7 +243,9 @@ def test_totals_when_amounts_are_random(case: tuple[Order, str, bool]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(priced_orders())
-def test_totals_when_amazon_adds_up_by_its_convention(case: tuple[Order, str, bool]) -> None:
+def test_totals_add_up_without_a_difference_when_amounts_follow_amazons_convention(
+    case: tuple[Order, str, bool],
+) -> None:
     bought, marketplace_id, _ = case
     lines = tuple(replace(each, other_amount=abs(each.other_amount or Decimal(0))) for each in bought.lines)
     total = sum(

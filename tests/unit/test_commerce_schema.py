@@ -79,7 +79,7 @@ def staged(payload: dict[str, Any]) -> Order:
 
 @needs_models
 @pytest.mark.parametrize("file", SCHEMAS)
-def test_entity_when_held_against_the_schema(file: str) -> None:
+def test_orders_fit_commerces_schema_when_they_are_validated(file: str) -> None:
     validator = jsonschema.Draft7Validator(strict_schema(file))
     everything = line(
         shipping_amount=Decimal("4.00"),
@@ -104,7 +104,7 @@ def test_entity_when_held_against_the_schema(file: str) -> None:
 
 
 @needs_models
-def test_schema_when_the_entity_is_wrong() -> None:
+def test_every_mistake_is_found_when_the_order_is_wrong() -> None:
     validator = jsonschema.Draft7Validator(strict_schema(SCHEMAS[1]))
     document = json.loads(simplejson.dumps(entity(order(line(), total="10.00")), use_decimal=True))
     del document["billing_address"]["telephone"]

@@ -30,7 +30,7 @@ def check_against_the_specification(file: Path) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_compose_file_follows_the_compose_specification() -> None:
+def test_compose_file_is_valid_when_checked_against_the_specification() -> None:
     checked = check_against_the_specification(CHECKOUT / "docker-compose.yaml")
     assert checked.returncode == 0, checked.stdout
 
@@ -43,13 +43,13 @@ def test_specification_is_violated_when_a_service_has_an_unknown_key(tmp_path: P
     assert "no_such_key" in checked.stdout
 
 
-def test_services_when_listed() -> None:
+def test_services_are_the_expected_ones_when_listed() -> None:
     expected = {"postgres", "redis", "migrate", "api-server", "scheduler", "dag-processor", "worker", "sandbox"}
     assert set(COMPOSE["services"]) == expected
     assert COMPOSE["services"]["sandbox"]["profiles"] == ["sandbox"]
 
 
-def test_variables_when_env_file_lacks_one() -> None:
+def test_variable_without_a_default_is_required_when_the_env_file_lacks_it() -> None:
     variables = re.findall(r"(?<!\$)\$\{(\w+)([^}]*)\}", COMPOSE_TEXT)
     assert len(variables) > 10
     assert {name for name, rule in variables if rule.startswith(":-")} == OPTIONAL
@@ -57,7 +57,7 @@ def test_variables_when_env_file_lacks_one() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
-def test_secrets_when_a_service_names_one(name: str) -> None:
+def test_secret_comes_from_a_variable_when_a_service_names_one(name: str) -> None:
     service = COMPOSE["services"][name]
     environment = service.get("environment", {})
     secret = re.compile("PASSWORD|SECRET|FERNET|PII_KEYS|CONN|BROKER|RESULT_BACKEND|ADMIN_URL")
@@ -67,20 +67,20 @@ def test_secrets_when_a_service_names_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
-def test_ports_when_published(name: str) -> None:
+def test_port_is_open_to_this_machine_only_when_published(name: str) -> None:
     for port in COMPOSE["services"][name].get("ports", []):
         assert port.startswith("127.0.0.1:")
 
 
 @pytest.mark.parametrize("name", sorted(set(COMPOSE["services"]) - {"migrate"}))
-def test_service_when_it_hangs_or_ends(name: str) -> None:
+def test_service_is_restarted_when_it_hangs_or_ends(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["restart"] == "unless-stopped"
     assert service["healthcheck"]["test"]
 
 
 @pytest.mark.parametrize("name", ["api-server", "scheduler", "dag-processor", "worker"])
-def test_airflow_service_when_databases_are_not_migrated(name: str) -> None:
+def test_airflow_service_waits_when_databases_are_not_migrated(name: str) -> None:
     assert COMPOSE["services"][name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 
 
@@ -96,12 +96,12 @@ def test_airflow_service_when_databases_are_not_migrated(name: str) -> None:
         ("POSTGRES_PASSWORD", {"postgres"}),
     ],
 )
-def test_secret_when_only_some_services_need_it(name: str, services: set[str]) -> None:
+def test_secret_reaches_no_other_service_when_only_some_need_it(name: str, services: set[str]) -> None:
     holders = {service for service, facts in COMPOSE["services"].items() if name in facts.get("environment", {})}
     assert holders == services
 
 
-def test_connections_when_read_as_json() -> None:
+def test_connections_have_their_database_roles_when_read_as_json() -> None:
     connections = {
         name: json.loads(value)
         for service in COMPOSE["services"].values()
@@ -114,7 +114,7 @@ def test_connections_when_read_as_json() -> None:
     }
 
 
-def test_settings_when_one_is_added() -> None:
+def test_every_setting_is_handed_on_when_one_is_added() -> None:
     # A secret goes only to the services that need it, each by name.
     expected = {variable(setting) for setting in fields(Settings) if not setting.metadata["secret"]}
     assert set(COMPOSE["x-settings"]) == expected
@@ -176,7 +176,7 @@ def test_sandbox_module_exists_when_its_service_starts() -> None:
     assert (CHECKOUT / "local" / "sandbox" / "__main__.py").exists()
 
 
-def test_image_when_airflow_is_upgraded() -> None:
+def test_base_image_has_the_pinned_version_when_airflow_is_upgraded() -> None:
     pinned = re.search(
         r"^apache-airflow==(\S+)", (CHECKOUT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -185,7 +185,7 @@ def test_image_when_airflow_is_upgraded() -> None:
     assert base.group(1) == pinned.group(1)
 
 
-def test_image_when_built() -> None:
+def test_image_runs_without_root_and_checks_hashes_when_built() -> None:
     assert "USER" not in DOCKERFILE  # stays with the base image's own user, which is not root
     assert "--require-hashes" in DOCKERFILE
     assert "GX_ANALYTICS_ENABLED=false" in DOCKERFILE

@@ -67,7 +67,9 @@ def order(status: str, fulfilled_by: str | None) -> Order:
         ("AMAZON", "UNFULFILLABLE", "canceled"),
     ],
 )
-def test_decision_when_the_store_has_the_default_settings(fulfilled_by: str, status: str, state: str) -> None:
+def test_decision_follows_the_table_when_the_store_has_the_default_settings(
+    fulfilled_by: str, status: str, state: str
+) -> None:
     decision = decide(order(status, fulfilled_by), store(), SINCE)
     assert decision.state == state
     assert decision.reason.endswith(".")
@@ -76,7 +78,7 @@ def test_decision_when_the_store_has_the_default_settings(fulfilled_by: str, sta
 
 @pytest.mark.parametrize("status", ["INVOICE_UNCONFIRMED", "UNKNOWN", "shipped", ""])
 @pytest.mark.parametrize("fulfilled_by", ["MERCHANT", "AMAZON"])
-def test_decision_when_the_status_is_new_to_us(fulfilled_by: str, status: str) -> None:
+def test_order_waits_when_its_status_is_unknown(fulfilled_by: str, status: str) -> None:
     decision = decide(order(status, fulfilled_by), store(), SINCE)
     assert decision.state == "waiting"
     assert status in decision.reason
@@ -84,14 +86,16 @@ def test_decision_when_the_status_is_new_to_us(fulfilled_by: str, status: str) -
 
 @pytest.mark.parametrize("fulfilled_by", [None, "THIRD_PARTY"])
 @pytest.mark.parametrize("status", ["UNSHIPPED", "PARTIALLY_SHIPPED", "SHIPPED"])
-def test_decision_when_nobody_we_know_fulfills(fulfilled_by: str | None, status: str) -> None:
+def test_order_waits_when_nobody_we_know_fulfills_it(fulfilled_by: str | None, status: str) -> None:
     assert decide(order(status, fulfilled_by), store(), SINCE).state == "waiting"
 
 
 @pytest.mark.parametrize("fulfilled_by", ["MERCHANT", "AMAZON"])
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("left_out_by", ["import disabled", "no store", "no moment", "bought before"])
-def test_decision_when_the_order_is_left_to_seller_central(left_out_by: str, status: str, fulfilled_by: str) -> None:
+def test_order_is_not_imported_when_it_is_left_to_seller_central(
+    left_out_by: str, status: str, fulfilled_by: str
+) -> None:
     decision = decide(
         order(status, fulfilled_by),
         None if left_out_by == "no store" else store(is_import_enabled=left_out_by != "import disabled"),
@@ -103,18 +107,18 @@ def test_decision_when_the_order_is_left_to_seller_central(left_out_by: str, sta
     assert is_canceled or "Seller Central" in decision.reason
 
 
-def test_decision_when_it_was_bought_at_the_very_moment_of_connection() -> None:
+def test_order_is_created_when_it_was_bought_at_the_very_moment_of_connection() -> None:
     assert decide(ORDER, store(), ORDER.purchased_at).state == "create"
 
 
 @pytest.mark.parametrize("status", ["PENDING", "UNSHIPPED", "SHIPPED"])
-def test_decision_when_orders_that_amazon_fulfills_are_ignored(status: str) -> None:
+def test_order_is_not_imported_when_orders_that_amazon_fulfills_are_ignored(status: str) -> None:
     ignoring = store(are_amazon_fulfilled_imported=False)
     assert decide(order(status, "AMAZON"), ignoring, SINCE).state == "not_imported"
     assert decide(order("SHIPPED", "MERCHANT"), ignoring, SINCE).state == "create"
 
 
-def test_decision_when_amazon_fulfilled_orders_must_be_in_stock() -> None:
+def test_stock_is_required_when_amazon_fulfilled_orders_must_be_in_stock() -> None:
     strict = store(must_amazon_fulfilled_be_in_stock=True)
     assert decide(order("SHIPPED", "AMAZON"), strict, SINCE).is_stock_required
     assert decide(order("UNSHIPPED", "AMAZON"), strict, SINCE).state == "waiting"

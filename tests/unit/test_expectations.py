@@ -1,4 +1,4 @@
-"""The Great Expectations suite finds what a plain-Python oracle finds, and never lets a line pass unjudged."""
+"""The Great Expectations suite finds what a plain-Python oracle finds, and never lets a line pass unevaluated."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_quantities_are_compared_exactly_when_a_float_would_round(
     assert codes_of(line) == (["out_of_stock"] if is_short else [])
 
 
-def test_counts_tell_how_many_lines_a_rule_judged_when_it_skips_some() -> None:
+def test_counts_report_how_many_lines_a_rule_evaluated_when_it_skips_some() -> None:
     lines = [
         LINE,
         replace(LINE, amazon_item_id="2", is_in_catalog=False),

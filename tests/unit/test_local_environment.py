@@ -39,7 +39,7 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_compute_when_caller_has_set_nothing(checkout: Path) -> None:
+def test_environment_is_complete_when_the_caller_has_set_nothing(checkout: Path) -> None:
     variables = environment.compute(checkout, {})
     assert variables["AIRFLOW_HOME"] == str(checkout / ".data" / "airflow")
     assert variables["AIRFLOW__CORE__DAGS_FOLDER"] == str(checkout / "dags")
@@ -67,7 +67,7 @@ def test_compute_when_caller_has_set_nothing(checkout: Path) -> None:
         engine.dispose()
 
 
-def test_compute_when_repeated(checkout: Path) -> None:
+def test_environment_is_the_same_when_computed_again(checkout: Path) -> None:
     first = environment.compute(checkout, OWN_DATABASES)
     assert environment.compute(checkout, OWN_DATABASES) == first
     # A shell that has taken the variables over gets nothing new.
@@ -88,22 +88,22 @@ def test_compute_when_repeated(checkout: Path) -> None:
         "NO_PROXY",
     ],
 )
-def test_compute_when_caller_has_set_it(checkout: Path, variable: str) -> None:
+def test_variable_is_left_alone_when_the_caller_has_set_it(checkout: Path, variable: str) -> None:
     assert variable in environment.compute(checkout, OWN_DATABASES)
     assert variable not in environment.compute(checkout, {**OWN_DATABASES, variable: "the caller's"})
 
 
-def test_compute_when_caller_names_a_command_for_an_option(checkout: Path) -> None:
+def test_option_is_left_alone_when_the_caller_names_a_command_for_it(checkout: Path) -> None:
     variables = environment.compute(checkout, {**OWN_DATABASES, "AIRFLOW__CORE__FERNET_KEY_CMD": "cat key"})
     assert "AIRFLOW__CORE__FERNET_KEY" not in variables
 
 
-def test_compute_when_caller_has_a_search_path(checkout: Path) -> None:
+def test_checkout_is_put_in_front_when_the_caller_has_a_search_path(checkout: Path) -> None:
     variables = environment.compute(checkout, {**OWN_DATABASES, "PYTHONPATH": "/elsewhere"})
     assert variables["PYTHONPATH"] == f"{checkout}:/elsewhere"
 
 
-def test_databases_when_caller_names_both(checkout: Path) -> None:
+def test_embedded_server_is_not_started_when_the_caller_names_both_databases(checkout: Path) -> None:
     variables = environment.compute(checkout, OWN_DATABASES)
     assert not environment.needs_embedded_postgres(checkout, OWN_DATABASES)
     assert not environment.database_dir(checkout).exists()
@@ -112,19 +112,19 @@ def test_databases_when_caller_names_both(checkout: Path) -> None:
     assert variables["AIRFLOW_CONN_ORDERS_DB_UI"] == variables["AIRFLOW_CONN_ORDERS_DB_ANALYST"] == own
 
 
-def test_databases_when_caller_names_one(checkout: Path) -> None:
+def test_embedded_server_is_needed_when_the_caller_names_one_database_only(checkout: Path) -> None:
     for name, value in OWN_DATABASES.items():
         assert environment.needs_embedded_postgres(checkout, {name: value})
 
 
-def test_databases_when_a_shell_names_our_own_server(checkout: Path) -> None:
+def test_embedded_server_is_started_when_a_shell_names_our_own_server(checkout: Path) -> None:
     variables = environment.compute(checkout, {})
     postgres.stop(environment.database_dir(checkout))
     assert environment.compute(checkout, variables) == {}
     assert postgres.is_running(environment.database_dir(checkout))
 
 
-def test_sandbox_connections_when_compared_with_the_scenario(checkout: Path) -> None:
+def test_sandbox_connections_fit_the_scenario_when_compared(checkout: Path) -> None:
     variables = environment.compute(checkout, OWN_DATABASES)
     story = scenario.build(datetime(2026, 11, 21, tzinfo=UTC))
     assert {application.region for application in story.applications} == {"na", "eu", "fe"}
@@ -148,7 +148,7 @@ def test_sandbox_connections_when_compared_with_the_scenario(checkout: Path) -> 
     assert (commerce["extra"]["auth"], commerce["extra"]["edition"]) == ("oauth1", "paas")
 
 
-def test_secrets_when_written(checkout: Path) -> None:
+def test_secrets_are_private_and_all_different_when_written(checkout: Path) -> None:
     variables = environment.compute(checkout, OWN_DATABASES)
     for name in ("secrets.json", "passwords.json"):
         assert stat.S_IMODE((checkout / ".data" / name).stat().st_mode) == 0o600
@@ -161,14 +161,16 @@ def test_secrets_when_written(checkout: Path) -> None:
     assert len(set(secrets)) == len(secrets) == 4
 
 
-def test_ports_when_the_first_choice_is_taken(checkout: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_port_is_chosen_when_the_first_choice_is_taken(
+    checkout: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(environment.PORTS, "airflow", ("AIRFLOW__API__PORT", taken_port))
     chosen = environment.compute(checkout, OWN_DATABASES)["AIRFLOW__API__PORT"]
     assert int(chosen) > taken_port
     assert environment.compute(checkout, OWN_DATABASES)["AIRFLOW__API__PORT"] == chosen
 
 
-def test_ports_when_a_remembered_one_is_taken(checkout: Path, taken_port: int) -> None:
+def test_port_is_renewed_when_a_remembered_one_is_taken(checkout: Path, taken_port: int) -> None:
     environment.compute(checkout, OWN_DATABASES)
     path = checkout / ".data" / "ports.json"
     remembered = json.loads(path.read_text(encoding="utf-8"))
@@ -181,7 +183,7 @@ def test_ports_when_a_remembered_one_is_taken(checkout: Path, taken_port: int) -
     assert renewed["ORDERS_SANDBOX_AMAZON_PORT"] == str(remembered["amazon"])
 
 
-def test_ports_when_the_caller_chose_a_taken_one(checkout: Path, taken_port: int) -> None:
+def test_error_names_the_variable_when_the_caller_chose_a_taken_port(checkout: Path, taken_port: int) -> None:
     caller = {**OWN_DATABASES, "ORDERS_SANDBOX_AMAZON_PORT": str(taken_port)}
     variables = environment.compute(checkout, caller)
     assert json.loads(variables["AIRFLOW_CONN_AMAZON_SP_API"])["host"].endswith(f":{taken_port}")
@@ -189,7 +191,7 @@ def test_ports_when_the_caller_chose_a_taken_one(checkout: Path, taken_port: int
         environment.renew_ports(checkout, caller)
 
 
-def test_exports_when_a_shell_reads_them() -> None:
+def test_exported_values_are_the_same_when_a_shell_reads_them() -> None:
     values = {"PLAIN": "a", "QUOTED": 'it\'s $HOME `x` "y"\nz', "EMPTY": ""}
     script = environment.exports(values) + 'printf "%s|%s|%s" "$PLAIN" "$QUOTED" "$EMPTY"'
     said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)

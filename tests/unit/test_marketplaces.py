@@ -11,7 +11,7 @@ import pytest
 from include.domain.marketplaces import MARKETPLACES, REGIONS, currency_exponent, quantize
 
 
-def test_marketplaces_when_listed_are_sound() -> None:
+def test_marketplaces_are_complete_when_listed() -> None:
     assert len(MARKETPLACES) == 23
     for marketplace_id, marketplace in MARKETPLACES.items():
         assert marketplace.marketplace_id == marketplace_id
@@ -36,7 +36,7 @@ def test_marketplaces_when_listed_are_sound() -> None:
         ("A1VC38T7YXB528", "JP", "fe", "JPY", True),
     ],
 )
-def test_marketplace_when_looked_up(
+def test_marketplace_has_its_region_currency_and_tax_rule_when_looked_up(
     marketplace_id: str, country: str, region: str, currency: str, includes_tax: bool
 ) -> None:
     found = MARKETPLACES[marketplace_id]
@@ -56,11 +56,13 @@ def test_marketplace_when_looked_up(
         ("7", "GBP", "7.00"),
     ],
 )
-def test_quantize_when_the_amount_has_other_decimals(amount: str, currency: str, rounded: str) -> None:
+def test_amount_is_rounded_when_it_has_other_decimals_than_its_currency(
+    amount: str, currency: str, rounded: str
+) -> None:
     result = quantize(Decimal(amount), currency)
     assert str(result) == rounded
 
 
-def test_exponent_when_the_currency_has_no_decimals() -> None:
+def test_exponent_is_zero_when_the_currency_has_no_decimals() -> None:
     assert currency_exponent("JPY") == 0
     assert {currency_exponent(m.currency_code) for m in MARKETPLACES.values() if m.currency_code != "JPY"} == {2}

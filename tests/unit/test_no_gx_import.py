@@ -1,4 +1,4 @@
-"""A run with nothing to judge pays nothing for Great Expectations, whose import takes seconds."""
+"""A run with nothing to evaluate pays nothing for Great Expectations, whose import takes seconds."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ DOCUMENT = {
 }
 
 
-def test_decrypt_when_the_document_has_decimals_and_other_scripts() -> None:
+def test_document_is_restored_exactly_when_it_has_decimals_and_other_scripts() -> None:
     cipher = PersonalDataCipher([Fernet.generate_key().decode()])
     token = cipher.encrypt(DOCUMENT)
     opened = cipher.decrypt(token)
@@ -29,7 +29,7 @@ def test_decrypt_when_the_document_has_decimals_and_other_scripts() -> None:
     assert b"buyer" not in token
 
 
-def test_decrypt_when_a_new_key_was_put_in_front() -> None:
+def test_old_document_is_decrypted_when_a_new_key_was_put_in_front() -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     token = PersonalDataCipher([old]).encrypt(DOCUMENT)
     rotated = PersonalDataCipher([new, old])
@@ -37,7 +37,7 @@ def test_decrypt_when_a_new_key_was_put_in_front() -> None:
     assert PersonalDataCipher([new]).decrypt(rotated.encrypt(DOCUMENT)) == DOCUMENT
 
 
-def test_decrypt_when_the_key_was_removed_too_early() -> None:
+def test_error_names_the_setting_when_the_key_was_removed_too_early() -> None:
     token = PersonalDataCipher([Fernet.generate_key().decode()]).encrypt(DOCUMENT)
     with pytest.raises(MisconfiguredError, match="ORDERS_PII_KEYS") as caught:
         PersonalDataCipher([Fernet.generate_key().decode()]).decrypt(token)
@@ -45,13 +45,13 @@ def test_decrypt_when_the_key_was_removed_too_early() -> None:
     assert caught.value.__suppress_context__
 
 
-def test_cipher_when_there_is_no_key() -> None:
+def test_error_says_how_to_make_a_key_when_there_is_none() -> None:
     with pytest.raises(MisconfiguredError, match=r"ORDERS_PII_KEYS is not set.*Fernet\.generate_key"):
         PersonalDataCipher([])
 
 
 @pytest.mark.parametrize("bad", ["too-short", "ö" * 44, "A" * 44, ""])
-def test_cipher_when_a_key_is_not_a_fernet_key(bad: str) -> None:
+def test_error_names_the_position_when_a_key_is_not_a_fernet_key(bad: str) -> None:
     with pytest.raises(MisconfiguredError, match="key 2 of 2 is not a Fernet key") as caught:
         PersonalDataCipher([Fernet.generate_key().decode(), bad])
     assert not bad or bad not in str(caught.value)

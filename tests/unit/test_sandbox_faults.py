@@ -43,7 +43,7 @@ def client(sandbox: Sandbox) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_script_when_faults_have_skips_and_times() -> None:
+def test_faults_strike_in_turn_when_they_have_skips_and_times() -> None:
     script = FaultScript()
     script.add(Fault("getOrder", "throttle", times=2, skip=1))
     script.add(Fault("getOrder", "empty_500"))
@@ -53,14 +53,14 @@ def test_script_when_faults_have_skips_and_times() -> None:
     assert script.calls == {"getOrder": 5}
 
 
-def test_script_when_a_fault_is_for_another_operation() -> None:
+def test_fault_does_not_strike_when_it_is_for_another_operation() -> None:
     script = FaultScript()
     script.add(Fault("token", "dropped"))
     assert script.take("getOrder") is None
     assert [fault["operation"] for fault in script.pending()] == ["token"]
 
 
-def test_script_when_a_fault_is_for_every_operation() -> None:
+def test_fault_strikes_any_operation_when_it_is_for_every_one() -> None:
     script = FaultScript()
     script.add(Fault("*", "dropped", times=2))
     assert script.take("token") is not None
@@ -68,19 +68,19 @@ def test_script_when_a_fault_is_for_every_operation() -> None:
     assert script.take("getOrder") is None
 
 
-def test_script_when_cleared() -> None:
+def test_no_fault_strikes_when_the_script_was_cleared() -> None:
     script = FaultScript()
     script.add(Fault("*", "dropped", times=9))
     script.clear()
     assert script.take("token") is None
 
 
-def test_fault_when_its_kind_is_unknown() -> None:
+def test_fault_is_refused_when_its_kind_is_unknown() -> None:
     with pytest.raises(ValueError, match="unknown fault kind 'explode'"):
         Fault("token", "explode")  # type: ignore[arg-type]
 
 
-def test_throttle_when_a_wait_is_named(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_answer_says_how_long_to_wait_when_a_throttle_names_it(sandbox: Sandbox, client: httpx.Client) -> None:
     sandbox.amazon_faults.add(Fault("confirmShipment", "throttle", retry_after=7))
     answer = client.post(_PATH, json=_BODY)
     assert answer.status_code == 429
@@ -92,7 +92,9 @@ def test_throttle_when_a_wait_is_named(sandbox: Sandbox, client: httpx.Client) -
 
 
 @pytest.mark.parametrize(("kind", "status"), [("html_500", 500), ("html_503", 503), ("empty_500", 500)])
-def test_gateway_fault_when_met(sandbox: Sandbox, client: httpx.Client, kind: str, status: int) -> None:
+def test_call_fails_and_does_nothing_when_it_meets_a_gateway_fault(
+    sandbox: Sandbox, client: httpx.Client, kind: str, status: int
+) -> None:
     sandbox.amazon_faults.add(Fault("confirmShipment", kind))  # type: ignore[arg-type]
     answer = client.post(_PATH, json=_BODY)
     assert answer.status_code == status
@@ -102,7 +104,7 @@ def test_gateway_fault_when_met(sandbox: Sandbox, client: httpx.Client, kind: st
     assert client.post(_PATH, json=_BODY).status_code == 204
 
 
-def test_slow_when_the_client_waits(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_slow_work_is_done_when_the_client_waits(sandbox: Sandbox, client: httpx.Client) -> None:
     sandbox.amazon_faults.add(Fault("confirmShipment", "slow", seconds=0.3))
     started = time.monotonic()
     assert client.post(_PATH, json=_BODY).status_code == 204
@@ -110,14 +112,14 @@ def test_slow_when_the_client_waits(sandbox: Sandbox, client: httpx.Client) -> N
     assert len(sandbox.amazon.confirmations) == 1
 
 
-def test_slow_when_the_client_gives_up(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_slow_work_is_done_all_the_same_when_the_client_gives_up(sandbox: Sandbox, client: httpx.Client) -> None:
     sandbox.amazon_faults.add(Fault("confirmShipment", "slow", seconds=SLOW_SECONDS))
     with pytest.raises(httpx.ReadTimeout):
         client.post(_PATH, json=_BODY, timeout=0.2)
     wait_until(lambda: len(sandbox.amazon.confirmations) == 1, "the work that the client did not wait for")
 
 
-def test_lost_reply_when_the_work_was_done(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_work_is_done_when_its_reply_is_lost(sandbox: Sandbox, client: httpx.Client) -> None:
     sandbox.amazon_faults.add(Fault("confirmShipment", "lost_reply"))
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         client.post(_PATH, json=_BODY)
@@ -127,14 +129,14 @@ def test_lost_reply_when_the_work_was_done(sandbox: Sandbox, client: httpx.Clien
     assert [package["packageReferenceId"] for package in order["packages"]] == ["1"]
 
 
-def test_dropped_when_nothing_was_done(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_nothing_is_done_when_the_request_is_dropped(sandbox: Sandbox, client: httpx.Client) -> None:
     sandbox.amazon_faults.add(Fault("confirmShipment", "dropped"))
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         client.post(_PATH, json=_BODY)
     assert sandbox.amazon.confirmations == []
 
 
-def test_expired_token_when_the_token_is_good(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_good_token_is_refused_once_when_the_fault_calls_it_expired(sandbox: Sandbox, client: httpx.Client) -> None:
     sandbox.amazon_faults.add(Fault("getOrder", "expired_token"))
     answer = client.get(_READ)
     assert answer.status_code == 403
@@ -143,7 +145,7 @@ def test_expired_token_when_the_token_is_good(sandbox: Sandbox, client: httpx.Cl
     assert client.get(_READ).status_code == 200
 
 
-def test_broken_json_when_the_work_was_done(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_answer_cannot_be_parsed_when_its_json_is_broken(sandbox: Sandbox, client: httpx.Client) -> None:
     sandbox.amazon_faults.add(Fault("getOrder", "broken_json"))
     answer = client.get(_READ)
     assert answer.status_code == 200
@@ -151,7 +153,7 @@ def test_broken_json_when_the_work_was_done(sandbox: Sandbox, client: httpx.Clie
         answer.json()
 
 
-def test_control_routes_when_used_over_http(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_control_routes_set_faults_and_clock_when_used_over_http(sandbox: Sandbox, client: httpx.Client) -> None:
     assert client.get("/sandbox/health").json() == {"status": "ok"}
     fault = {"operation": "getOrder", "kind": "empty_500", "times": 2, "skip": 1}
     assert client.post("/sandbox/faults", json=fault).status_code == 201
@@ -177,7 +179,7 @@ def test_control_routes_when_used_over_http(sandbox: Sandbox, client: httpx.Clie
         ("/sandbox/faults", b"not json"),
     ],
 )
-def test_control_routes_when_the_body_is_wrong(client: httpx.Client, path: str, body: bytes) -> None:
+def test_control_route_names_an_error_when_the_body_is_wrong(client: httpx.Client, path: str, body: bytes) -> None:
     answer = client.post(path, content=body)
     assert answer.status_code == 400
     assert answer.json()["error"]

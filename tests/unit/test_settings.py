@@ -22,12 +22,12 @@ SCHEDULES = [setting for setting in fields(Settings) if setting.name.endswith("_
 TEXTS = [setting for setting in fields(Settings) if isinstance(setting.default, str) and setting not in SCHEDULES]
 
 
-def test_settings_when_the_environment_is_empty_are_the_defaults() -> None:
+def test_settings_are_the_defaults_when_the_environment_is_empty() -> None:
     assert Settings.from_environment({}) == Settings()
 
 
 @pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
-def test_number_when_it_is_set(setting: Field[Any]) -> None:
+def test_number_is_read_in_its_unit_when_it_is_set(setting: Field[Any]) -> None:
     settings = Settings.from_environment({variable(setting): " 7 "})
     unit = setting.metadata["unit"]
     assert getattr(settings, setting.name) == (timedelta(**{unit: 7}) if unit else 7)
@@ -35,45 +35,45 @@ def test_number_when_it_is_set(setting: Field[Any]) -> None:
 
 
 @pytest.mark.parametrize("setting", TEXTS, ids=lambda setting: setting.name)
-def test_text_when_it_is_set(setting: Field[Any]) -> None:
+def test_text_is_read_when_it_is_set(setting: Field[Any]) -> None:
     assert getattr(Settings.from_environment({variable(setting): "some text"}), setting.name) == "some text"
 
 
 @pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
 @pytest.mark.parametrize("value", ["many", "1.5", "30s", "1e3", "0x10", "-1"])
-def test_number_when_it_is_none_names_the_variable(setting: Field[Any], value: str) -> None:
+def test_error_names_the_variable_when_its_value_is_not_a_whole_number(setting: Field[Any], value: str) -> None:
     with pytest.raises(MisconfiguredError) as caught:
         Settings.from_environment({variable(setting): value})
     assert variable(setting) in str(caught.value)
 
 
-def test_setting_when_it_is_empty_is_the_default() -> None:
+def test_setting_is_the_default_when_its_variable_is_empty() -> None:
     assert Settings.from_environment({"ORDERS_TASK_RETRIES": "", "ORDERS_STORES_FILE": ""}) == Settings()
 
 
-def test_settings_when_read_from_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_process_are_read_when_no_others_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDERS_CREATE_LIMIT", "12")
     assert Settings.from_environment().create_limit == 12
 
 
-def test_settings_when_printed_show_no_secret() -> None:
+def test_settings_show_no_secret_when_printed() -> None:
     settings = Settings(pii_keys="planted-key", db_admin_url="postgresql://admin:planted-word@db/orders")
     assert "planted" not in repr(settings)
     assert "create_limit=500" in repr(settings)
 
 
-def test_settings_when_changed_refuse() -> None:
+def test_settings_refuse_a_new_value_when_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         Settings().create_limit = 1  # type: ignore[misc]
 
 
-def test_every_setting_when_listed_says_what_it_means_and_its_unit() -> None:
+def test_every_setting_says_what_it_means_when_listed() -> None:
     assert NUMBERS and TEXTS
     for setting in fields(Settings):
         assert setting.metadata["meaning"].endswith("."), setting.name
 
 
-def test_keys_when_there_are_several_keep_their_order() -> None:
+def test_keys_keep_their_order_when_there_are_several() -> None:
     assert Settings(pii_keys=" new , old,, ").pii_key_list() == ["new", "old"]
     assert Settings().pii_key_list() == []
 
@@ -111,7 +111,7 @@ def test_variable_is_named_when_it_is_not_a_schedule(setting: Field[Any], value:
     assert "Resolution: use a cron expression in UTC" in str(caught.value)
 
 
-def test_presets_are_those_of_airflow() -> None:
+def test_schedule_presets_are_those_of_airflow_when_compared() -> None:
     from airflow.sdk.definitions.timetables._cron import CRON_PRESETS
 
     assert set(_SCHEDULE_PRESETS) == set(CRON_PRESETS)

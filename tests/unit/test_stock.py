@@ -1,4 +1,4 @@
-"""Stock is shared out by turns, and no unit is promised twice."""
+"""Stock is shared out by turns, and no unit is allocated twice."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def mugs(units: str) -> dict[tuple[StockKey, str], Decimal | None]:
     return {(SHOP, "mug"): Decimal(units)}
 
 
-def test_oldest_purchase_first_when_stock_is_enough_for_one() -> None:
+def test_oldest_purchase_gets_the_stock_when_it_is_enough_for_one() -> None:
     available = allocate([demand("A", minutes=5), demand("B", minutes=0)], mugs("1"))
     assert available == {("A", "1"): 0, ("B", "1"): 1}
 
 
-def test_smaller_order_id_first_when_bought_at_the_same_moment() -> None:
+def test_smaller_order_id_gets_the_stock_when_bought_at_the_same_moment() -> None:
     available = allocate([demand("B"), demand("A")], mugs("1"))
     assert available == {("A", "1"): 1, ("B", "1"): 0}
 
@@ -58,12 +58,12 @@ def test_order_takes_nothing_when_another_of_its_lines_is_short() -> None:
     assert available == {("A", "1"): 2, ("A", "2"): 0, ("B", "1"): 2}
 
 
-def test_order_takes_nothing_when_a_blocker_holds_one_of_its_lines() -> None:
+def test_order_takes_nothing_when_one_of_its_lines_is_blocked() -> None:
     lines = [demand("A", "1", qty=2), demand("A", "2", sku="GONE", is_blocked=True), demand("B", qty=2, minutes=1)]
     assert allocate(lines, mugs("2")) == {("A", "1"): 2, ("A", "2"): None, ("B", "1"): 2}
 
 
-def test_held_line_is_told_its_stock_when_it_is_known() -> None:
+def test_blocked_line_shows_its_stock_when_it_is_known() -> None:
     """So that a disabled product is found to be short as well."""
     assert allocate([demand("A", qty=3, is_blocked=True)], mugs("2")) == {("A", "1"): 2}
 
@@ -99,7 +99,7 @@ def test_every_order_gets_none_when_stock_is_not_limited() -> None:
     }
 
 
-def test_nothing_is_available_when_more_is_promised_than_there_is() -> None:
+def test_nothing_is_available_when_more_is_allocated_than_there_is() -> None:
     assert allocate([demand("A")], mugs("-3")) == {("A", "1"): 0}
 
 
@@ -146,7 +146,7 @@ random_free = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None, database=None)
 @given(random_demands, random_free)
-def test_no_unit_is_promised_twice_when_orders_are_random(
+def test_no_unit_is_allocated_twice_when_orders_are_random(
     lines: list[LineDemand], free: dict[tuple[StockKey, str], Decimal | None]
 ) -> None:
     """What all creatable orders take fits into the stock; an order that is not creatable would not fit at its turn."""
