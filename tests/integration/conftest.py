@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from cryptography.fernet import Fernet
 from fastapi import FastAPI
 from sqlalchemy import URL, Engine
 
 from include.database.engine import make_engine
 from include.pages.shell.app import create_app
 from include.pages.shell.page import PageSource
+from include.settings import Settings
+from tests.support.airflow_dags import resources
 from tests.support.recent_orders_answers import KEY, SIGN_IN, MakeClient, Serve, let_in
+from tests.support.road import Road
 
 
 @pytest.fixture
@@ -51,3 +57,22 @@ def make_client(database_url: URL, serve: Serve) -> MakeClient:
         return serve(create_app(require_access=let_in, open_source=lambda: source, sign_in_url=SIGN_IN))
 
     return make
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets a connection as people do: JSON in AIRFLOW_CONN_<NAME>."""
+
+    def connect(name: str, **fields: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps({"conn_type": "http"} | fields))
+
+    return connect
+
+
+@pytest.fixture
+def wired(road: Road, connect: Callable[..., None]) -> Iterator[resources.Resources]:
+    """The resources of one task, with the database of the test."""
+    url = road.engine.url
+    connect("orders_db", conn_type="postgres", host=url.query["host"], login=url.username, schema=url.database)
+    with resources.Resources(Settings(pii_keys=Fernet.generate_key().decode())) as task:
+        yield task
