@@ -123,7 +123,7 @@ class Settings:
     )
     api_calls_hourly_retention: timedelta = _days(730, "Days for which these hourly sums are kept.")
     ingest_retention: timedelta = _days(
-        30, "Days for which the windows of Amazon's listing are kept, unless the next window rests on them."
+        30, "Days for which the windows of Amazon's listing are kept, once they have been staged."
     )
     validation_retention: timedelta = _days(90, "Days for which the results of each validation rule are kept.")
     recent_orders_page_size: int = _setting(60, "Rows on a page of Recent Orders.")

@@ -36,11 +36,8 @@ def run(engine: Engine, settings: Settings, *, now: datetime, batch_size: int = 
     with autocommit(engine) as session, try_lock(session, "purge_operational_history") as got:
         if not got:
             return counts
-        keep = list(session.execute(statements["windows_to_keep"]).scalars())
         for table, retention in retentions.items():
             values: dict[str, Any] = {"before": now - retention, "batch_size": batch_size}
-            if table == "ingest_windows":
-                values["windows_to_keep"] = keep
             while True:
                 with engine.begin() as connection:
                     deleted = int(connection.execute(statements[table], values).scalar_one())

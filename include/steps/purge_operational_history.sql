@@ -71,23 +71,6 @@ gone as (
 
 select count(*) from gone;
 
--- name: windows_to_keep
--- The next window begins where the newest landed one of the same marketplaces ended, and asks for the past only before
--- the earliest: of each account and set of marketplaces both stay.
-(
-    select distinct on (account_name, query ->> 'marketplaceIds') ingest_window_id
-    from ops.ingest_windows
-    where state = 'landed'
-    order by account_name, query ->> 'marketplaceIds', updated_to desc
-)
-union
-(
-    select distinct on (account_name, query ->> 'marketplaceIds') ingest_window_id
-    from ops.ingest_windows
-    where state = 'landed'
-    order by account_name, query ->> 'marketplaceIds', updated_from
-);
-
 -- name: ingest_windows
 -- With their pages. Open windows and those with a page that is not staged stay as well.
 with old as (
@@ -96,7 +79,6 @@ with old as (
     where
         windows.opened_at < :before
         and windows.state <> 'open'
-        and windows.ingest_window_id <> all(cast(:windows_to_keep as bigint[]))
         and not exists (
             select from ops.ingest_pages as pages
             where pages.ingest_window_id = windows.ingest_window_id and pages.staged_at is null
