@@ -67,7 +67,7 @@ class Decision:
 def decide(order: Order, store: Store | None, import_since: datetime | None) -> Decision:
     """Apply the decision table to one order that has no Commerce order yet.
 
-    `import_since` is the store's moment (UTC) before which orders stay with Seller Central. Blockers are
+    `import_since` is the moment (UTC) before which such orders of the store stay with Seller Central. Blockers are
     checked afterwards, by validation.
     """
     if order.amazon_status in CANCELED_STATUSES:
@@ -79,7 +79,11 @@ def decide(order: Order, store: Store | None, import_since: datetime | None) -> 
     if not store.orders.is_import_enabled:
         return Decision("not_imported", "Import is disabled for this store; manage the order in Seller Central.")
     if order.purchased_at < import_since:
-        return Decision("not_imported", "Bought before the store was connected; manage the order in Seller Central.")
+        return Decision(
+            "not_imported",
+            f"Bought before {import_since:%Y-%m-%d %H:%M} UTC, since when such orders of this store are imported; "
+            "manage the order in Seller Central, or set import_since in stores.yaml.",
+        )
     if order.fulfilled_by == AMAZON and not store.orders.are_amazon_fulfilled_imported:
         return Decision("not_imported", "The store ignores orders that Amazon fulfills.")
     if not order.lines:

@@ -26,8 +26,9 @@ def run(
     """Write the connected stores and return the account names, in the file's order.
 
     `admin_urls` maps each Commerce connection to the base address of its admin pages. `now` (UTC) becomes the
-    `connected_at` of a store seen for the first time; it never changes afterwards. A store whose settings changed
-    has its left-out orders checked again. Only writer of core.stores.
+    `connected_at` of a store seen for the first time; it never changes afterwards. Without an `import_since`, a store
+    imports what is bought after import was enabled. A store whose settings changed has its left-out orders checked
+    again. Only writer of core.stores.
     """
     statements = load_statements(__file__)
     rows = []
@@ -47,6 +48,7 @@ def run(
                     "seller_central_host": marketplace.seller_central_host,
                     "commerce_admin_url": admin_urls.get(store.commerce_connection),
                     "is_import_enabled": store.orders.is_import_enabled,
+                    "is_amazon_fulfilled_imported": store.orders.are_amazon_fulfilled_imported,
                     "import_since": store.orders.import_since,
                     "settings_sha256": hashlib.sha256(repr(asdict(store)).encode()).hexdigest(),
                     "now": now,
@@ -64,6 +66,7 @@ def run(
             move_selected(connection, statements["orders_to_check_again"], settings, now=now, dag_run_id=dag_run_id)
         connection.execute(statements["free_names"], rows)
         connection.execute(statements["upsert_stores"], rows)
+        connection.execute(statements["set_import_since"], rows)
         move_selected(connection, statements["orders_to_adopt"], {}, now=now, dag_run_id=dag_run_id)
         connection.execute(statements["adopt_orders"], keys)
         connection.execute(statements["disconnect_others"], {"store_names": [row["store_name"] for row in rows]})

@@ -42,12 +42,13 @@ where store_name = :store_name and (account_name, marketplace_id) <> (:account_n
 insert into core.stores (
     store_name, account_name, seller_id, region, marketplace_id, commerce_connection, commerce_store_view,
     currency_code, seller_central_host, commerce_admin_url, is_import_enabled, is_connected, connected_at,
-    import_since, settings_sha256
+    import_since, amazon_fulfilled_since, import_enabled_at, amazon_fulfilled_enabled_at, settings_sha256
 )
 values (
     :store_name, :account_name, :seller_id, :region, :marketplace_id, :commerce_connection, :commerce_store_view,
     :currency_code, :seller_central_host, :commerce_admin_url, :is_import_enabled, true, :now,
-    coalesce(cast(:import_since as timestamptz), :now), :settings_sha256
+    :now, :now, case when :is_import_enabled then :now end, case when :is_amazon_fulfilled_imported then :now end,
+    :settings_sha256
 )
 on conflict (account_name, marketplace_id) do update
     set
@@ -65,8 +66,26 @@ on conflict (account_name, marketplace_id) do update
         ),
         is_import_enabled = excluded.is_import_enabled,
         is_connected = true,
-        import_since = coalesce(cast(:import_since as timestamptz), stores.connected_at),
+        import_enabled_at = case
+            when excluded.import_enabled_at is not null
+                then coalesce(stores.import_enabled_at, excluded.import_enabled_at)
+        end,
+        amazon_fulfilled_enabled_at = case
+            when excluded.amazon_fulfilled_enabled_at is not null
+                then coalesce(stores.amazon_fulfilled_enabled_at, excluded.amazon_fulfilled_enabled_at)
+        end,
         settings_sha256 = excluded.settings_sha256;
+
+-- name: set_import_since
+-- Enabling import later never creates the past, unless stores.yaml asks for it.
+update core.stores
+set
+    import_since = coalesce(cast(:import_since as timestamptz), import_enabled_at, connected_at),
+    amazon_fulfilled_since = coalesce(
+        cast(:import_since as timestamptz),
+        greatest(coalesce(import_enabled_at, connected_at), amazon_fulfilled_enabled_at)
+    )
+where account_name = :account_name and marketplace_id = :marketplace_id;
 
 -- name: disconnect_others
 update core.stores

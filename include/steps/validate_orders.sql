@@ -5,7 +5,8 @@ select
     orders.store_name,
     orders.pipeline_state,
     orders.payload_sha256,
-    stores.import_since
+    case when orders.fulfilled_by = 'AMAZON' then stores.amazon_fulfilled_since else stores.import_since end
+        as import_since
 from core.orders as orders
 left join core.stores as stores on orders.store_name = stores.store_name and stores.is_connected
 left join ops.order_outbox as outbox on orders.amazon_order_id = outbox.amazon_order_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -192,13 +193,41 @@ def test_orders_are_not_created_when_bought_before_the_store_was_connected(road:
     assert in_shop(road, order_id(2)) is not None
     shown = road.shown(ORDER)
     assert (shown.status, shown.is_blocked) == ("Unshipped", False)
-    assert "before the store was connected" in shown.order_notes
+    assert "set import_since in stores.yaml" in shown.order_notes
     connected_at = road.value("select connected_at from core.stores where store_name = 'Acme US'")
 
     road.change_store("Acme US", import_since=connected_at - (road.now() - connected_at) * 2)
     road.next_run()
     assert in_shop(road) is not None
     assert road.value("select connected_at from core.stores where store_name = 'Acme US'") == connected_at
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind"),
+    [
+        ("is_import_enabled", {}),
+        ("is_import_enabled", {"status": "SHIPPED", "fulfilled_by": "AMAZON"}),
+        ("are_amazon_fulfilled_imported", {"status": "SHIPPED", "fulfilled_by": "AMAZON"}),
+    ],
+)
+def test_past_is_not_created_when_import_is_enabled_later(road: Road, setting: str, kind: dict[str, str]) -> None:
+    road.change_store("Acme US", import_since=None, **{setting: False})
+    road.stage_stores()
+    road.pass_time(minutes=1)
+    road.buy(ORDER, IN_STOCK, **kind)  # type: ignore[arg-type]
+    road.next_run()
+    road.change_store("Acme US", **{setting: True})
+    road.next_run()
+    road.pass_time(minutes=1)  # Amazon's times have whole seconds
+    road.buy(order_id(2), IN_STOCK, **kind)  # type: ignore[arg-type]
+    road.next_run()
+    assert in_shop(road) is None
+    assert in_shop(road, order_id(2)) is not None
+    assert "set import_since in stores.yaml" in road.shown(ORDER).order_notes
+
+    road.change_store("Acme US", import_since=road.now() - timedelta(days=2))
+    road.next_run()
+    assert in_shop(road) is not None, "asked for"
 
 
 def test_only_the_later_order_is_created_when_import_since_lies_between_two(road: Road) -> None:

@@ -25,7 +25,7 @@ stores = Table(
     flag("is_import_enabled", "False: orders are shown, never created in Commerce."),
     flag("is_connected", "Whether stores.yaml still lists the store."),
     timestamp("connected_at", "When the store was first seen; never changes."),
-    timestamp("import_since", "Orders created before this moment are not imported."),
+    timestamp("import_since", "Orders bought before this moment are not imported."),
     text(
         "settings_sha256",
         "SHA-256 of the store's settings; when it changes, orders that were left out are checked again.",
@@ -36,6 +36,13 @@ stores = Table(
     timestamp("amazon_problem_at", "Since when.", nullable=True),
     timestamp("amazon_retry_at", "When Amazon is asked for it again.", nullable=True),
     text("amazon_problem_dag_run_id", "Airflow run that met this problem last.", nullable=True),
+    timestamp("import_enabled_at", "Since when import is enabled, without a break; null: disabled.", nullable=True),
+    timestamp(
+        "amazon_fulfilled_enabled_at",
+        "Since when orders that Amazon fulfills are imported without a break; null: they are ignored.",
+        nullable=True,
+    ),
+    timestamp("amazon_fulfilled_since", "Orders that Amazon fulfills, bought before this moment, are not imported."),
     UniqueConstraint("account_name", "marketplace_id"),
     schema="core",
     comment="Stores of stores.yaml, and since when they are connected.",
