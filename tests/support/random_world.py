@@ -82,6 +82,8 @@ class World:
     bad_products: dict[str, str] = field(default_factory=dict)
     bad_shops: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    # store -> minutes until Amazon is asked again for a marketplace that it refused before: an hour at the most
+    waiting: dict[str, int] = field(default_factory=dict)
     is_account_down: bool = False
 
     def is_settled(self) -> bool:
@@ -182,6 +184,8 @@ class World:
             if trouble := self.bad_shops.get(name):
                 skip = self.dice.choice((0, 0, 3, 6, 9))
                 sandbox.commerce_faults.add(Fault("*", trouble, times=FOREVER, skip=skip))  # type: ignore[arg-type]
+        self.waiting = {name: left - minutes for name, left in self.waiting.items() if left > minutes}
+        self.waiting |= dict.fromkeys(self.refused, 60)
         if minutes > 10:
             self.road.pass_time(minutes=minutes - 10)
 
@@ -211,7 +215,7 @@ class World:
     def _count(self, order: Order) -> None:
         shop = SHOPS[order.store_name]
         is_account_down = order.store_name == "Acme UK" and self.is_account_down
-        is_reached = order.store_name not in self.refused and not is_account_down and shop not in self.bad_shops
+        is_reached = order.store_name not in self.waiting and not is_account_down and shop not in self.bad_shops
         if order.trouble or shop in self.bad_shops:
             order.was_troubled = True
         is_itself_sound = is_reached and not order.trouble and not order.is_malformed
