@@ -225,7 +225,10 @@ class CommerceState:
 
     def order_by_ext_id(self, ext_order_id: str) -> list[Document]:
         """Copies of the orders with this ext_order_id; several if the order was created more than once."""
-        return [order for order in self.orders() if order.get("ext_order_id") == ext_order_id]
+        with self.lock:
+            self.play()
+            found = [order for order in self.all_orders() if order.get("ext_order_id") == ext_order_id]
+            return copy.deepcopy(found)
 
     def add_order(self, entity: Document) -> Document:
         """Create an order as POST /V1/orders would, by default in the first store view. Returns a copy."""
