@@ -47,7 +47,7 @@ def _measure(engine: Engine) -> list[Figure]:
         raise SystemExit(f"validate_orders called the shop {name} although it has nothing to do")
 
     def validate() -> None:
-        validate_orders.run(engine, no_shop, stores, now=now, dag_run_id="bench")
+        validate_orders.run(engine, no_shop, stores, Settings(), now=now, dag_run_id="bench")
 
     def allocated() -> None:
         with engine.connect() as connection:

@@ -57,7 +57,7 @@ def amazon_orders_to_commerce() -> None:
     def validate_orders() -> list[str]:
         """Finds blocker products and plans the orders that pass; lists the accounts with work left."""
         with Resources() as use:
-            return steps.validate_orders.run(use.engine, use.commerce, use.stores, **use.run)
+            return steps.validate_orders.run(use.engine, use.commerce, use.stores, use.settings, **use.run)
 
     @task(pool="commerce_writes", map_index_template=ACCOUNT, outlets=[Asset("orders://ops/order_outbox")])
     def create_commerce_orders(account_name: str) -> dict[str, int]:

@@ -85,7 +85,13 @@ class Settings:
         8, "Failures of one order, while its shop answers, after which a person has to look."
     )
     refused_retry: timedelta = _seconds(900, "Wait before a refused order is tried again; doubles each time.")
-    refused_attempts: int = _setting(5, "Refusals after which an order is not tried again until it changes on Amazon.")
+    refused_attempts: int = _setting(
+        5,
+        "Refusals after which an order waits until it changes on Amazon, or until the cause is gone for another one.",
+    )
+    refused_probe_gap: timedelta = _seconds(
+        3600, "Wait before one of the orders that were refused so often for the same cause is sent again, to try it."
+    )
     shipment_verify_gap: timedelta = _seconds(
         180, "Wait before a confirmed package is read back from Amazon, whose reads lag two minutes."
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -77,12 +77,20 @@ class NotAuthorizedError(MisconfiguredError):
         self.code = code
 
 
-# Takes status and parsed body (None when it is not JSON) of a 4xx; gives code and reason, free of personal data.
-Explain = Callable[[int, Any], tuple[str, str]]
+class Refusal(NamedTuple):
+    """What a 4xx says, free of personal data: code, reason, and a cause that all refusals of one kind share."""
+
+    code: str
+    reason: str = ""
+    cause: str = ""
 
 
-def _explain_by_status(status: int, document: Any) -> tuple[str, str]:
-    return str(status), ""
+# Takes status and parsed body (None when it is not JSON) of a 4xx.
+Explain = Callable[[int, Any], Refusal]
+
+
+def _explain_by_status(status: int, document: Any) -> Refusal:
+    return Refusal(str(status))
 
 
 def check_base_url(url: str, connection: str) -> str:
@@ -276,7 +284,7 @@ def _error(
             f"the connection {connection} to the address that answers itself."
         )
     document = None if answer.document is _UNREADABLE else answer.document
-    code, reason = explain(status, document)
+    code, reason, cause = explain(status, document)
     reply = f"{status} {code}" if code != str(status) else code
     reply += f": {reason}" if reason else ""
     if status in (401, 403):
@@ -296,6 +304,7 @@ def _error(
         f"{what}: refused ({reply}). Resolution: correct what the answer names; the same request is refused again.",
         code=code,
         reason=reason,
+        cause=cause,
     )
 
 

@@ -46,12 +46,14 @@ class OutcomeUnknownError(UnavailableError):
 class RefusedError(OrdersError):
     """The other system understood the request and refused it (4xx). The same request will be refused again.
 
-    `code` is the other system's error code or HTTP status, `reason` its text without personal data.
+    `code` is the other system's error code or HTTP status, `reason` its text without personal data. `cause` is the
+    same for all refusals of one kind, whatever they name: orders that were refused for one cause share it.
     """
 
-    def __init__(self, message: str, *, code: str, reason: str = "") -> None:
+    def __init__(self, message: str, *, code: str, reason: str = "", cause: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.cause = cause or code
         self.reason = reason
 
 

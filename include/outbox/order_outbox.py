@@ -103,6 +103,15 @@ def release_shipped_orders(
     connection.execute(load_statements(__file__)["release_shipped_orders"], values)
 
 
+def probe_refusals(connection: Connection, *, now: datetime, gap: timedelta, dag_run_id: str) -> None:
+    """Make due, of all orders of a shop that wait for the same cause to go, the one that was tried longest ago.
+
+    Not before `gap` has passed since the last of them was tried. When it passes, the others follow (`link`).
+    """
+    values = {"now": now, "tried_before": now - gap, "dag_run_id": dag_run_id}
+    connection.execute(load_statements(__file__)["probe_refusals"], values)
+
+
 class OrderOutbox:
     """The rows of orders that are being created. Only writer of `ops.order_outbox` from `sent` on."""
 
@@ -191,7 +200,7 @@ class OrderOutbox:
                 last_error_code=TOTAL_DIFFERS if found.finding else None,
                 last_error=found.finding,
             )
-            for name in ("release_stock_of_amazon", "watch_shipments"):
+            for name in ("release_stock_of_amazon", "watch_shipments", "release_refused"):
                 connection.execute(load_statements(__file__)[name], {"order_id": order_id, "now": self._clock()})
             close_episodes(connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, kept=())
             self._move(connection, order_id, "created", found.finding or f"Created in Commerce as {found.number}.")
@@ -204,14 +213,21 @@ class OrderOutbox:
                 )
 
     def reject(self, row: Row[Any], error: RefusedError) -> None:
-        """Commerce refused the order: block it with Commerce's reason, and try again some times at growing distance."""
+        """Commerce refused the order: block it with Commerce's reason, and try again some times at growing distance.
+
+        After that, it waits until Amazon changes it, or until another one that was refused for the same cause passes
+        (`probe_refusals`).
+        """
         order_id, refusals = row.amazon_order_id, row.refusals + 1
         is_last = refusals >= self._settings.refused_attempts
         code = BLOCKER_CODES["rejected_by_commerce"]
         message = code.sentence.format(reason=error.reason or error.code)[:400]
         remedy = code.remedy
         if is_last:
-            remedy = f"Refused {refusals} times; it is tried again when it changes on Amazon, see docs/runbook.md."
+            remedy = (
+                f"Refused {refusals} times. Fix what it names; of the orders refused for this cause, one is sent again "
+                "now and then, and the others follow when it passes."
+            )
         wait = self._settings.refused_retry * 2 ** min(refusals - 1, 6)
         with self._engine.begin() as connection:
             self._update(
@@ -221,6 +237,7 @@ class OrderOutbox:
                 state="rejected",
                 next_attempt_at=None if is_last else self._clock() + wait,
                 refusals=refusals,
+                refusal_cause=error.cause,
                 last_error_code=error.code,
                 last_error=message,
             )

@@ -119,3 +119,26 @@ where
                     and shipment_items.amazon_item_id = items.amazon_item_id
             )
     );
+
+-- name: release_refused
+-- The cause for which others were refused is gone.
+update ops.order_outbox as others
+set next_attempt_at = :now, refusals = 0, updated_at = :now
+from ops.order_outbox as linked
+where
+    linked.amazon_order_id = :order_id
+    and others.state = 'rejected'
+    and others.commerce_connection = linked.commerce_connection
+    and others.refusal_cause = linked.refusal_cause;
+
+-- name: probe_refusals
+update ops.order_outbox as outbox
+set next_attempt_at = :now, dag_run_id = :dag_run_id
+from (
+    select (array_agg(amazon_order_id order by updated_at, amazon_order_id))[1] as amazon_order_id
+    from ops.order_outbox
+    where state = 'rejected'
+    group by commerce_connection, refusal_cause
+    having count(next_attempt_at) = 0 and max(updated_at) < :tried_before
+) as longest_ago
+where outbox.amazon_order_id = longest_ago.amazon_order_id;

@@ -31,9 +31,17 @@ from include.expectations.order_lines import RuleResult, validate_lines
 from include.expectations.rules import CATALOG_RULES, STOCK_RULES, CheckedLine, Rule, suite_sha256
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
 from include.outbox.order_checks import KnownCheck, facts_sha256, keep_checks, known_checks
-from include.outbox.order_outbox import PlannedOrder, accounts_with_work, plan_orders, sent_orders, withdraw_orders
+from include.outbox.order_outbox import (
+    PlannedOrder,
+    accounts_with_work,
+    plan_orders,
+    probe_refusals,
+    sent_orders,
+    withdraw_orders,
+)
 from include.outbox.pipeline_state import move_orders
 from include.outbox.work_loop import summary
+from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +62,9 @@ class Verdict:
     plan: PlannedOrder | None = None
 
 
-def run(engine: Engine, commerce: Commerce, stores: Stores, *, now: datetime, dag_run_id: str) -> list[str]:
+def run(
+    engine: Engine, commerce: Commerce, stores: Stores, settings: Settings, *, now: datetime, dag_run_id: str
+) -> list[str]:
     """Check the open orders and return the accounts that have orders to create, look up or finish.
 
     `commerce` gives the client of a Commerce connection. A shop that does not answer blocks its own orders only. Its
@@ -64,6 +74,8 @@ def run(engine: Engine, commerce: Commerce, stores: Stores, *, now: datetime, da
     failures: dict[str, OrdersError] = {}
     with autocommit(engine) as session, try_lock(session, "validate_orders") as got:
         if got:
+            with engine.begin() as connection:
+                probe_refusals(connection, now=now, gap=settings.refused_probe_gap, dag_run_id=dag_run_id)
             failures = _Validation(engine, stores, now, dag_run_id).run(commerce)
         else:
             log.info("validate_orders: another run is validating")

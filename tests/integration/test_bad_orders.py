@@ -182,7 +182,7 @@ def test_run_is_red_and_orders_name_the_cause_when_one_of_two_shops_refuses_our_
         return shop.shop
 
     stamp: dict[str, Any] = {"dag_run_id": shop.run_id}
-    accounts = validate_orders.run(shop.engine, commerce, shop.stores, now=shop.now(), **stamp)
+    accounts = validate_orders.run(shop.engine, commerce, shop.stores, shop.settings, now=shop.now(), **stamp)
     assert accounts == ["acme-na"]
     with pytest.raises(MisconfiguredError, match=r"Acme Canada: Commerce refused storeViews \(401\)"):
         create_commerce_orders.run(

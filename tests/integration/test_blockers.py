@@ -288,7 +288,7 @@ from include.adapters.stores_file import load_stores
 
 engine = make_engine(make_url(sys.argv[1]), application_name="tests")
 stores = load_stores(Settings().stores_file)
-found = validate_orders.run(engine, None, stores, now=datetime.now(UTC), dag_run_id="test")
+found = validate_orders.run(engine, None, stores, Settings(), now=datetime.now(UTC), dag_run_id="test")
 assert found == [], found
 print(sorted({"great_expectations", "pandas", "numpy", "airflow"} & sys.modules.keys()))
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.adapters.http import Answer, check_base_url, exchange, open_client
+from include.adapters.http import Answer, Refusal, check_base_url, exchange, open_client
 from include.domain.errors import (
     MisconfiguredError,
     NotFoundError,
@@ -90,8 +90,8 @@ def test_redirect_is_not_followed_when_the_server_redirects(odd: Odd, status: in
     ],
 )
 def test_error_has_its_kind_and_reason_when_the_server_refuses(odd: Odd, status: int, kind: type[Exception]) -> None:
-    def explain(status: int, document: Any) -> tuple[str, str]:
-        return document["code"], "the reason"
+    def explain(status: int, document: Any) -> Refusal:
+        return Refusal(document["code"], "the reason")
 
     with pytest.raises(kind, match=r"42.*the reason.*Resolution:") as caught:
         ask(odd, (status, {}, b'{"code": "E1", "planted": "x"}'), explain=explain)

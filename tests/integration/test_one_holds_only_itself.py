@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from include.adapters.commerce.client import CommerceClient, CommerceOrder
 from include.domain.errors import MisconfiguredError, NotFoundError
 from include.domain.stores import Stores
 from include.steps import extract_commerce_shipments, validate_orders
+from local.sandbox.commerce.errors import CommerceRefusal
+from local.sandbox.commerce.state import CommerceState
 from local.sandbox.faults import Fault
 from local.sandbox.seeds import AmazonOrderSeed, Product
 from tests.support.foreign_order import a_commerce_order_like
@@ -158,6 +161,40 @@ def test_attempts_end_after_five_when_commerce_refuses_each_time(shop: Road) -> 
 
     assert shop.value("select next_attempt_at from ops.order_outbox") is None
     assert "Refused 5 times" in shop.shown(A).order_notes
+
+
+def test_all_are_created_when_the_cause_of_their_refusals_is_gone(shop: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A payment method that is switched off: every order is refused until somebody switches it on again."""
+    refusal = CommerceRefusal(400, "The payment method of order %1 is not available.", ["planted"])
+    real = CommerceState.create_order
+
+    def refuse_all(state: CommerceState, entity: Any, *arguments: Any, **options: Any) -> Any:
+        raise refusal
+
+    monkeypatch.setattr(CommerceState, "create_order", refuse_all)
+    shop.change_settings(refused_attempts=2)
+    for one in (A, B, C):
+        shop.buy(one, TRAY)
+        shop.pass_time(minutes=1)
+    for _ in range(2):
+        shop.run_as_airflow()
+        shop.pass_time(hours=1)
+    assert shop.value("select count(*) from ops.order_outbox where next_attempt_at is null and refusals = 2") == 3
+    assert "the others follow when it passes" in shop.value("select max(remedy) from ops.blocker_episodes")
+
+    posts = shop.sandbox.commerce_faults.calls["createOrder"]
+    for _ in range(4):
+        shop.pass_time(minutes=25)
+        shop.run_as_airflow()
+    assert 1 <= shop.sandbox.commerce_faults.calls["createOrder"] - posts <= 3, "one tries for all, once an hour"
+
+    monkeypatch.setattr(CommerceState, "create_order", real)
+    shop.pass_time(hours=1)
+    shop.run_as_airflow()
+    assert len(shop.sandbox.commerce.orders()) == 1
+    shop.run_as_airflow()
+    assert {shop.shown(one).status for one in (A, B, C)} == {"Unshipped"}
+    assert len(shop.sandbox.commerce.orders()) == 3
 
 
 def test_package_is_accepted_when_its_tracking_number_has_blanks(shop: Road) -> None:

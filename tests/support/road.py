@@ -241,7 +241,9 @@ class Road:
         return stage_amazon_orders.run(self.engine, now=self.now(), dag_run_id=self.run_id)
 
     def validate_orders(self) -> list[str]:
-        return validate_orders.run(self.engine, self.commerce, self.stores, now=self.now(), dag_run_id=self.run_id)
+        return validate_orders.run(
+            self.engine, self.commerce, self.stores, self.settings, now=self.now(), dag_run_id=self.run_id
+        )
 
     def create_commerce_orders(self, account_name: str = "acme-na") -> dict[str, int]:
         return create_commerce_orders.run(

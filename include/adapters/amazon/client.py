@@ -24,7 +24,16 @@ from include.adapters.amazon.contract import parse_moment
 from include.adapters.amazon.order_state import ORDER_STATE_DATA, read_order_state
 from include.adapters.amazon.rate_limits import RateLimiter
 from include.adapters.api_calls import CallRecorder
-from include.adapters.http import Answer, NotAuthorizedError, Timeouts, exchange, http_date, open_client, rate_limit
+from include.adapters.http import (
+    Answer,
+    NotAuthorizedError,
+    Refusal,
+    Timeouts,
+    exchange,
+    http_date,
+    open_client,
+    rate_limit,
+)
 from include.domain.amazon_packages import AmazonOrderState
 from include.domain.errors import ForbiddenError, MisconfiguredError, RefusedError, ThrottledError, UnavailableError
 
@@ -318,18 +327,18 @@ _LOGIN_REMEDIES = {
 }
 
 
-def _explain(status: int, document: Any) -> tuple[str, str]:
+def _explain(status: int, document: Any) -> Refusal:
     """Code and message of Amazon's first error. They speak of our own parameters, which hold no personal data."""
     errors = document.get("errors") if isinstance(document, dict) else None
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
     code = str(first.get("code") or "").replace(" ", "")  # the examples of ordersV0.json have "Invalid Input"
     message = " ".join(str(first.get("message") or "").split())[:300]
-    return (code, message) if _ERROR_CODE.fullmatch(code) else (str(status), "")
+    return Refusal(code, message) if _ERROR_CODE.fullmatch(code) else Refusal(str(status))
 
 
-def _explain_login(status: int, document: Any) -> tuple[str, str]:
+def _explain_login(status: int, document: Any) -> Refusal:
     code = document.get("error") if isinstance(document, dict) else None
-    return (code, "") if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else (str(status), "")
+    return Refusal(code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else str(status))
 
 
 def _moment_or_none(text: Any) -> datetime | None:

@@ -6,9 +6,12 @@ with more of the same.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
+
+from include.adapters.http import Refusal
 
 Scrub = Callable[[str], str]
 
@@ -18,20 +21,30 @@ _EMAIL = re.compile(r"\S+@\S+")
 _DUPLICATE = re.compile(r"unique|duplicate", re.IGNORECASE)
 
 
-def explain(status: int, document: Any, scrub: Scrub) -> tuple[str, str]:
-    """Code and reason of a refusal (4xx): `duplicate` when a unique key is taken, else the HTTP status."""
+def explain(status: int, document: Any, scrub: Scrub) -> Refusal:
+    """A refusal (4xx): its code is `duplicate` when a unique key is taken, else the HTTP status.
+
+    Its cause is a digest of Commerce's messages without their parameters and numbers.
+    """
     reason = words(document, scrub)
-    return "duplicate" if _DUPLICATE.search(reason) else str(status), reason
+    code = "duplicate" if _DUPLICATE.search(reason) else str(status)
+    templates = [re.sub(r"\d+", "#", str(entry["message"])) for entry in _entries(document)]
+    return Refusal(code, reason, hashlib.sha256("\n".join([code, *templates]).encode()).hexdigest()[:16])
 
 
 def words(document: Any, scrub: Scrub) -> str:
     """Commerce's message with its parameters filled in, scrubbed, at most 300 characters."""
+    said = [_fill_in(entry) for entry in _entries(document)]
+    # Whatever the caller knows of the buyer: no e-mail address gets through.
+    return _EMAIL.sub("[removed]", scrub("; ".join(said)))[:_LONGEST] or "no message"
+
+
+def _entries(document: Any) -> list[dict[str, Any]]:
+    """The parts of an error document that have a message."""
     entries = [document]
     if isinstance(document, dict) and isinstance(document.get("errors"), list):
         entries += document["errors"]
-    said = [_fill_in(entry) for entry in entries if isinstance(entry, dict) and entry.get("message")]
-    # Whatever the caller knows of the buyer: no e-mail address gets through.
-    return _EMAIL.sub("[removed]", scrub("; ".join(said)))[:_LONGEST] or "no message"
+    return [entry for entry in entries if isinstance(entry, dict) and entry.get("message")]
 
 
 def _fill_in(entry: dict[str, Any]) -> str:

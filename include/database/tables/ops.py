@@ -137,6 +137,12 @@ order_outbox = Table(
         "canceled; null while they count.",
         nullable=True,
     ),
+    text(
+        "refusal_cause",
+        "Digest of Commerce's last refusal without names and numbers: orders refused for one cause share it.",
+        nullable=True,
+    ),
+    Index("ix_order_outbox_rejected", "commerce_connection", "refusal_cause", postgresql_where="state = 'rejected'"),
     CheckConstraint("state in ('" + "', '".join(ORDER_OUTBOX_STATES) + "')", name="state"),
     CheckConstraint("(state in ('created', 'adopted')) = (commerce_order_id is not null)", name="linked"),
     UniqueConstraint("commerce_connection", "commerce_order_id"),
