@@ -110,6 +110,8 @@ class CommerceSeed:
     products: tuple[Product, ...]
     catalog_changes: tuple[CatalogChange, ...] = ()
     warehouse: tuple[WarehouseAction, ...] = ()
+    rights: frozenset[str] | None = None  # of the integration, by Commerce's ids; None: every right
+    save_orders_right: str = "Magento_Sales::api_actions"  # older versions: Magento_Sales::create
 
 
 @dataclass(frozen=True)

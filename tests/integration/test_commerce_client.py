@@ -243,7 +243,8 @@ def test_error_names_the_connection_when_credentials_are_wrong(
     with pytest.raises(MisconfiguredError) as caught:
         connect(extra).store_views()
     assert "commerce_api" in str(caught.value)
-    assert "Sales: view, create" in str(caught.value)
+    assert "has the right Stores > Settings > All Stores (Magento_Backend::store)" in str(caught.value)
+    assert "check the credentials in the connection and this machine's clock" in str(caught.value)
     assert "wrong" not in str(caught.value)
 
 

@@ -1,7 +1,7 @@
 """Talks to Adobe Commerce / Magento over REST: our words go in and out, Commerce's documents stay inside.
 
 Each method sends each request once. Reads that fail raise UnavailableError; a write whose answer is lost raises
-OutcomeUnknownError. 401 and 403 raise MisconfiguredError, 429 ThrottledError, other 4xx RefusedError.
+OutcomeUnknownError. 401 and 403 raise NotAuthorizedError, 429 ThrottledError, other 4xx RefusedError.
 Paths and fields: openapi-admin-2.4.9 and openapi-accs; pitfalls: https://developer.adobe.com/commerce/webapi/rest/.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeVar
@@ -34,6 +35,7 @@ from include.adapters.commerce.documents import (
     read_salable,
 )
 from include.adapters.commerce.errors import Scrub, explain, words
+from include.adapters.commerce.rights import HARMLESS, RIGHT_OF, Right, listed, missing_rights
 from include.adapters.commerce.search import PAGE_SIZE, Filter, batches, search_query, sku_key
 from include.adapters.http import NotAuthorizedError, Timeouts, exchange, http_date, open_client
 from include.domain.errors import MisconfiguredError, NotFoundError, OutcomeUnknownError, RefusedError, UnavailableError
@@ -42,10 +44,6 @@ log = logging.getLogger(__name__)
 
 _ALL_VIEWS = "all"
 _MOST_UNITS = 2**20
-_RIGHTS = (
-    "Sales: view, create, invoice, ship, comment; Catalog: products; Inventory: stocks and sources; "
-    "Stores: store views and websites; Customers: view"
-)
 
 Read = TypeVar("Read")
 
@@ -96,6 +94,12 @@ class CommerceClient:
     def probe(self) -> None:
         """Ask the shop for something small. Raises what any call raises when the shop does not answer."""
         self._read("storeViews", read_rows, self._send("storeViews", "GET", "store/storeViews"))
+
+    def probe_right(self, right: Right) -> None:
+        """Ask the shop for something that needs this right and changes nothing. Raises NotAuthorizedError."""
+        operation, method, path, query = HARMLESS[right]
+        with suppress(RefusedError):  # which also means: allowed
+            self._send(operation, method, path, query=query, body={} if method == "POST" else None)
 
     def products(self, store_view: str, skus: Collection[str]) -> dict[str, CatalogProduct]:
         """The catalog's products by requested SKU, as `store_view` sees them; what the catalog lacks is absent.
@@ -329,7 +333,9 @@ class CommerceClient:
         subject: str = "",
         scrub: Scrub = str,
     ) -> Any:
-        """Send one request to a store view (`scope`) and return the JSON of its answer."""
+        """Send one request to a store view (`scope`) and return the JSON of its answer. Its right is in RIGHT_OF."""
+        if operation not in RIGHT_OF:
+            raise LookupError(f"{operation} is not in rights.RIGHT_OF")
         is_saas = self._edition == "saas"
         url = f"V1/{path}" if is_saas else f"rest/{scope}/V1/{path}"
         if query:
@@ -353,10 +359,13 @@ class CommerceClient:
                 explain=lambda status, document: explain(status, document, scrub),
             )
         except NotAuthorizedError as error:
-            raise MisconfiguredError(
+            rights = missing_rights(operation, error.answer.document)
+            raise NotAuthorizedError(
                 f"Commerce refused {operation} ({error.answer.status}: {words(error.answer.document, scrub)}). "
-                f"Resolution: check the credentials in the connection {self._connection}, this machine's clock, and "
-                f"that the integration has these rights: {_RIGHTS}."
+                f"Resolution: check that the integration behind the connection {self._connection} has the right "
+                f"{listed(rights)}; if it has, check the credentials in the connection and this machine's clock.",
+                error.answer,
+                error.code,
             ) from None
         self.shop_time = http_date(answer.headers.get("Date", ""))
         return answer.document

@@ -272,32 +272,23 @@ def _route(method: str, path: str, operation: str, resource: str, work: Callable
     return Route(method, re.compile(re.sub(r"\{(\w+)\}", group, path)), operation, resource, work)
 
 
+# The rights are those of Magento 2.4.9: `etc/webapi.xml` of each module.
 _SALES = "Magento_Sales::"
+_STOCK = "Magento_InventorySalesApi::stock"
+SAVE_ORDERS = "Magento_Sales::api_actions"
 ROUTES = (
     _route("GET", "store/storeViews", "storeViews", "Magento_Backend::store", _store_views),
     _route("GET", "store/websites", "websites", "Magento_Backend::store", _websites),
     _route("GET", "store/storeConfigs", "storeConfigs", "Magento_Backend::store", _store_configs),
-    _route(
-        "GET", "inventory/stock-resolver/website/{code}", "stockResolver", "Magento_InventoryApi::stock", _resolve_stock
-    ),
+    _route("GET", "inventory/stock-resolver/website/{code}", "stockResolver", _STOCK, _resolve_stock),
     _route("GET", "products", "searchProducts", "Magento_Catalog::products", _search_products),
     _route("GET", "products/{sku}", "getProduct", "Magento_Catalog::products", _get_product),
+    _route("GET", "inventory/are-product-salable-for-requested-qty", "areSalableForQty", _STOCK, _are_salable),
     _route(
-        "GET",
-        "inventory/are-product-salable-for-requested-qty",
-        "areSalableForQty",
-        "Magento_InventorySalesApi::stock",
-        _are_salable,
-    ),
-    _route(
-        "GET",
-        "inventory/get-product-salable-quantity/{sku}/{stock_id}",
-        "salableQuantity",
-        "Magento_InventorySalesApi::stock",
-        _salable_quantity,
+        "GET", "inventory/get-product-salable-quantity/{sku}/{stock_id}", "salableQuantity", _STOCK, _salable_quantity
     ),
     _route("GET", "orders", "searchOrders", _SALES + "actions_view", _search_orders),
-    _route("POST", "orders", "createOrder", _SALES + "create", _save_order),
+    _route("POST", "orders", "createOrder", SAVE_ORDERS, _save_order),
     _route("PUT", "orders/create", "createOrder", _SALES + "create", _save_order),
     _route("GET", "orders/{id}", "getOrder", _SALES + "actions_view", _get_order),
     _route("GET", "orders/{id}/comments", "orderComments", _SALES + "actions_view", _order_comments),

@@ -33,6 +33,7 @@ class CommerceState:
         self.clock = clock
         self.lock = threading.RLock()
         self.catalog = Catalog(seed.products)
+        self.rights = None if seed.rights is None else set(seed.rights)  # of the integration; None: every right
         self.mails: list[Document] = []
         self._orders: dict[int, Document] = {}
         self._shipments: dict[int, Document] = {}
