@@ -17,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11
 # `make -s env` must print exports only, so progress goes to standard error.
 SAY = @echo "==> $(1)" >&2
 
-.PHONY: help setup lock env migrate demo up down test lint format docs bench clean
+.PHONY: help setup lock env migrate check demo up down test lint format docs bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -54,6 +54,9 @@ env: $(RUNTIME) ## Print the shell exports under which .venv/bin/airflow works: 
 
 migrate: $(RUNTIME) ## Migrate the database behind orders_db to the current version
 	@variables=$$($(BIN)/python -m local env) && eval "$$variables" && $(BIN)/python -m include.database migrate
+
+check: $(RUNTIME) ## Check connections, rights, store views, currencies, keys, clocks, databases and pools
+	@variables=$$($(BIN)/python -m local env) && eval "$$variables" && $(BIN)/python -m include check
 
 demo: $(RUNTIME) ## Run the whole path in real Airflow with a local Amazon and a local shop, and print the result
 	@$(BIN)/python -m local demo

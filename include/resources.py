@@ -37,6 +37,7 @@ class Resources:
         self.settings = settings or Settings.from_environment()
         self._commerce: dict[str, CommerceClient] = {}
         self._amazon: dict[str, AmazonClient] = {}
+        self._databases: dict[str, Engine] = {}
 
     def __enter__(self) -> Resources:
         return self
@@ -46,14 +47,26 @@ class Resources:
             shop.close()
         for seller in self._amazon.values():
             seller.close()
-        if "engine" in self.__dict__:
-            self.engine.dispose()
+        for engine in self._databases.values():
+            engine.dispose()
 
     @property
     def run_id(self) -> str:
         """The id of the DAG run that this task belongs to; every row says which run wrote it."""
         run_id: str = get_current_context()["run_id"]
         return run_id
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The params of the DAG run. Raises MisconfiguredError for a key that the DAG does not have."""
+        context = get_current_context()
+        known, given = set(context["dag"].params), set(context["dag_run"].conf or {})
+        if unknown := sorted(given - known):
+            raise MisconfiguredError(
+                f"The DAG {context['dag'].dag_id} has no param {', '.join(unknown)}. Resolution: trigger it with "
+                f"{', '.join(sorted(known))} only."
+            )
+        return dict(context["params"])
 
     @property
     def run(self) -> dict[str, Any]:
@@ -85,7 +98,14 @@ class Resources:
     @cached_property
     def engine(self) -> Engine:
         """The orders database, as the DAGs' role (connection `orders_db`)."""
-        return open_database("orders_db", application_name="orders_dags", lock_timeout=self.settings.lock_timeout)
+        return self.database("orders_db")
+
+    def database(self, name: str) -> Engine:
+        """The orders database, as the role of an Airflow connection."""
+        if name not in self._databases:
+            timeout = self.settings.lock_timeout
+            self._databases[name] = open_database(name, application_name="orders_dags", lock_timeout=timeout)
+        return self._databases[name]
 
     @cached_property
     def cipher(self) -> PersonalDataCipher:

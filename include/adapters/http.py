@@ -110,7 +110,7 @@ def check_base_url(url: str, connection: str) -> str:
         raise MisconfiguredError(f"Connection {connection}: its address contains credentials. {fix}")
     if parsed.query or parsed.fragment:
         raise MisconfiguredError(f"Connection {connection}: its address contains a query or fragment. {fix}")
-    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+    if parsed.scheme == "http" and not is_loopback(parsed.host):
         raise MisconfiguredError(
             f"Connection {connection}: plain http is refused for {parsed.host}; only loopback may go without TLS. {fix}"
         )
@@ -141,7 +141,7 @@ def open_client(base_url: str, *, connection: str, timeouts: Timeouts, user_agen
             # Gateways close idle connections after about five seconds; reusing one then would make a write doubtful.
             limits=httpx.Limits(keepalive_expiry=2.0),
             # A company's proxy must not be asked for this machine.
-            proxy=None if _is_loopback(url.host) else proxy_for(url),
+            proxy=None if is_loopback(url.host) else proxy_for(url),
         ),
     )
 
@@ -341,7 +341,8 @@ def _milliseconds_since(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     if host.lower() == "localhost":
         return True
     try:

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from include.steps import check_setup as check_setup
     from include.steps import create_commerce_orders as create_commerce_orders
     from include.steps import extract_amazon_orders as extract_amazon_orders
     from include.steps import extract_commerce_shipments as extract_commerce_shipments

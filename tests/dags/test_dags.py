@@ -30,6 +30,7 @@ HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "Wh
 TAGS = {"amazon", "commerce", "orders", "shipments", "reporting", "writes-amazon", "writes-commerce", "read-only"}
 TAGS |= {"maintenance"}
 WITHOUT_STEP = {"run_complete"}  # tasks that only sum up the others
+TRIGGERED_BY_PEOPLE = {"check_setup"}
 # What reading the DAG files may bring in of ours: no client, no table, no engine, no rule for Great Expectations.
 LIGHT = {
     "include",
@@ -110,7 +111,14 @@ def test_documentation_is_complete_when_shown_in_the_ui(dag: Dag) -> None:
 def test_missed_runs_are_skipped_when_the_scheduler_was_away(dag: Dag) -> None:
     assert dag.catchup is False
     assert dag.max_active_runs == 1
-    assert bool(dag.schedule) != bool(dag.triggers)
+    assert [bool(dag.schedule), bool(dag.triggers), dag.dag_id in TRIGGERED_BY_PEOPLE].count(True) == 1
+
+
+def test_params_when_people_trigger_a_dag(dag: Dag) -> None:
+    if dag.dag_id in TRIGGERED_BY_PEOPLE:
+        assert dag.params["dry_run"] is False
+    else:
+        assert dag.params == {}
 
 
 def test_every_tag_is_allowed_when_compared_with_the_list(dag: Dag) -> None:

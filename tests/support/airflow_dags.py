@@ -12,6 +12,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Dag:
-    """One DAG. `triggers` are the assets' URIs that start it, `schedule` is a cron text or None."""
+    """One DAG. `triggers` are the URIs of assets that start it, `schedule` is a cron text, `params` are its defaults."""
 
     dag_id: str
     file: str
@@ -53,6 +54,7 @@ class Dag:
     max_active_runs: int
     tags: list[str]
     schedule: str | None
+    params: dict[str, Any]
     triggers: list[str]
     starts_at_any_trigger: bool
     tasks: list[Task]
@@ -139,6 +141,7 @@ def dag_facts(dag):
         "max_active_runs": dag.max_active_runs,
         "tags": sorted(dag.tags),
         "schedule": getattr(dag.timetable, "expression", None),
+        "params": dag.params.dump(),
         "triggers": [asset.uri for asset in assets.objects] if assets else [],
         "starts_at_any_trigger": isinstance(assets, AssetAny),
         "tasks": [task_facts(task, known.get_task(task.task_id)) for task in dag.tasks],

@@ -31,6 +31,7 @@ from include.adapters.http import (
     Timeouts,
     exchange,
     http_date,
+    is_loopback,
     open_client,
     rate_limit,
 )
@@ -140,6 +141,7 @@ class AmazonClient:
         self._limiter = limiter
         self._record = record
         self._api = open_client(endpoint, connection=connection, timeouts=timeouts, user_agent=user_agent)
+        self.is_local = is_loopback(self._api.base_url.host)  # a stand-in for Amazon
         self._login = open_client(token_url, connection=connection, timeouts=timeouts, user_agent=user_agent)
         self._token_url = token_url
         self._slot = _slot(token_url, client_id, refresh_token)

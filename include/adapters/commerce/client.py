@@ -37,7 +37,7 @@ from include.adapters.commerce.documents import (
 from include.adapters.commerce.errors import Scrub, explain, words
 from include.adapters.commerce.rights import HARMLESS, RIGHT_OF, Right, listed, missing_rights
 from include.adapters.commerce.search import PAGE_SIZE, Filter, batches, search_query, sku_key
-from include.adapters.http import NotAuthorizedError, Timeouts, exchange, http_date, open_client
+from include.adapters.http import NotAuthorizedError, Timeouts, exchange, http_date, is_loopback, open_client
 from include.domain.errors import MisconfiguredError, NotFoundError, OutcomeUnknownError, RefusedError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class CommerceClient:
             raise MisconfiguredError(f"Connection {connection}: unknown edition. Resolution: use paas or saas.")
         self._client = open_client(host, connection=connection, timeouts=timeouts, user_agent=USER_AGENT)
         self._client.auth = auth
+        self.is_local = is_loopback(self._client.base_url.host)  # a stand-in for a shop
         self._edition = edition
         self._connection = connection
         self._record = record

@@ -1,0 +1,101 @@
+"""check_setup in real Airflow: a green or a red run, one line per finding; the command sees Airflow's pools, too."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from include.adapters.commerce.rights import INVOICE
+from tests.support.installation import AIRFLOW, CHECKOUT, Installation
+
+PROBLEM = f"shop commerce_api: the integration lacks the right {INVOICE.place} ({INVOICE.resource})"
+
+
+def command(installation: Installation, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    environment: Mapping[str, str] = installation.variables() | changes
+    return subprocess.run(
+        arguments,
+        cwd=CHECKOUT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def check(installation: Installation, *options: str, **changes: str) -> tuple[int, list[str]]:
+    """Exit status and lines of the command: findings and their sum, nothing else."""
+    ended = command(installation, sys.executable, "-m", "include", "check", *options, **changes)
+    lines = ended.stdout.splitlines()
+    assert lines, ended.stderr[-3000:]
+    states = ("OK           ", "PROBLEM      ", "NOT CHECKED  ")
+    assert [line for line in lines[:-1] if not line.startswith(states)] == []
+    assert "Traceback" not in ended.stderr, ended.stderr[-3000:]
+    return ended.returncode, lines
+
+
+def test_run_is_green_or_red_by_what_it_finds(installation: Installation) -> None:
+    rights = installation.sandbox.commerce.rights
+    assert rights is not None
+    with installation.console() as dags_test:
+        sound = dags_test("check_setup")
+        assert sound.state == "success", sound.output[-3000:]
+        assert "OK           store Acme UK: store view uk, base currency GBP" in sound.output
+
+        rights.discard(INVOICE.resource)
+        unsound = dags_test("check_setup")
+        assert (unsound.state, unsound.task("check_setup").state) == ("failed", "failed")
+        assert f"PROBLEM      {PROBLEM}" in unsound.output
+        assert "1 of 17 checks found a problem. Resolution: " in unsound.output
+        assert unsound.task("check_setup").tries == 1, "a retry cannot help"
+    assert installation.sandbox.commerce.orders() == []
+
+
+def test_run_refuses_a_param_that_it_does_not_have(installation: Installation) -> None:
+    conf = json.dumps({"dryrun": True})
+    ended = command(installation, AIRFLOW, "dags", "test", "check_setup", "--conf", conf)
+    said = ended.stdout + ended.stderr
+    assert "The DAG check_setup has no param dryrun. Resolution: trigger it with dry_run only." in said
+    assert not installation.sandbox.commerce_faults.calls
+
+
+def test_command_finds_missing_pools_and_ends_with_0_when_nothing_is_wrong(installation: Installation) -> None:
+    status, lines = check(installation)
+    pools = [line for line in lines if line.startswith("PROBLEM      pool ")]
+    assert (status, len(pools)) == (1, 3), lines
+    assert lines[-1] == "16 OK, 3 with a problem, 0 not checked."
+    imported = command(installation, AIRFLOW, "pools", "import", "include/pools.json")
+    assert imported.returncode == 0, imported.stderr[-3000:]
+    status, lines = check(installation)
+    assert (status, lines[-1]) == (0, "19 OK, 0 with a problem, 0 not checked."), lines
+
+    calls = installation.sandbox.commerce_faults.calls.copy()
+    status, lines = check(installation, "--dry-run")
+    assert (status, lines[-1]) == (0, "7 OK, 0 with a problem, 4 not checked."), lines
+    assert installation.sandbox.commerce_faults.calls == calls
+
+
+def test_command_names_a_setting_and_airflows_database_when_they_are_wrong(installation: Installation) -> None:
+    nowhere = "postgresql+psycopg://airflow:planted-secret@127.0.0.1:9/airflow"
+    status, lines = check(
+        installation, ORDERS_CREATE_LIMIT="many", AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=nowhere, ORDERS_TYPO="1"
+    )
+    assert status == 1
+    assert lines[0].startswith("PROBLEM      Airflow: its database cannot be read")
+    assert lines[1].startswith("PROBLEM      settings: ORDERS_CREATE_LIMIT must be a whole number, not 'many'")
+    assert not [line for line in lines if "planted-secret" in line]
+
+
+def test_command_finds_connections_that_are_kept_in_airflows_database(installation: Installation) -> None:
+    shop = installation.connections.pop("commerce_api")
+    status, lines = check(installation)
+    assert status == 1
+    assert [line for line in lines if "There is no Airflow connection 'commerce_api'" in line]
+    added = command(installation, AIRFLOW, "connections", "add", "commerce_api", "--conn-json", json.dumps(shop))
+    assert added.returncode == 0, added.stderr[-3000:]
+    _, lines = check(installation)
+    assert "OK           shop commerce_api: credentials and all 7 rights" in lines
