@@ -27,7 +27,14 @@ from include.retry_policy import dag_defaults
 PARAMS = {"dry_run": Param(False, type="boolean", description="Ask neither Amazon nor a shop.")}
 
 
-@dag(schedule=None, params=PARAMS, doc_md=__doc__, tags=["maintenance", "read-only"], **dag_defaults())
+@dag(
+    schedule=None,
+    is_paused_upon_creation=False,
+    params=PARAMS,
+    doc_md=__doc__,
+    tags=["maintenance", "read-only"],
+    **dag_defaults(),
+)
 def check_setup() -> None:
     @task
     def check_setup() -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Writes the generated documents: DAG docstrings, table comments, settings, marketplaces and blockers, as Markdown.
+"""Writes the generated documents: DAG docstrings, table comments, settings, marketplaces, rights and blockers.
 
 Some pages are generated as a whole. In pages that people write, only the part between two markers is replaced. DAG
 files are read as text, not imported, so this is quick and needs no Airflow.
@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
+from include.adapters.commerce.rights import CUSTOMERS, NEEDED, RIGHT_OF
 from include.database.tables import SCHEMAS, metadata
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.marketplaces import MARKETPLACES
@@ -70,6 +71,7 @@ def current(checkout: Path) -> dict[Path, str]:
     }
     blocks = {
         checkout / "docs" / "configuration.md": {"settings": _settings_table(), "marketplaces": _marketplaces_table()},
+        checkout / "docs" / "going-live.md": {"rights": _rights_table()},
         checkout / "docs" / "runbook.md": {"blockers": _blockers_table()},
         checkout / ".env.example": {"settings": _settings_lines()},
     }
@@ -222,6 +224,16 @@ def _marketplaces_table() -> str:
         for m in MARKETPLACES.values()
     ]  # fmt: skip
     return _table(["marketplace_id", "Country", "Region", "Currency", "Time zone", "Item prices"], rows)
+
+
+def _rights_table() -> str:
+    rows = []
+    for right in NEEDED:
+        calls = [f"`{operation}`" for operation, needed in RIGHT_OF.items() if needed == right]
+        if right == CUSTOMERS:
+            calls.append("only needed for a store with a fixed customer")
+        rows.append([right.place, f"`{right.resource}`", ", ".join(calls)])
+    return _table(["Tick in the tree", "Right", "Calls that need it"], rows)
 
 
 def _blockers_table() -> str:

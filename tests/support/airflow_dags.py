@@ -45,7 +45,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Dag:
-    """One DAG. `triggers` are the URIs of assets that start it, `schedule` is a cron text, `params` are its defaults."""
+    """One DAG. `triggers` are the URIs of assets that start it, `schedule` is a cron text, `params` the defaults."""
 
     dag_id: str
     file: str
