@@ -253,7 +253,7 @@ def _check_shop(setup: Setup, connection: str, subject: str, stores: list[Store]
         for lacking in missing_rights(HARMLESS[right][0], error.answer.document):
             words = (
                 f"the integration lacks the right {lacking}. Resolution: tick it in the Commerce admin (System > "
-                "Integrations > the integration > API) and save; docs/going-live.md lists all rights"
+                "Extensions > Integrations, page API) and save; docs/going-live.md lists all rights"
             )
             yield Finding("PROBLEM", subject, words)
     if not refusals:

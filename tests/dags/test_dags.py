@@ -114,7 +114,7 @@ def test_missed_runs_are_skipped_when_the_scheduler_was_away(dag: Dag) -> None:
     assert [bool(dag.schedule), bool(dag.triggers), dag.dag_id in TRIGGERED_BY_PEOPLE].count(True) == 1
 
 
-def test_params_when_people_trigger_a_dag(dag: Dag) -> None:
+def test_dag_has_dry_run_when_people_trigger_it(dag: Dag) -> None:
     if dag.dag_id in TRIGGERED_BY_PEOPLE:
         assert dag.params["dry_run"] is False
     else:

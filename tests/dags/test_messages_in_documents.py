@@ -57,17 +57,17 @@ def _can_say(skeleton: str, message: str) -> bool:
 @pytest.mark.parametrize(
     ("page", "message"), [pytest.param(p, m, id=f"{p.name}-{m[:40]}") for p, m in dict.fromkeys(MESSAGES)]
 )
-def test_message_in_a_document_is_one_that_the_code_can_say(page: Path, message: str) -> None:
+def test_message_can_be_said_by_the_code_when_a_document_quotes_it(page: Path, message: str) -> None:
     assert any(_can_say(skeleton, message) for skeleton in SKELETONS), f"{page.name}: {message}"
 
 
-def test_messages_when_counted() -> None:
+def test_documents_quote_messages_when_counted() -> None:
     counts = {page.name: sum(1 for one, _ in MESSAGES if one == page) for page in PAGES}
     assert counts["runbook.md"] > 15
     assert counts["troubleshooting.md"] > 12
 
 
-def test_message_that_the_code_cannot_say_is_noticed() -> None:
+def test_message_is_noticed_when_the_code_cannot_say_it() -> None:
     text = "amazon \0 of account \0: refused with \0 although the token is fresh"
     assert _can_say(text, "refused with 403 although the token is fresh")
     assert _can_say(text, "amazon ... although the token")

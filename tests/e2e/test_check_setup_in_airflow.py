@@ -38,7 +38,7 @@ def check(installation: Installation, *options: str, **changes: str) -> tuple[in
     return ended.returncode, lines
 
 
-def test_run_is_green_or_red_by_what_it_finds(installation: Installation) -> None:
+def test_run_turns_red_when_it_finds_a_problem(installation: Installation) -> None:
     rights = installation.sandbox.commerce.rights
     assert rights is not None
     with installation.console() as dags_test:
@@ -55,7 +55,7 @@ def test_run_is_green_or_red_by_what_it_finds(installation: Installation) -> Non
     assert installation.sandbox.commerce.orders() == []
 
 
-def test_run_refuses_a_param_that_it_does_not_have(installation: Installation) -> None:
+def test_run_fails_when_it_gets_a_param_that_it_does_not_have(installation: Installation) -> None:
     conf = json.dumps({"dryrun": True})
     ended = command(installation, AIRFLOW, "dags", "test", "check_setup", "--conf", conf)
     said = ended.stdout + ended.stderr
@@ -63,7 +63,7 @@ def test_run_refuses_a_param_that_it_does_not_have(installation: Installation) -
     assert not installation.sandbox.commerce_faults.calls
 
 
-def test_command_finds_missing_pools_and_ends_with_0_when_nothing_is_wrong(installation: Installation) -> None:
+def test_command_ends_with_1_when_pools_are_missing_and_with_0_when_nothing_is(installation: Installation) -> None:
     status, lines = check(installation)
     pools = [line for line in lines if line.startswith("PROBLEM      pool ")]
     assert (status, len(pools)) == (1, 3), lines
@@ -79,7 +79,7 @@ def test_command_finds_missing_pools_and_ends_with_0_when_nothing_is_wrong(insta
     assert installation.sandbox.commerce_faults.calls == calls
 
 
-def test_command_names_a_setting_and_airflows_database_when_they_are_wrong(installation: Installation) -> None:
+def test_command_names_them_when_a_setting_and_airflows_database_are_wrong(installation: Installation) -> None:
     nowhere = "postgresql+psycopg://airflow:planted-secret@127.0.0.1:9/airflow"
     status, lines = check(
         installation, ORDERS_CREATE_LIMIT="many", AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=nowhere, ORDERS_TYPO="1"
@@ -90,7 +90,7 @@ def test_command_names_a_setting_and_airflows_database_when_they_are_wrong(insta
     assert not [line for line in lines if "planted-secret" in line]
 
 
-def test_command_finds_connections_that_are_kept_in_airflows_database(installation: Installation) -> None:
+def test_command_finds_connections_when_airflows_database_keeps_them(installation: Installation) -> None:
     shop = installation.connections.pop("commerce_api")
     status, lines = check(installation)
     assert status == 1

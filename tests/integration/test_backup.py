@@ -60,7 +60,7 @@ def run(script: str, database_url: URL, folder: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_restored_database_is_complete_and_creates_nothing_twice(
+def test_nothing_is_lost_or_created_twice_when_a_backup_is_restored(
     road: Road, database_url: URL, restored: URL, tmp_path: Path
 ) -> None:
     road.buy(BEFORE, {"TRAY-WALNUT": 1})

@@ -26,7 +26,7 @@ FIXED = "somebody@example.com"
 ACCOUNTS = ("account acme-na", "account acme-eu", "account acme-fe")
 
 
-def test_sound_installation_has_no_problem_and_every_part_is_named(installation: Installation) -> None:
+def test_every_part_is_ok_when_the_installation_is_sound(installation: Installation) -> None:
     findings = installation.check()
     assert [str(finding) for finding in findings if finding.state != "OK"] == []
     assert [finding.subject for finding in findings] == [
@@ -48,7 +48,7 @@ def test_sound_installation_has_no_problem_and_every_part_is_named(installation:
     assert words["store Acme Deutschland"] == "store view de, base currency EUR, stock 2"
 
 
-def test_check_changes_neither_amazon_nor_the_shop(installation: Installation) -> None:
+def test_amazon_and_the_shop_are_unchanged_when_they_are_checked(installation: Installation) -> None:
     road = installation.road
     road.buy(ORDER, {"TRAY-WALNUT": 1})
     road.pass_time(minutes=10)
@@ -65,7 +65,9 @@ def everything(road: Road) -> list[Any]:
     return [road.sandbox.amazon.snapshot()["records"], road.sandbox.commerce.snapshot(), tables]
 
 
-def test_no_secret_and_no_person_is_shown(installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_and_no_person_is_shown_when_there_is_a_problem(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
     road, seeds = installation.road, installation.road.scenario
     road.buy(ORDER, {"TRAY-WALNUT": 1})
     road.pass_time(minutes=10)
@@ -96,7 +98,7 @@ def test_stores_file_is_named_with_every_mistake_when_it_is_wrong(installation: 
     assert [finding.subject for finding in findings][-1] == "ORDERS_PII_KEYS", "without accounts, nobody is asked"
 
 
-def test_unknown_store_view_is_found_before_an_order_arrives(installation: Installation) -> None:
+def test_unknown_store_view_is_found_when_no_order_has_arrived_yet(installation: Installation) -> None:
     change_stores(installation.road, "Acme UK", commerce_store_view="united_kingdom")
     line = the_problem(installation)
     assert line.startswith(
@@ -139,7 +141,7 @@ def test_shop_is_not_asked_when_import_is_disabled_for_all_of_its_stores(install
 
 
 @pytest.mark.parametrize("right", NEEDED, ids=lambda right: right.resource)
-def test_missing_right_is_found_and_named(installation: Installation, right: Right) -> None:
+def test_missing_right_is_named_when_it_was_taken_away(installation: Installation, right: Right) -> None:
     road = installation.road
     assert road.sandbox.commerce.rights is not None
     road.change_store("Acme US", fixed_customer_email=FIXED)
@@ -151,13 +153,13 @@ def test_missing_right_is_found_and_named(installation: Installation, right: Rig
     )
 
 
-def test_missing_right_is_named_as_an_older_shop_calls_it(installation: Installation) -> None:
+def test_missing_right_is_named_when_the_shop_is_older(installation: Installation) -> None:
     shop = installation.road.sandbox.commerce
     shop.seed = replace(shop.seed, save_orders_right=CREATE_ORDERS.resource)
     assert "(Magento_Sales::create)" in the_problem(installation)
 
 
-def test_right_on_customers_is_not_needed_without_a_fixed_customer(installation: Installation) -> None:
+def test_right_on_customers_is_not_asked_for_when_no_store_has_a_fixed_customer(installation: Installation) -> None:
     rights = installation.road.sandbox.commerce.rights
     assert rights is not None
     rights.discard(CUSTOMERS.resource)
@@ -171,7 +173,7 @@ def test_refused_credentials_are_one_problem_when_the_shop_refuses_all(installat
     assert "check the credentials in the connection" in line
 
 
-def test_shop_that_is_down_is_one_problem_and_the_sellers_are_checked(installation: Installation) -> None:
+def test_shop_is_one_problem_when_it_is_down(installation: Installation) -> None:
     installation.road.sandbox.commerce_faults.add(Fault("*", "html_503", times=100))
     line = the_problem(installation)
     assert line.startswith(f"PROBLEM      shop {SHOP}: commerce storeViews: the server failed with 503.")
@@ -181,7 +183,7 @@ def test_shop_that_is_down_is_one_problem_and_the_sellers_are_checked(installati
 # Amazon
 
 
-def test_token_that_is_refused_is_found_for_its_account_alone(installation: Installation) -> None:
+def test_account_alone_is_a_problem_when_its_token_is_refused(installation: Installation) -> None:
     road = installation.road
     na, eu, fe = road.scenario.applications
     road.scenario = replace(road.scenario, applications=(na, replace(eu, refresh_token="Atzr|revoked"), fe))
@@ -190,13 +192,13 @@ def test_token_that_is_refused_is_found_for_its_account_alone(installation: Inst
     assert "Atzr" not in line
 
 
-def test_marketplace_that_amazon_refuses_is_named(installation: Installation) -> None:
+def test_marketplace_is_named_when_amazon_refuses_it(installation: Installation) -> None:
     change_stores(installation.road, "Acme Canada", marketplace_id="A1AM78C64UM0Y8")
     line = the_problem(installation)
     assert line.startswith("PROBLEM      account acme-na, marketplace A1AM78C64UM0Y8 (MX): amazon searchOrders")
 
 
-def test_amazon_that_is_throttled_is_not_checked(installation: Installation) -> None:
+def test_account_is_not_checked_when_amazon_throttles(installation: Installation) -> None:
     installation.road.sandbox.amazon_faults.add(Fault("searchOrders", "throttle", retry_after=90))
     (finding,) = [finding for finding in installation.check() if finding.state != "OK"]
     assert (finding.state, finding.subject) == ("NOT CHECKED", "account acme-na")

@@ -51,12 +51,12 @@ def sent_operations() -> set[str]:
     }
 
 
-def test_rights_are_declared_for_every_call_and_for_no_other() -> None:
+def test_every_right_is_declared_when_compared_with_the_calls_of_the_client() -> None:
     assert set(RIGHT_OF) == sent_operations()
     assert set(HARMLESS) == set(NEEDED) == set(WORK)
 
 
-def test_declared_rights_are_those_of_the_shops_routes() -> None:
+def test_declared_rights_are_right_when_compared_with_the_routes_of_the_shop() -> None:
     asked = {route.operation: route.resource for route in ROUTES if route.method != "PUT"}  # which we do not send
     asked["updateOrder"] = asked["createOrder"]  # the same route, with the id of an order
     assert {operation: right.resource for operation, right in RIGHT_OF.items()} == {
@@ -64,7 +64,7 @@ def test_declared_rights_are_those_of_the_shops_routes() -> None:
     }
 
 
-def test_scenarios_integration_has_the_documented_rights_and_no_other() -> None:
+def test_integration_of_the_scenario_has_the_documented_rights_when_it_starts() -> None:
     assert build(SandboxClock().now()).commerce.rights == {right.resource for right in NEEDED}
 
 
@@ -82,7 +82,7 @@ def test_missing_right_is_named_when_the_work_needs_it(
 
 
 @pytest.mark.parametrize("missing", NEEDED, ids=lambda right: right.resource)
-def test_probes_find_the_missing_right_and_no_other(
+def test_probes_find_the_missing_right_when_all_are_tried(
     missing: Right, client: CommerceClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox.commerce, "rights", ALL - {missing.resource})
@@ -95,7 +95,7 @@ def test_probes_find_the_missing_right_and_no_other(
     assert refused == [missing]
 
 
-def test_probes_change_nothing_in_the_shop(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_shop_is_unchanged_when_all_rights_are_probed(client: CommerceClient, sandbox: Sandbox) -> None:
     order = create(client)
     before = sandbox.commerce.snapshot()
     for right in NEEDED:
@@ -105,7 +105,7 @@ def test_probes_change_nothing_in_the_shop(client: CommerceClient, sandbox: Sand
     assert not client.order(order.order_id).is_invoiced
 
 
-def test_older_shop_asks_for_another_right_to_save_orders(
+def test_right_to_create_is_named_when_the_shop_is_older(
     client: CommerceClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = replace(sandbox.commerce.seed, save_orders_right=CREATE_ORDERS.resource)
@@ -119,7 +119,7 @@ def test_older_shop_asks_for_another_right_to_save_orders(
     assert create(client).ext_order_id == entity()["ext_order_id"]
 
 
-def test_call_without_a_declared_right_is_not_sent(client: CommerceClient, sandbox: Sandbox) -> None:
+def test_call_is_not_sent_when_its_right_is_not_declared(client: CommerceClient, sandbox: Sandbox) -> None:
     with pytest.raises(LookupError, match="commentOrder"):
         client._send("commentOrder", "POST", "orders/1/comments", body={})
     assert not sandbox.commerce_faults.calls
