@@ -287,7 +287,7 @@ def _check_store(client: CommerceClient, store: Store, *, is_customer_readable: 
             "create the customer in this website, or correct the address in stores.yaml"
         )
         return Finding("PROBLEM", subject, words)
-    stock = f"stock {view.stock_id}" if view.stock_id is not None else "no stock: quantities are not checked"
+    stock = f"stock {view.stock_id}" if view.stock_id is not None else "one legacy stock"
     return Finding("OK", subject, f"store view {view.code}, base currency {view.base_currency}, {stock}")
 
 

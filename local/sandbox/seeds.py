@@ -48,7 +48,7 @@ class AmazonOrderSeed:
 class Website:
     website_id: int
     code: str
-    stock_id: int
+    stock_id: int  # 0: no stock is assigned
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ class CommerceSeed:
     catalog_changes: tuple[CatalogChange, ...] = ()
     warehouse: tuple[WarehouseAction, ...] = ()
     rights: frozenset[str] | None = None  # of the integration, by Commerce's ids; None: every right
+    has_stocks: bool = True  # False: without multi-source inventory, one legacy stock counts
     save_orders_right: str = "Magento_Sales::api_actions"  # older versions: Magento_Sales::create
 
 

@@ -31,6 +31,7 @@ WORK: dict[Right, Callable[[CommerceClient], Any]] = {
     RIGHT_OF["storeViews"]: lambda client: client.store_views(),
     RIGHT_OF["searchProducts"]: lambda client: client.products("default", ["Plain-1"]),
     RIGHT_OF["areSalableForQty"]: lambda client: client.salable_quantity("Plain-1", 1),
+    RIGHT_OF["stockItem"]: lambda client: client.legacy_quantity("Plain-1"),
     RIGHT_OF["searchOrders"]: lambda client: client.find_orders(ext_order_id="1"),
     RIGHT_OF["createOrder"]: lambda client: create(client),
     RIGHT_OF["invoiceOrder"]: lambda client: client.invoice("1"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from include.adapters.commerce.client import CommerceClient
-from include.adapters.commerce.documents import CatalogProduct, StoreView
+from include.adapters.commerce.documents import UNASSIGNED_STOCK, CatalogProduct, StoreView
 from include.adapters.http import NotAuthorizedError
 from include.domain.errors import MisconfiguredError, OrdersError, RefusedError
 from include.domain.orders import Candidate
@@ -48,7 +48,7 @@ class CatalogFacts:
         return found.get(store.catalog_sku(seller_sku))
 
     def stock_key(self, store: Store) -> StockKey:
-        """The stock that `store` sells from; id 0 where the shop has no inventory management by stocks."""
+        """The stock that `store` sells from; id 0 is the one legacy stock of a shop without multi-source inventory."""
         return store.commerce_connection, self.views[store.name].stock_id or 0
 
     def is_orderable(self, store: Store, product: CatalogProduct) -> bool:
@@ -57,19 +57,28 @@ class CatalogFacts:
 
     def is_stock_checked(self, candidate: Candidate, product: CatalogProduct) -> bool:
         """Whether the stock of this product decides about the candidate."""
-        has_stock = self.views[candidate.store.name].stock_id is not None
-        return candidate.decision.is_stock_required and has_stock and product.is_orderable
+        return candidate.decision.is_stock_required and product.is_orderable
 
 
 def store_view(client: CommerceClient, store: Store) -> StoreView:
-    """The store view that `store` is bound to. Raises MisconfiguredError if the shop has none of that code."""
+    """The store view that `store` is bound to.
+
+    Raises MisconfiguredError if the shop has none of that code, or no stock for its website.
+    """
     views = client.store_views()
     if store.commerce_store_view not in views:
         raise MisconfiguredError(
             f"Store {store.name}: the shop behind {store.commerce_connection} has no store view "
             f"{store.commerce_store_view!r}. Resolution: use one of {', '.join(sorted(views))} in stores.yaml."
         )
-    return views[store.commerce_store_view]
+    view = views[store.commerce_store_view]
+    if view.stock_id == UNASSIGNED_STOCK:
+        raise MisconfiguredError(
+            f"Store {store.name}: no stock is assigned to the website {view.website_code} of the shop behind "
+            f"{store.commerce_connection}, so nothing can be sold there. Resolution: in Commerce, under Stores > "
+            "Inventory > Stocks, assign the website to a stock."
+        )
+    return view
 
 
 def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, allocated: Sequence[AllocatedUnits]) -> CatalogFacts:
@@ -135,6 +144,12 @@ def _ask_for_stock(
         if view is not None:
             taken[(units.commerce_connection, view.stock_id or 0), units.catalog_sku.casefold()] += units.qty
     for stock_key, skus in wanted.items():
+        if not stock_key[1]:
+            for sku in skus:
+                left = client.legacy_quantity(sku)
+                key = (stock_key, sku.casefold())
+                facts.free[key] = None if left is None else max(left - taken[key], Decimal(0))
+            continue
         needed = {sku: qty + taken[stock_key, sku.casefold()] for sku, qty in skus.items()}
         for sku, is_enough in client.salable(stock_key[1], needed).items():
             key = (stock_key, sku.casefold())

@@ -35,9 +35,13 @@ SHIPMENT_FIELDS = ",".join(
 )
 
 
+# The stock of a website to which Commerce has assigned none; its own stocks are numbered from 1.
+UNASSIGNED_STOCK = 0
+
+
 @dataclass(frozen=True)
 class StoreView:
-    """One store view. `base_currency` is ISO 4217; `stock_id` is None where the shop has no inventory management."""
+    """One store view. `base_currency` is ISO 4217; `stock_id` is None where the shop has one legacy stock for all."""
 
     store_id: int
     code: str
@@ -223,6 +227,20 @@ def read_rows(document: Any) -> list[dict[str, Any]]:
 def read_salable(document: Any) -> dict[str, bool]:
     """Whether the asked quantity can be sold, by `sku_key` of the SKU."""
     return {sku_key(row["sku"]): row["salable"] is True for row in read_rows(document)}
+
+
+def read_stock_item(document: Any) -> Decimal | None:
+    """What can be sold by a legacy stock item (catalog-inventory-data-stock-item-interface); None: not limited."""
+
+    def own(name: str, default: Any) -> Any:
+        """A value of the product's own, or the default where it uses the shop's configuration."""
+        return default if document.get(f"use_config_{name}", True) else document[name]
+
+    if not own("manage_stock", True) or int(own("backorders", 0)):
+        return None
+    if not document["is_in_stock"]:
+        return Decimal(0)
+    return max(Decimal(str(document["qty"])) - Decimal(str(own("min_qty", 0))), Decimal(0))
 
 
 def read_shipment(document: Any) -> CommerceShipment:

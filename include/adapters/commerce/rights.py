@@ -1,7 +1,8 @@
 """The rights that the integration of a shop needs: one for each call of the client, as Commerce's own routes ask.
 
 Sources, checked 2026-11: `etc/webapi.xml` (which right a route asks for) and `etc/acl.xml` (what the tree of rights
-calls it) of the modules Sales, Store, Catalog and Customer in magento/magento2, InventorySalesApi in magento/inventory.
+calls it) of the modules Sales, Store, Catalog, CatalogInventory and Customer in magento/magento2, InventorySalesApi in
+magento/inventory.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _ACTIONS = "Sales > Operations > Orders > Actions"
 ALL_STORES = Right("Magento_Backend::store", "Stores > Settings > All Stores")
 PRODUCTS = Right("Magento_Catalog::products", "Catalog > Inventory > Products")
 SALES_STOCK = Right("Magento_InventorySalesApi::stock", "Stores > Inventory > Sales Stock")
+LEGACY_STOCK = Right("Magento_CatalogInventory::cataloginventory", "Stores > Settings > Configuration > Inventory")
 VIEW_ORDERS = Right("Magento_Sales::actions_view", f"{_ACTIONS} > View")
 SAVE_ORDERS = Right("Magento_Sales::api_actions", f"{_ACTIONS} > Order Save API")
 INVOICE = Right("Magento_Sales::invoice", f"{_ACTIONS} > Invoice")
@@ -43,6 +45,7 @@ RIGHT_OF: dict[str, Right] = {
     "stockResolver": SALES_STOCK,
     "areSalableForQty": SALES_STOCK,
     "salableQuantity": SALES_STOCK,
+    "stockItem": LEGACY_STOCK,
     "searchOrders": VIEW_ORDERS,
     "getOrder": VIEW_ORDERS,
     "createOrder": SAVE_ORDERS,
@@ -63,6 +66,7 @@ HARMLESS: dict[Right, Request] = {
     PRODUCTS: ("searchProducts", "GET", "products", (*_ONE_ROW, ("fields", "items[id]"))),
     # Without the SKUs that it is about: refused.
     SALES_STOCK: ("areSalableForQty", "GET", "inventory/are-product-salable-for-requested-qty/", ()),
+    LEGACY_STOCK: ("stockItem", "GET", "stockItems/0", ()),  # no such SKU: refused
     VIEW_ORDERS: ("searchOrders", "GET", "orders", (*_ONE_ROW, ("fields", "items[entity_id]"))),
     SAVE_ORDERS: ("createOrder", "POST", "orders", ()),  # an order without content: refused
     INVOICE: ("invoiceOrder", "POST", "order/0/invoice", ()),  # no order has the id 0: refused

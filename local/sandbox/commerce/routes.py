@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from local.sandbox.commerce.errors import CommerceRefusal, bad_type, required
+from local.sandbox.commerce.errors import CommerceRefusal, bad_type, no_such_route, required
 from local.sandbox.commerce.fields import CUSTOMER_COLUMNS, ORDER, PRODUCT_COLUMNS, SHIPMENT_COLUMNS, decimal
 from local.sandbox.commerce.search import Query, bracketed, need, search
 from local.sandbox.commerce.shipments import Track
@@ -96,9 +96,16 @@ def _store_configs(call: Call) -> list[Document]:
     ]
 
 
+def _need_stocks(call: Call) -> None:
+    """Without the modules of multi-source inventory their routes do not exist."""
+    if not call.state.seed.has_stocks:
+        raise no_such_route()
+
+
 def _resolve_stock(call: Call) -> Document:
+    _need_stocks(call)
     for website in call.state.seed.websites:
-        if website.code == call.arguments["code"]:
+        if website.code == call.arguments["code"] and website.stock_id:
             channels = [{"type": "website", "code": website.code}]
             name = f"Stock of {website.code}"
             return {"stock_id": website.stock_id, "name": name, "extension_attributes": {"sales_channels": channels}}
@@ -122,6 +129,7 @@ def _get_product(call: Call) -> Document:
 
 
 def _are_salable(call: Call) -> list[Document]:
+    _need_stocks(call)
     stock_id = _whole(need(call.query, "stockId", "stock_id"))
     requests = bracketed(call.query, "skuRequests") or bracketed(call.query, "sku_requests")
     if not requests:
@@ -136,7 +144,15 @@ def _are_salable(call: Call) -> list[Document]:
 
 
 def _salable_quantity(call: Call) -> Decimal:
+    _need_stocks(call)
     return call.state.catalog.salable(call.arguments["sku"], int(call.arguments["stock_id"]))
+
+
+def _stock_item(call: Call) -> Document:
+    item = call.state.catalog.stock_item(call.arguments["sku"])
+    if item is None:
+        raise CommerceRefusal(404, "The product that was requested doesn't exist. Verify the product and try again.")
+    return item
 
 
 def _search_orders(call: Call) -> Document:
@@ -287,6 +303,7 @@ ROUTES = (
     _route(
         "GET", "inventory/get-product-salable-quantity/{sku}/{stock_id}", "salableQuantity", _STOCK, _salable_quantity
     ),
+    _route("GET", "stockItems/{sku}", "stockItem", "Magento_CatalogInventory::cataloginventory", _stock_item),
     _route("GET", "orders", "searchOrders", _SALES + "actions_view", _search_orders),
     _route("POST", "orders", "createOrder", SAVE_ORDERS, _save_order),
     _route("PUT", "orders/create", "createOrder", _SALES + "create", _save_order),

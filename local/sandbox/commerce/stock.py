@@ -106,6 +106,11 @@ class Catalog:
         """Write a positive reservation, as canceling and shipping do."""
         self._reserved[sku.casefold(), stock_id] += quantity
 
+    def stock_item(self, sku: str) -> dict[str, Any] | None:
+        """The product's legacy stock; None for an unknown SKU."""
+        product = self.find(sku)
+        return None if product is None else _stock_item(product)
+
     def documents(self, view: StoreView | None) -> list[dict[str, Any]]:
         """All products as a search returns them in a store view, or with default values if `view` is None."""
         ordered = sorted(self._products.values(), key=lambda product: product.product_id)
