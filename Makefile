@@ -55,10 +55,10 @@ env: $(RUNTIME) ## Print the shell exports under which .venv/bin/airflow works: 
 migrate: $(RUNTIME) ## Migrate the database behind orders_db to the current version
 	@variables=$$($(BIN)/python -m local env) && eval "$$variables" && $(BIN)/python -m include.database migrate
 
-demo: $(RUNTIME) ## Run the whole path in real Airflow with a local Amazon and a local shop, and print the result
+demo: $(RUNTIME) ## Run the whole path in real Airflow with a local Amazon and a local shop, once, and print the result
 	@$(BIN)/python -m local demo
 
-up: $(RUNTIME) ## The same as demo, then keep Airflow running until Ctrl-C
+up: $(RUNTIME) ## The same, then keep Airflow running until Ctrl-C
 	@$(BIN)/python -m local up
 
 down: $(RUNTIME) ## Stop what demo or up still runs, and the embedded database

@@ -154,6 +154,13 @@ def _airflow(checkout: Path, kept: Mapping[str, str], port: int) -> dict[str, st
         "AIRFLOW__LOGGING__MIN_LENGTH_MASKED_SECRET": "2",
         # Hides Python warnings from Airflow's own dependencies, which we cannot fix.
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "py.warnings=ERROR",
+        # A task waits for the scheduler's next look, and a busy machine may be slow to answer one.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+        # A task that Ctrl-C has cut off is noticed after a minute at the next start, not after five.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+        # Unchanged DAG files are read again this often; a changed one is read at once.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         "GX_ANALYTICS_ENABLED": "false",
     }
 
