@@ -71,7 +71,7 @@ def compute(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
         kept = _secrets(checkout)
         ports = _ports(checkout, caller)
     wanted |= _airflow(checkout, kept, ports["airflow"])
-    wanted |= _sandbox_connections(ports)
+    wanted |= sandbox_connections(ports)
     wanted["ORDERS_PII_KEYS"] = kept["pii_key"]
     if needs_embedded_postgres(checkout, caller):
         wanted |= _databases(postgres.start(database_dir(checkout)), caller)
@@ -165,7 +165,7 @@ def _airflow(checkout: Path, kept: Mapping[str, str], port: int) -> dict[str, st
     }
 
 
-def _sandbox_connections(ports: Mapping[str, int]) -> dict[str, str]:
+def sandbox_connections(ports: Mapping[str, int]) -> dict[str, str]:
     """Connections to the sandbox, with the credentials that it accepts."""
     amazon, commerce = f"http://{LOOPBACK}:{ports['amazon']}", f"http://{LOOPBACK}:{ports['commerce']}"
     seeds = scenario.build(datetime.now(UTC))

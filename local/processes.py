@@ -81,8 +81,10 @@ class LocalProcesses:
     def start(self, name: str, *command: str, settings: Mapping[str, str] | None = None) -> None:
         """Start a process in a session of its own. Its output replaces its previous log.
 
-        `settings` go over the checkout's variables.
+        `settings` go over the checkout's variables. A process that had this name must be ending.
         """
+        if name in self._running:
+            self._running.pop(name).wait()
         with self.log_of(name).open("wb") as log:
             process = subprocess.Popen(
                 command,
