@@ -13,6 +13,8 @@ ENV GX_ANALYTICS_ENABLED=false \
 # The base image's user is `airflow`, not root; it stays that way.
 COPY --chown=airflow:0 requirements.txt /opt/airflow/requirements.txt
 RUN pip install --no-cache-dir --require-hashes -r /opt/airflow/requirements.txt
+# Fails the build if a package of the base image contradicts one of ours.
+RUN pip check
 
 FROM base AS sandbox
 COPY --chown=airflow:0 local /opt/airflow/local

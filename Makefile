@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests wait half of their time, for servers and processes: three at once keep two cores busy.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) '*' 3 / 2)
+# requirements.txt is the product; requirements-local.txt is what runs it on one machine.
+RUNTIME_PACKAGES := -r requirements.txt -r requirements-local.txt
 # Stamp files: written when an installation is complete, so that the next `make` skips it.
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
@@ -34,21 +36,24 @@ $(BIN)/uv:
 	  exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >&2
 
-$(RUNTIME): requirements.txt | $(BIN)/uv
+$(RUNTIME): requirements.txt requirements-local.txt | $(BIN)/uv
 	$(call SAY,Installing the runtime packages (a few hundred; this takes a minute or two if none is cached).)
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt >&2
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes $(RUNTIME_PACKAGES) >&2
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
 	$(call SAY,Installing the packages for tests and checks.)
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-dev.txt >&2
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes $(RUNTIME_PACKAGES) -r requirements-dev.txt >&2
 	@touch $@
 
 lock: | $(BIN)/uv ## Compile the pinned requirements from requirements*.in
-	$(call SAY,Compiling requirements.txt and requirements-dev.txt.)
+	$(call SAY,Compiling requirements*.txt.)
 	@$(COMPILE) requirements.in -o requirements.txt
+	@$(COMPILE) requirements-local.in -o requirements-local.txt
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
 
+# Starts the embedded database, if the caller has not set others: Airflow cannot, and has nothing that runs before it
+# connects. Whoever sets both databases starts nothing.
 env: $(RUNTIME) ## Print the shell exports under which .venv/bin/airflow works: eval "$(make -s env)"
 	@$(BIN)/python -m local env
 
@@ -58,10 +63,10 @@ migrate: $(RUNTIME) ## Migrate the database behind orders_db to the current vers
 check: $(RUNTIME) ## Check connections, rights, store views, currencies, keys, clocks, databases and pools
 	@variables=$$($(BIN)/python -m local env) && eval "$$variables" && $(BIN)/python -m include check
 
-demo: $(RUNTIME) ## Run the whole path in real Airflow with a local Amazon and a local shop, and print the result
+demo: $(RUNTIME) ## Run the whole path in real Airflow with a local Amazon and a local shop, once, and print the result
 	@$(BIN)/python -m local demo
 
-up: $(RUNTIME) ## The same as demo, then keep Airflow running until Ctrl-C
+up: $(RUNTIME) ## The same, then keep Airflow running until Ctrl-C
 	@$(BIN)/python -m local up
 
 down: $(RUNTIME) ## Stop what demo or up still runs, and the embedded database

@@ -45,6 +45,7 @@ def _measure(installation: Installation, folder: Path) -> list[Figure]:
     host = str(installation.orders_url.query["host"])
     variables = installation.variables() | {
         "AIRFLOW__API__PORT": base_url.rpartition(":")[2],
+        "ORDERS_SYNC_SCHEDULE": "off",
         "ORDERS_DB_ADMIN_URL": f"postgresql+psycopg://postgres@/orders?host={host}",
     }
     with LocalProcesses(folder, variables | environment.compute(folder, variables)) as processes:
@@ -59,6 +60,7 @@ def _measure(installation: Installation, folder: Path) -> list[Figure]:
         api = AirflowApi(base_url, *environment.sign_in(folder), Progress())
         api.add_pools({name: {"slots": 4} for name in ("amazon_search_orders", "commerce_writes")})
         api.wait_for_dags((ORDERS,))
+        api.set_paused(ORDERS, False)
         nothing = _median(installation, api)
         for number in range(1, BLOCKED + 1):
             installation.buy(order_id(number), {"NOT-IN-THE-CATALOG": 1})

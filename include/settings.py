@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 PREFIX = "ORDERS_"
 # Variables with our prefix that are not settings: the ports of the sandbox servers (local/environment.py).
 _NOT_SETTINGS = ("ORDERS_SANDBOX_",)
+_NO_SCHEDULE = "off"
 # Airflow's names for cron expressions. Its @once and @continuous are no schedules for a sync.
 _SCHEDULE_PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
@@ -50,11 +51,15 @@ class Settings:
         "Address of the orders database as its administrator, for migrations; empty: the connection orders_db.",
         secret=True,
     )
-    sync_schedule: str = _setting(
-        "*/5 * * * *", "When amazon_orders_to_commerce runs, as a cron expression in UTC; read by the scheduler."
+    sync_schedule: str | None = _setting(
+        "*/5 * * * *",
+        "When amazon_orders_to_commerce runs: a cron expression in UTC, or `off` to run it only when it is triggered. "
+        "The DAG processor reads it.",
     )
-    shipment_schedule: str = _setting(
-        "*/10 * * * *", "When commerce_shipments_to_amazon runs, as a cron expression in UTC; read by the scheduler."
+    shipment_schedule: str | None = _setting(
+        "*/10 * * * *",
+        "When commerce_shipments_to_amazon runs: a cron expression in UTC, or `off` to run it only when it is "
+        "triggered. The DAG processor reads it.",
     )
     window_overlap: timedelta = _seconds(
         1800, "How far a window of Amazon's order listing reaches back into the one before."
@@ -205,7 +210,9 @@ def _parsed(setting: Field[Any], raw: str) -> Any:
         raise MisconfiguredError(f"{name} is too large. Resolution: correct it.") from None
 
 
-def _schedule(name: str, expression: str) -> str:
+def _schedule(name: str, expression: str) -> str | None:
+    if expression == _NO_SCHEDULE:
+        return None
     if expression in _SCHEDULE_PRESETS:
         return expression
     from croniter import croniter  # type: ignore[import-untyped]
@@ -217,6 +224,6 @@ def _schedule(name: str, expression: str) -> str:
     except ValueError as error:
         raise MisconfiguredError(
             f"{name} is not a schedule: {expression!r} ({error}). Resolution: use a cron expression in UTC, "
-            f"e.g. {'*/5 * * * *'!r}, or one of {', '.join(_SCHEDULE_PRESETS)}."
+            f"e.g. {'*/5 * * * *'!r}, one of {', '.join(_SCHEDULE_PRESETS)}, or {_NO_SCHEDULE}."
         ) from None
     return expression

@@ -18,7 +18,10 @@ def main(arguments: list[str] | None = None) -> int:
     checkout = environment.CHECKOUT
     if command == "env":
         try:
+            was_running = postgres.is_running(environment.database_dir(checkout))
             print(environment.exports(environment.compute(checkout, os.environ)), end="")
+            if not was_running and postgres.is_running(environment.database_dir(checkout)):
+                print("==> The embedded database has been started. `make down` stops it.", file=sys.stderr)
         except (postgres.EmbeddedPostgresError, OSError, ValueError) as error:
             print(error, file=sys.stderr)
             return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -80,6 +81,18 @@ class AirflowApi:
                 raise AirflowApiError(f"Airflow has not found the DAGs {missing} within {seconds:.0f} seconds.")
             time.sleep(0.5)
 
+    def wait_until_healthy(self, components: tuple[str, ...], seconds: float = 120) -> None:
+        """Wait until `components` (scheduler, dag_processor) have reported to Airflow. Raises AirflowApiError."""
+        deadline = time.monotonic() + seconds
+        while True:
+            health = self._get("/api/v2/monitor/health")
+            ailing = [name for name in components if health[name]["status"] != "healthy"]
+            if not ailing:
+                return
+            if time.monotonic() > deadline:
+                raise AirflowApiError(f"Not healthy within {seconds:.0f} seconds: {', '.join(ailing)}.")
+            time.sleep(0.5)
+
     def add_pools(self, pools: Mapping[str, Mapping[str, Any]]) -> None:
         """Create pools, given as in a file for `airflow pools import`. Existing ones are left unchanged."""
         known = {pool["name"] for pool in self._send("GET", "/api/v2/pools")["pools"]}
@@ -91,25 +104,28 @@ class AirflowApi:
         """Pause or unpause a DAG. The runs of a paused DAG wait, manually triggered ones included."""
         self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": is_paused})
 
-    def run(self, dag_id: str, seconds: float) -> str:
-        """Trigger `dag_id`, wait for the end of the run and return its id; the DAG is paused before and after.
-
-        It is paused so that its schedule adds no runs in between; a run that is already due may still go first.
-        Raises DagRunFailedError, or AirflowApiError if the run takes longer than `seconds`.
-        """
+    def trigger(self, dag_id: str) -> str:
+        """Create a run of `dag_id` and return its id. It waits while the DAG is paused or has another run."""
         run_id: str = self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
-        self.set_paused(dag_id, False)
+        return run_id
+
+    def run(self, dag_id: str, seconds: float) -> str:
+        """Trigger `dag_id`, wait for the end of the run and return its id. Raises as `wait_for_run` does."""
+        run_id = self.trigger(dag_id)
         self.wait_for_run(dag_id, run_id, seconds)
-        self.set_paused(dag_id, True)
         return run_id
 
     def wait_for_run(self, dag_id: str, run_id: str, seconds: float) -> None:
         """Wait for the end of a run. Raises DagRunFailedError, or AirflowApiError if it takes longer than `seconds`."""
         started = time.monotonic()
-        while True:
+        for look in itertools.count():
             state = self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]
-            tasks = self._tasks(dag_id, run_id)
             elapsed = time.monotonic() - started
+            # The API server has the tasks to serve, too: only every fourth look asks for details.
+            if state not in FINISHED and elapsed <= seconds and look % 4:
+                time.sleep(0.5)
+                continue
+            tasks = self._tasks(dag_id, run_id)
             summary = _summary(state, tasks)
             self._progress.passing(f"{dag_id}: {summary} ({elapsed:.0f} s)")
             if state in FINISHED:

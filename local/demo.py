@@ -1,4 +1,8 @@
-"""What `make demo` and `make up` do: bring orders from a local Amazon through real Airflow to a local shop and back."""
+"""What `make demo` and `make up` do: bring orders from a local Amazon through real Airflow to a local shop and back.
+
+The story is played once per data folder. Afterwards `make demo` prints and checks what is there, without Airflow, and
+`make up` only starts everything.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +20,16 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
+import psycopg
 
-from local import environment, postgres, report
+from local import environment, postgres, report, story
 from local.airflow_api import AirflowApi, AirflowApiError, DagRunFailedError
 from local.processes import LocalProcesses, ProcessError, end_leftovers, python
 
-ORDERS, SHIPMENTS, REPORTING = "amazon_orders_to_commerce", "commerce_shipments_to_amazon", "orders_to_reporting"
-PURGE = "purge_operational_history"
-RUN_SECONDS = 240
-
-# The steps from the first order to its shipment: the DAG to run, or by how many minutes to advance the sandbox's clock.
-STORY: tuple[str | int, ...] = (ORDERS, 21, ORDERS, SHIPMENTS, 6, SHIPMENTS, ORDERS, ORDERS)
-
-# The default waiting times suit the real Amazon. In the demo the sandbox's clock is advanced instead.
+# The default waiting times suit the real Amazon. In the story the sandbox's clock is advanced instead.
 SHORT_WAITS = {"ORDERS_SHIPMENT_VERIFY_GAP_SECONDS": "1", "ORDERS_IN_DOUBT_GAP_SECONDS": "1"}
+# Only the story's own runs: each would otherwise queue behind one that the schedule starts.
+NO_SCHEDULES = {"ORDERS_SYNC_SCHEDULE": "off", "ORDERS_SHIPMENT_SCHEDULE": "off"}
 
 
 class RefusedError(RuntimeError):
@@ -43,7 +43,7 @@ def main(checkout: Path, caller: Mapping[str, str], *, keep_running: bool) -> in
         with _only_one(checkout), _signals_as_exceptions():
             was_running = postgres.is_running(environment.database_dir(checkout))
             try:
-                return _play(checkout, caller, progress, keep_running=keep_running)
+                return _run(checkout, caller, progress, keep_running=keep_running)
             finally:
                 if not was_running:
                     postgres.stop(environment.database_dir(checkout))
@@ -107,90 +107,113 @@ class Progress:
         print(f"{start}[{self._printed_at - self._started:4.0f} s] {text}", end=end, flush=True)
 
 
-def _play(checkout: Path, caller: Mapping[str, str], progress: Progress, *, keep_running: bool) -> int:
+def _run(checkout: Path, caller: Mapping[str, str], progress: Progress, *, keep_running: bool) -> int:
     if end_leftovers(checkout):
         progress("Stopped processes that an interrupted run had left behind.")
     environment.renew_ports(checkout, caller)
     progress("Starting the database.")
     variables = {**SHORT_WAITS, **caller, **environment.compute(checkout, caller)}
     _refuse_real_systems(variables)
-    base_url = variables["AIRFLOW__API__BASE_URL"]
+    before = _reported_orders(variables)
+    # Without orders the story was played with another database.
+    first = story.steps_done(checkout) if before or story.steps_done(checkout) < len(story.STEPS) else 0
+    is_played = first == len(story.STEPS)
+    if is_played:
+        progress("The story has been played with this checkout's data. It is not played again.")
     with LocalProcesses(checkout, variables) as processes:
-        amazon = _start(processes, variables, progress)
-        with report.connect("orders_db_analyst", variables) as connection:
-            before = report.reported_orders(connection)
-        api = AirflowApi(base_url, *environment.sign_in(checkout), progress)
-        api.add_pools(json.loads((checkout / "include" / "pools.json").read_text(encoding="utf-8")))
-        _run_story(api, amazon, progress)
-        with (
-            report.connect("orders_db_analyst", variables) as connection,
-            report.connect("orders_db", variables) as shipments,
-        ):
-            print(report.summary(connection, shipments), flush=True)
-            problems = report.discrepancies(
-                before, report.reported_orders(connection), report.shop_orders(variables["AIRFLOW_CONN_COMMERCE_API"])
-            )
-        if problems:
-            print("\nThe check found discrepancies:", *problems, sep="\n  ", file=sys.stderr)
-            return 1
+        amazon = _start_sandbox(processes, variables, progress, with_airflow=keep_running or not is_played)
+        if keep_running or not is_played:
+            api = _start_airflow(processes, checkout, variables, progress, is_played=is_played)
+        if not is_played:
+            story.play(checkout, api, amazon, first)
+        if not (is_played and keep_running):
+            problems = _print_result(before, variables)
+            if problems:
+                print("\nThe check found discrepancies:", *problems, sep="\n  ", file=sys.stderr)
+                return 1
+            print(_CHECKED)
         progress.is_over = True
-        print(
-            "\nChecked: each Commerce order that Recent Orders shows is in the shop exactly once, and none is missing."
-        )
         if keep_running:
-            _stay(api, processes, checkout, base_url)
-        else:
-            print(_NEXT_STEPS, flush=True)
+            _stay(processes, api, checkout, variables["AIRFLOW__API__BASE_URL"], is_played=is_played)
+        print(_NEXT_STEPS, flush=True)
     return 0
 
 
-def _start(processes: LocalProcesses, variables: Mapping[str, str], progress: Progress) -> str:
-    """Start the sandbox, migrate both databases and start Airflow. Returns the address of the local Amazon."""
+def _reported_orders(variables: Mapping[str, str]) -> dict[str, str | None]:
+    try:
+        with report.connect("orders_db_analyst", variables) as connection:
+            return report.reported_orders(connection)
+    except psycopg.OperationalError:
+        return {}  # before the first migration the role does not exist
+
+
+def _start_sandbox(
+    processes: LocalProcesses, variables: Mapping[str, str], progress: Progress, *, with_airflow: bool
+) -> str:
+    """Start the sandbox and migrate the databases that are needed. Returns the address of the local Amazon."""
     amazon, commerce = (
         f"http://{environment.LOOPBACK}:{variables[environment.PORTS[name][0]]}" for name in ("amazon", "commerce")
     )
     progress("Starting the sandbox (a local Amazon and a local shop) and migrating the databases.")
+    migrations = {"migrate-orders": python("-m", "include.database", "migrate")}
+    if with_airflow:
+        migrations["migrate-airflow"] = _airflow("db", "migrate")
+    for name, command in migrations.items():
+        processes.start(name, *command)
     processes.start(
         "sandbox", *python("-m", "local.sandbox", "--state-dir", ".data/sandbox"),
+        "--start-minutes-ago", str(story.STARTS_MINUTES_AGO),
         "--amazon-port", amazon.rpartition(":")[2], "--commerce-port", commerce.rpartition(":")[2],
     )  # fmt: skip
-    processes.start("migrate-orders", *python("-m", "include.database", "migrate"))
-    processes.start("migrate-airflow", *_airflow("db", "migrate"))
-    processes.finish("migrate-orders")
-    processes.finish("migrate-airflow")
+    for name in migrations:
+        processes.finish(name)
     for address in (amazon, commerce):
         processes.wait_until_answering("sandbox", f"{address}/sandbox/health")
-    progress("Starting Airflow.")
-    # Task logs are files on this machine, so the scheduler need not serve them.
-    for command in (("api-server",), ("scheduler", "--skip-serve-logs"), ("dag-processor",)):
-        processes.start(command[0], *_airflow(*command))
-    base_url = variables["AIRFLOW__API__BASE_URL"]
-    processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health")
     return amazon
 
 
-def _run_story(api: AirflowApi, amazon: str, progress: Progress) -> None:
-    api.wait_for_dags((ORDERS, SHIPMENTS, REPORTING))
-    for dag_id in (ORDERS, SHIPMENTS, REPORTING):
-        api.set_paused(dag_id, True)
-    last = ("", "")
-    for number, step in enumerate(STORY, start=1):
-        if number == len(STORY):
-            api.set_paused(REPORTING, False)  # one refresh, after the last run, is enough
-        if isinstance(step, int):
-            progress(f"Advancing the sandbox's clock by {step} minutes.")
-            answer = httpx.post(
-                f"{amazon}/sandbox/clock", json={"advance_seconds": step * 60}, timeout=30, trust_env=False
-            )
-            answer.raise_for_status()
-        else:
-            last = (step, api.run(step, RUN_SECONDS))
-    api.wait_for_triggered(*last, REPORTING, RUN_SECONDS)
+def _start_airflow(
+    processes: LocalProcesses, checkout: Path, variables: Mapping[str, str], progress: Progress, *, is_played: bool
+) -> AirflowApi:
+    """Start Airflow. Until the story is played, the DAGs are read only once and have no schedules."""
+    progress("Starting Airflow.")
+    # Task logs are files on this machine, so the scheduler need not serve them.
+    scheduler = _airflow("scheduler", "--skip-serve-logs")
+    processes.start("api-server", *_airflow("api-server"))
+    if is_played:
+        processes.start("dag-processor", *_airflow("dag-processor"))
+    else:
+        processes.start("scheduler", *scheduler)
+        processes.start("dag-processor", *_airflow("dag-processor", "--num-runs", "1"), settings=NO_SCHEDULES)
+        processes.finish("dag-processor")
+    base_url = variables["AIRFLOW__API__BASE_URL"]
+    # The API for people, and the one for tasks, whose first answer takes seconds.
+    for path in ("/api/v2/monitor/health", "/execution/health"):
+        processes.wait_until_answering("api-server", f"{base_url}{path}")
+    if is_played:
+        processes.start("scheduler", *scheduler)  # starts tasks at once, which need the API server
+    api = AirflowApi(base_url, *environment.sign_in(checkout), progress)
+    api.add_pools(json.loads((checkout / "include" / "pools.json").read_text(encoding="utf-8")))
+    return api
 
 
-def _stay(api: AirflowApi, processes: LocalProcesses, checkout: Path, base_url: str) -> None:
-    for dag_id in (ORDERS, SHIPMENTS, PURGE):
-        api.set_paused(dag_id, False)
+def _print_result(before: Mapping[str, str | None], variables: Mapping[str, str]) -> list[str]:
+    """Print the tables and return what the final check finds wrong."""
+    with (
+        report.connect("orders_db_analyst", variables) as connection,
+        report.connect("orders_db", variables) as shipments,
+    ):
+        print(report.summary(connection, shipments), flush=True)
+        shop = report.shop_orders(variables["AIRFLOW_CONN_COMMERCE_API"])
+        return report.discrepancies(before, report.reported_orders(connection), shop)
+
+
+def _stay(processes: LocalProcesses, api: AirflowApi, checkout: Path, base_url: str, *, is_played: bool) -> None:
+    """Let the schedules start the DAGs, print where Airflow is, and wait for Ctrl-C."""
+    if not is_played:
+        processes.start("dag-processor", *_airflow("dag-processor"))  # reads the DAGs again, with their schedules
+    api.wait_until_healthy(("scheduler", "dag_processor"))
+    story.turn_on(checkout, api)
     user, password = environment.sign_in(checkout)
     print(f"\nAirflow is running at {base_url}   user: {user}   password: {password}")
     print("The DAGs now run on their schedules. Ctrl-C stops everything and keeps the data.", flush=True)
@@ -284,10 +307,12 @@ def _signals_as_exceptions() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+_CHECKED = """
+Checked: each Commerce order that Recent Orders shows is in the shop exactly once, and none is missing."""
 _NEXT_STEPS = """
 Next steps
 ==========
-make up                      run the same, then use Airflow in your browser
-make demo                    run it again: the same orders, none created twice
+make up                      start everything and use Airflow in your browser
+make demo                    print and check this result again; nothing is run twice
 eval "$(make -s env)"        make .venv/bin/airflow work on this checkout
-make clean                   delete all data of this demo"""
+make clean                   delete all data; the next `make demo` plays the story again"""

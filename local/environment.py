@@ -71,7 +71,7 @@ def compute(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
         kept = _secrets(checkout)
         ports = _ports(checkout, caller)
     wanted |= _airflow(checkout, kept, ports["airflow"])
-    wanted |= _sandbox_connections(ports)
+    wanted |= sandbox_connections(ports)
     wanted["ORDERS_PII_KEYS"] = kept["pii_key"]
     if needs_embedded_postgres(checkout, caller):
         wanted |= _databases(postgres.start(database_dir(checkout)), caller)
@@ -154,11 +154,18 @@ def _airflow(checkout: Path, kept: Mapping[str, str], port: int) -> dict[str, st
         "AIRFLOW__LOGGING__MIN_LENGTH_MASKED_SECRET": "2",
         # Hides Python warnings from Airflow's own dependencies, which we cannot fix.
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "py.warnings=ERROR",
+        # A task waits for the scheduler's next look, and a busy machine may be slow to answer one.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+        # A task that Ctrl-C has cut off is noticed after a minute at the next start, not after five.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+        # Unchanged DAG files are read again this often; a changed one is read at once.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         "GX_ANALYTICS_ENABLED": "false",
     }
 
 
-def _sandbox_connections(ports: Mapping[str, int]) -> dict[str, str]:
+def sandbox_connections(ports: Mapping[str, int]) -> dict[str, str]:
     """Connections to the sandbox, with the credentials that it accepts."""
     amazon, commerce = f"http://{LOOPBACK}:{ports['amazon']}", f"http://{LOOPBACK}:{ports['commerce']}"
     seeds = scenario.build(datetime.now(UTC))

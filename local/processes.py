@@ -78,13 +78,18 @@ class LocalProcesses:
         if self._running.pop(name).wait() != 0:
             raise self._failure(name, "failed")
 
-    def start(self, name: str, *command: str) -> None:
-        """Start a process in a session of its own. Its output replaces its previous log."""
+    def start(self, name: str, *command: str, settings: Mapping[str, str] | None = None) -> None:
+        """Start a process in a session of its own. Its output replaces its previous log.
+
+        `settings` go over the checkout's variables. A process that had this name must be ending.
+        """
+        if name in self._running:
+            self._running.pop(name).wait()
         with self.log_of(name).open("wb") as log:
             process = subprocess.Popen(
                 command,
                 cwd=self._checkout,
-                env=self._variables,
+                env=self._variables | dict(settings or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -6,8 +6,10 @@ import argparse
 import signal
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
+from local.sandbox.clock import SandboxClock
 from local.sandbox.scenario import build
 from local.sandbox.servers import Sandbox
 
@@ -20,6 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--state-dir", type=Path, help="save the state in this folder and continue from it at the next start"
     )
+    parser.add_argument(
+        "--start-minutes-ago", type=int, default=0, help="at the first start, set the clock so far back (default: 0)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     options = parser.parse_args(arguments)
     stopped = threading.Event()
@@ -28,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sandbox = Sandbox(
             build,
+            clock=SandboxClock(-timedelta(minutes=options.start_minutes_ago)),
             state_dir=options.state_dir,
             amazon_port=options.amazon_port,
             commerce_port=options.commerce_port,

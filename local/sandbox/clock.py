@@ -1,4 +1,4 @@
-"""The sandbox's clock: real time plus an offset, which tests and the demo increase."""
+"""The sandbox's clock: real time plus an offset, which tests and the demo increase. The demo's is negative at first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SandboxClock:
 
     @property
     def offset(self) -> timedelta:
-        """How far this clock is ahead of real time."""
+        """How far this clock is ahead of real time; negative when it is behind."""
         return self._offset
 
     def now(self) -> datetime:

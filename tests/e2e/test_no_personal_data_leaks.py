@@ -138,6 +138,8 @@ def scheduled(installation: Installation) -> Iterator[AirflowApi]:
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
     variables = installation.variables() | {
+        "ORDERS_SYNC_SCHEDULE": "off",
+        "ORDERS_SHIPMENT_SCHEDULE": "off",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "2",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
@@ -159,7 +161,8 @@ def scheduled(installation: Installation) -> Iterator[AirflowApi]:
             client.timeout = PATIENCE_SECONDS
             api.add_pools(json.loads((CHECKOUT / "include" / "pools.json").read_text(encoding="utf-8")))
             api.wait_for_dags((ORDERS, SHIPMENTS, REPORTING), PATIENCE_SECONDS)
-            api.set_paused(REPORTING, False)
+            for dag_id in (ORDERS, SHIPMENTS, REPORTING):
+                api.set_paused(dag_id, False)
             yield api
 
 

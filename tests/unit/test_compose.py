@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import subprocess
 import sys
+import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import yaml
 
 from include.settings import Settings, variable
+from local import environment
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE_TEXT = (CHECKOUT / "docker-compose.yaml").read_text(encoding="utf-8")
@@ -21,7 +25,9 @@ COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text(encoding="utf-8")
 DOCKERIGNORE = (CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 # Only these may be left out of .env.
-OPTIONAL = {"AIRFLOW_PORT", "DB_PORT"}
+OPTIONAL = {"AIRFLOW_PORT", "DATABASE_PORT", "WORKER_CONCURRENCY"}
+# Variables of the images' own start scripts; one of ours with such a name would change what they do.
+TAKEN = re.compile(r"^(DB_(HOST|PORT|BACKEND)|CONNECTION_.*|PG.*|POSTGRES_.*|REDIS_(HOST|PORT))$")
 
 
 def check_against_the_specification(file: Path) -> subprocess.CompletedProcess[str]:
@@ -54,6 +60,59 @@ def test_variable_without_a_default_is_required_when_the_env_file_lacks_it() -> 
     assert len(variables) > 10
     assert {name for name, rule in variables if rule.startswith(":-")} == OPTIONAL
     assert [name for name, rule in variables if name not in OPTIONAL and not rule.startswith(":?")] == []
+
+
+def test_no_variable_has_a_meaning_to_an_image_when_it_is_set_in_the_env_file() -> None:
+    variables = set(re.findall(r"(?<!\$)\$\{(\w+)", COMPOSE_TEXT))
+    assert [name for name in variables if TAKEN.match(name)] == []
+
+
+def test_lost_workers_schedulers_and_queues_are_noticed_soon_when_compose_runs_them() -> None:
+    for name in ("scheduler", "api-server", "worker"):
+        environment = COMPOSE["services"][name]["environment"]
+        seconds = {
+            option: int(environment[f"AIRFLOW__SCHEDULER__{option}"])
+            for option in (
+                "TASK_INSTANCE_HEARTBEAT_TIMEOUT",
+                "ORPHANED_TASKS_CHECK_INTERVAL",
+                "TASK_QUEUED_TIMEOUT",
+                "TASK_QUEUED_TIMEOUT_CHECK_INTERVAL",
+            )
+        }
+        assert max(seconds.values()) <= 180
+
+
+def test_queue_is_kept_on_a_volume_when_redis_is_restarted() -> None:
+    redis = COMPOSE["services"]["redis"]
+    assert redis["command"][redis["command"].index("--appendonly") + 1] == "yes"
+    assert redis["volumes"] == ["redis:/data"]
+    assert "redis" in COMPOSE["volumes"]
+
+
+def test_sandbox_is_open_to_every_worker_when_there_are_several() -> None:
+    sandbox, worker = COMPOSE["services"]["sandbox"], COMPOSE["services"]["worker"]
+    assert "network_mode" not in sandbox
+    assert sandbox["command"][3:5] == ["--host", "0.0.0.0"]
+    assert "SANDBOX_HOST" in worker["environment"]
+    assert {"source": "sandbox-loopback", "target": "/opt/airflow/sandbox_loopback.py"} in worker["configs"]
+    assert "container_name" not in worker and "ports" not in worker, "a second one could not be started"
+
+
+def test_compose_env_has_the_sandbox_s_connections_when_they_are_compared() -> None:
+    lines = (CHECKOUT / "local" / "sandbox" / "compose.env").read_text(encoding="utf-8").splitlines()
+    given = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert given.pop("SANDBOX_HOST") == "sandbox"
+    ports = {environment.PORTS[name][0]: str(port) for name, port in (("amazon", 8801), ("commerce", 8802))}
+    wanted = environment.sandbox_connections({"amazon": 8801, "commerce": 8802})
+    assert {name: value.strip("'") for name, value in given.items()} | ports == wanted
+
+
+def test_jwt_secret_is_long_enough_when_it_is_made_as_the_env_file_says() -> None:
+    example = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
+    (size,) = re.findall(r"`openssl rand -hex (\d+)`: Airflow calls a JWT secret", example)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jwt.encode({"sub": "task"}, secrets.token_hex(int(size)), algorithm="HS512")
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))

@@ -90,6 +90,11 @@ def test_schedule_is_read_when_it_is_an_expression_or_a_preset(setting: Field[An
 
 
 @pytest.mark.parametrize("setting", SCHEDULES, ids=lambda setting: setting.name)
+def test_dag_has_no_schedule_when_it_is_off(setting: Field[Any]) -> None:
+    assert getattr(Settings.from_environment({variable(setting): "off"}), setting.name) is None
+
+
+@pytest.mark.parametrize("setting", SCHEDULES, ids=lambda setting: setting.name)
 @pytest.mark.parametrize(
     "value",
     [

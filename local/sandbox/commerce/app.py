@@ -46,7 +46,7 @@ def commerce_app(state: CommerceState, clock: SandboxClock, script: FaultScript,
         on_change()
 
     add_control_routes(app, clock, script, after_clock_move)
-    add_admin_routes(app, state)
+    add_admin_routes(app, state, on_change)
 
     @app.api_route("/rest/{rest:path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
     async def rest(request: Request) -> Response:

@@ -183,6 +183,17 @@ class CommerceState:
                 self.catalog.release(sku, self._stock_id(order), quantity)
             return True
 
+    def refund_order(self, order_id: int) -> bool:
+        """Refund what is invoiced and close the order; False if nothing is. Releases stock as canceling does."""
+        with self.lock:
+            order = self.order(order_id)
+            returned = rules.refund(order, self._now())
+            if returned is None:
+                return False
+            for sku, quantity in returned.items():
+                self.catalog.release(sku, self._stock_id(order), quantity)
+            return True
+
     def customers(self) -> list[Document]:
         """The stored customers."""
         return list(self._customers)

@@ -39,6 +39,10 @@ class Catalog:
     def find(self, sku: str) -> Product | None:
         return self._products.get(sku.casefold())
 
+    def all(self) -> list[Product]:
+        """All products, in the order in which they were added."""
+        return sorted(self._products.values(), key=lambda product: product.product_id)
+
     def remove(self, sku: str) -> None:
         """Delete a product. Raises KeyError for an unknown SKU."""
         del self._products[sku.casefold()]
@@ -113,8 +117,7 @@ class Catalog:
 
     def documents(self, view: StoreView | None) -> list[dict[str, Any]]:
         """All products as a search returns them in a store view, or with default values if `view` is None."""
-        ordered = sorted(self._products.values(), key=lambda product: product.product_id)
-        return [_document(product, view) for product in ordered]
+        return [_document(product, view) for product in self.all()]
 
     def document(self, sku: str, view: StoreView | None) -> dict[str, Any] | None:
         """One product, with the stock item that a search leaves out (magento2 issue 24418)."""
