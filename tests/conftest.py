@@ -37,6 +37,8 @@ _numbers = itertools.count(1)
 # The longest files, which pytest-xdist then gives out first: no worker ends long after the others. A file is never
 # divided among workers, so that its fixtures are set up once.
 _FIRST = (
+    "test_story",
+    "test_more_than_one_machine",
     "test_no_personal_data_leaks",
     "test_dags_in_airflow",
     "test_recent_orders_browser",

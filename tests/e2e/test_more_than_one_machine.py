@@ -166,7 +166,8 @@ def test_each_order_is_created_once_when_a_worker_a_scheduler_and_redis_are_kill
     sandbox.commerce_faults.add(Fault("createOrder", "slow", about=HANGING, seconds=SLOW_SECONDS))
     with running(installation) as (stack, api):
         run_id = api.trigger(ORDERS)
-        wait_until(lambda: sandbox.commerce.order_by_ext_id(HANGING), "the order whose answer never comes")
+        wait_until(lambda: not sandbox.commerce_faults.pending(), "the request that is never answered")
+        wait_until(lambda: sandbox.commerce.order_by_ext_id(HANGING), "its order")
         (task,) = installation.airflow_rows("select * from task_instance where task_id = 'create_commerce_orders'")
         stack.kill(stack.worker_of(task))
         stack.kill(SCHEDULERS[0])

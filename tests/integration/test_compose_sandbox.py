@@ -72,7 +72,7 @@ def test_signed_request_is_admitted_when_it_comes_through_the_loopback(sandbox: 
     views = httpx.get(f"{loopback[1]}/rest/V1/store/storeViews", auth=auth, trust_env=False)
     assert views.status_code == 200
     assert [view["code"] for view in views.json()] == ["admin", "default", "ca", "de", "uk", "jp"]
-    catalog = f"{loopback[1]}/rest/V1/products?searchCriteria[pageSize]=100"
+    catalog = f"{loopback[1]}/rest/V1/products?searchCriteria%5BpageSize%5D=100"
     with httpx.Client(auth=auth, trust_env=False) as client:
         assert {client.get(catalog).json()["total_count"] for _ in range(3)} == {20}
 
