@@ -52,6 +52,7 @@ class Dag:
     doc: str | None
     catchup: bool
     max_active_runs: int
+    run_types: list[str]
     tags: list[str]
     schedule: str | None
     params: dict[str, Any]
@@ -139,6 +140,7 @@ def dag_facts(dag):
         "doc": dag.doc_md,
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
+        "run_types": sorted(known.allowed_run_types),
         "tags": sorted(dag.tags),
         "schedule": getattr(dag.timetable, "expression", None),
         "params": dag.params.dump(),
