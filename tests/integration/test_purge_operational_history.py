@@ -179,7 +179,7 @@ DAG_RUNS = """
     (1, [*range(1, 31), 40, 43]),
     (35, [35, 36, 40, 43]),
 ], ids=["runs go on", "nothing has run for long"])  # fmt: skip
-def test_dag_runs_when_they_are_old_go_except_the_last_and_the_last_good_one(
+def test_dag_runs_go_except_the_last_and_the_last_good_one_when_they_are_old(
     road: Road, newest: int, kept: list[int]
 ) -> None:
     write(road, DAG_RUNS, now=road.now() + timedelta(minutes=5), newest=newest)

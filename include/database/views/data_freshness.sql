@@ -56,7 +56,8 @@ select
     parts.marketplace_id,
     parts.commerce_connection,
     parts.watermark,
-    now() - parts.watermark as lag,
+    -- The other system's clock may be ahead.
+    greatest(now() - parts.watermark, interval '0') as lag,
     coalesce(own.reasons, parts.problem) as problem,
     streams.dag_id,
     succeeded.ended_at as last_success_at,

@@ -98,7 +98,7 @@ def _facts(sync: _Sync, now: datetime) -> list[Fact]:
     elif sync.next_run_at:
         upcoming = Fact("Next run", _time_text(sync.next_run_at, now), moment=sync.next_run_at)
     else:
-        upcoming = Fact("Next run", "Unknown", "gray")
+        upcoming = Fact("Next run", "When triggered" if sync.last_run_state else "Unknown", "gray")
     return [
         Fact("Last successful sync", f"{date_text(last)} UTC", note=age_text(now - last), moment=last)
         if last
