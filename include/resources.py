@@ -6,14 +6,14 @@ Using them reports in `ops.dag_runs` how the task's DAG run goes; `run_complete`
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule, get_current_context, task
 
 from include.connections import amazon_connection, commerce_connection, open_database
-from include.domain.errors import MisconfiguredError, OrdersError, TasksFailedError, explain
+from include.domain.errors import MisconfiguredError, OrdersError, TasksFailedError, ThrottledError, explain
 from include.retry_policy import show_reasons_in_task_logs
 from include.settings import Settings
 
@@ -50,8 +50,9 @@ class Resources:
         self._databases: dict[str, Engine] = {}
 
     def __enter__(self) -> Resources:
-        if _context() is not None:
-            self._report.begin_task(utc_now(), self.settings.task_timeout)
+        context = _context()
+        if context is not None:
+            self._report.begin_task(_task_instance(context), utc_now(), self.settings.task_timeout)
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
@@ -111,16 +112,24 @@ class Resources:
         context = _context()
         if context is None:
             return
-        instance = _task_instance(context)
+        instance, reason = _task_instance(context), None
+        if error is not None and not isinstance(error, TasksFailedError):
+            reason = explain(error) or _unforeseen(error)
         try:
-            if error is not None and not isinstance(error, TasksFailedError):
-                self._report.fail_task(instance, explain(error) or _unforeseen(error))
+            self._report.end_task(instance, utc_now(), reason=reason, pause=self._longest_pause(error))
             if instance.task_id in [leaf.task_id for leaf in context["dag"].leaves]:
                 self._report.end(utc_now(), is_success=error is None)
         except (OrdersError, SQLAlchemyError) as another:
             if error is None:
                 raise
             log.warning("The failure could not be reported (%s); Recent Orders will miss the run.", another)
+
+    def _longest_pause(self, error: BaseException | None) -> timedelta:
+        """How long Airflow waits at the most before it tries a task again."""
+        if error is None:
+            return timedelta(0)
+        last_delay: timedelta = self.settings.retry_delay * 2**self.settings.task_retries
+        return max(error.retry_after, last_delay) if isinstance(error, ThrottledError) else last_delay
 
     def raise_if_tasks_failed(self) -> None:
         """Ask Airflow which tasks of the run have failed; raise TasksFailedError with their reasons if any have."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, literal, select, update
+from sqlalchemy import DateTime, Engine, case, cast, func, literal, literal_column, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from include.database.tables import dag_runs
@@ -40,18 +40,49 @@ class DagRunReport:
         self._keys = {"dag_id": dag_id, "dag_run_id": dag_run_id}
         self._next_run_at = next_run_at
 
-    def begin_task(self, now: datetime, longest: timedelta) -> None:
-        """The run is at work, whatever was known of it; its next report is due when a task of `longest` is over."""
-        values: dict[str, Any] = {"state": "running", "ended_at": None, "overdue_at": now + longest + _GRACE}
+    def begin_task(self, task: TaskInstance, now: datetime, longest: timedelta) -> None:
+        """The run is at work, whatever was known of it; the task takes `longest` at the most."""
+        at_work = {task.name: (now + longest).isoformat()}
+        runs = dag_runs.c
         statement = insert(dag_runs).values(
-            **self._keys, **values, started_at=now, next_run_at=self._next_run_at, failures={}
+            **self._keys,
+            state="running",
+            started_at=now,
+            next_run_at=self._next_run_at,
+            overdue_at=now + longest + _GRACE,
+            at_work=at_work,
         )
-        self._execute(statement.on_conflict_do_update(index_elements=list(self._keys), set_=values))
+        self._execute(
+            statement.on_conflict_do_update(
+                index_elements=list(self._keys),
+                set_={
+                    "state": "running",
+                    "ended_at": None,
+                    "at_work": runs.at_work.op("||")(statement.excluded.at_work),
+                    "overdue_at": func.greatest(
+                        statement.excluded.overdue_at,
+                        # What was expected of a run that is over does not count any more.
+                        case((runs.state == "running", runs.overdue_at)),
+                    ),
+                },
+            )
+        )
 
-    def fail_task(self, task: TaskInstance, reason: str) -> None:
-        """The task has failed, for now."""
-        facts = {"task_id": task.task_id, "account_name": task.account_name, "reason": reason[:_LONGEST_REASON]}
-        self._update(failures=dag_runs.c.failures.op("||")(literal({task.name: facts}, JSONB())))
+    def end_task(self, task: TaskInstance, now: datetime, *, reason: str | None, pause: timedelta) -> None:
+        """The task has ended, with success unless there is a `reason`. It is tried again, or the next one begins,
+        within `pause`."""
+        others = dag_runs.c.at_work.op("-")(task.name)
+        last = select(func.max(cast(literal_column("value"), DateTime(timezone=True)))).select_from(
+            func.jsonb_each_text(others)
+        )
+        values: dict[str, Any] = {
+            "at_work": others,
+            "overdue_at": func.greatest(now + pause, last.scalar_subquery()) + _GRACE,
+        }
+        if reason is not None:
+            facts = {"task_id": task.task_id, "account_name": task.account_name, "reason": reason[:_LONGEST_REASON]}
+            values["failures"] = dag_runs.c.failures.op("||")(literal({task.name: facts}, JSONB()))
+        self._update(**values)
 
     def settle(self, states: Mapping[str, str | None]) -> dict[str, str]:
         """Keep the failures of the tasks that have failed in the end, by `states` per name, and return their reasons.
@@ -82,6 +113,7 @@ class DagRunReport:
             ended_at=now,
             next_run_at=self._next_run_at,
             overdue_at=self._next_run_at and self._next_run_at + _GRACE,
+            at_work={},
             **({"failures": {}} if is_success else {}),
         )
 

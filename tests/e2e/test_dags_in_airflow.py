@@ -80,6 +80,10 @@ def test_order_is_completed_once_when_it_travels_the_whole_road_and_back(install
         assert [row.state for row in installation.rows("select state from ops.shipment_outbox")] == ["accepted"]
         for dag_id in (ORDERS, ORDERS, REPORTING):
             assert dags_test(dag_id).state == "success"
+        fresh = installation.rows("select distinct dag_id, last_run_state, is_overdue from reporting.data_freshness")
+        assert {tuple(row) for row in fresh} == {
+            (dag_id, "success", False) for dag_id in (ORDERS, SHIPMENTS, REPORTING)
+        }
         row = shown(installation, sound)
         assert (row.status, row.commerce_order_number) == ("Completed", shop.orders()[0]["increment_id"])
 

@@ -18,6 +18,7 @@ TASK_TIMEOUT = timedelta(minutes=30)
 PERIOD = timedelta(minutes=5)
 EXTRACT_EU = TaskInstance("extract_amazon_orders_1", "extract_amazon_orders", "acme-eu")
 STAGE_STORES = TaskInstance("stage_stores", "stage_stores", None)
+FIRST = TaskInstance("first", "first", None)
 REFUSED = "amazon token for account acme-eu: refused. Resolution: set client_secret."
 
 
@@ -32,8 +33,15 @@ def minutes(count: float) -> timedelta:
 def begin(engine: Engine, dag_id: str, run_id: str, at: datetime, every: timedelta | None = PERIOD) -> DagRunReport:
     """The first task of a run has begun at a moment; the next run is due `every` later."""
     report = DagRunReport(engine, dag_id, run_id, at + every if every else None)
-    report.begin_task(at, TASK_TIMEOUT)
+    report.begin_task(FIRST, at, TASK_TIMEOUT)
+    report.end_task(FIRST, at, reason=None, pause=timedelta(0))
     return report
+
+
+def fail(report: DagRunReport, task: TaskInstance, reason: str) -> None:
+    """A task has failed at once."""
+    report.begin_task(task, now(), TASK_TIMEOUT)
+    report.end_task(task, now(), reason=reason, pause=timedelta(0))
 
 
 def succeed(engine: Engine, dag_id: str, run_id: str, at: datetime, every: timedelta | None = PERIOD) -> None:
@@ -88,10 +96,10 @@ def test_run_is_running_when_its_first_task_begins_and_over_when_its_last_ends(e
 def test_run_goes_on_when_a_task_of_it_is_cleared(engine: Engine) -> None:
     at = now() - minutes(2)
     report = begin(engine, ORDERS, "run", at)
-    report.fail_task(EXTRACT_EU, REFUSED)
+    fail(report, EXTRACT_EU, REFUSED)
     report.end(at + minutes(1), is_success=False)
     assert of_dag(engine, ORDERS).last_run_state == "failed"
-    report.begin_task(now(), TASK_TIMEOUT)
+    report.begin_task(FIRST, now(), TASK_TIMEOUT)
     assert of_dag(engine, ORDERS).running_since == at
     report.settle({"extract_amazon_orders_1": "success"})
     report.end(now(), is_success=True)
@@ -101,9 +109,9 @@ def test_run_goes_on_when_a_task_of_it_is_cleared(engine: Engine) -> None:
 
 def test_failure_is_dropped_when_the_task_succeeds_in_the_end(engine: Engine) -> None:
     report = begin(engine, ORDERS, "run", now())
-    report.fail_task(EXTRACT_EU, "the server was not reached. Resolution: none.")
-    report.fail_task(STAGE_STORES, "wrong. Resolution: mend it.")
-    report.fail_task(STAGE_STORES, "wrong again. Resolution: mend it.")
+    fail(report, EXTRACT_EU, "the server was not reached. Resolution: none.")
+    fail(report, STAGE_STORES, "wrong. Resolution: mend it.")
+    fail(report, STAGE_STORES, "wrong again. Resolution: mend it.")
     states = {"extract_amazon_orders_1": "success", "stage_stores": "failed", "run_complete": "running"}
     assert report.settle(states) == {"stage_stores": "wrong again. Resolution: mend it."}
     assert list(failures(engine, "run")) == ["stage_stores"]
@@ -118,7 +126,7 @@ def test_killed_task_is_named_when_it_could_not_say_why(engine: Engine) -> None:
 
 
 def test_reason_is_cut_when_it_is_endless(engine: Engine) -> None:
-    begin(engine, ORDERS, "run", now()).fail_task(STAGE_STORES, "x" * 100_000)
+    fail(begin(engine, ORDERS, "run", now()), STAGE_STORES, "x" * 100_000)
     assert len(failures(engine, "run")["stage_stores"]["reason"]) == 2000
 
 
@@ -137,7 +145,7 @@ def test_view_has_a_row_per_store_shop_and_table_when_stores_are_connected(road:
 
 
 def test_view_has_a_row_per_dag_when_there_is_no_store_yet(engine: Engine) -> None:
-    begin(engine, ORDERS, "first", now() - minutes(2)).fail_task(STAGE_STORES, "wrong. Resolution: mend it.")
+    fail(begin(engine, ORDERS, "first", now() - minutes(2)), STAGE_STORES, "wrong. Resolution: mend it.")
     DagRunReport(engine, ORDERS, "first", now() + minutes(3)).end(now(), is_success=False)
     rows = {row.dag_id: row for row in freshness(engine)}
     assert set(rows) == {ORDERS, SHIPMENTS, REPORTING}
@@ -151,20 +159,23 @@ def test_stores_lag_when_one_account_cannot_be_read(road: Road) -> None:
     road.stage_stores()
     road.extract_amazon_orders("acme-na")
     report = begin(road.engine, ORDERS, "run", now() - minutes(2))
-    report.fail_task(EXTRACT_EU, REFUSED)
+    fail(report, EXTRACT_EU, REFUSED)
     report.end(now(), is_success=False)
     rows = {row.store_name: row for row in freshness(road.engine, stream="amazon_orders")}
     sound, broken = rows["Acme US"], rows["Acme UK"]
     assert (sound.problem, broken.problem) == (None, REFUSED)
     assert minutes(2) < sound.lag < minutes(10)
     assert (broken.watermark, broken.lag) == (None, None)
+    with road.engine.begin() as connection:  # Amazon's clock is ahead of ours
+        connection.execute(text("update ops.ingest_coverage set watermark = now() + interval '1 minute'"))
+    assert {row.lag for row in freshness(road.engine, account_name="acme-na")} == {timedelta(0)}
     assert {row.last_run_reason for row in rows.values()} == {f"extract_amazon_orders (acme-eu): {REFUSED}"}
 
 
 def test_last_failure_stays_when_the_next_run_is_at_work(engine: Engine) -> None:
     succeed(engine, ORDERS, "1", now() - minutes(12))
     failed = begin(engine, ORDERS, "2", now() - minutes(7))
-    failed.fail_task(STAGE_STORES, "wrong. Resolution: mend it.")
+    fail(failed, STAGE_STORES, "wrong. Resolution: mend it.")
     failed.end(now() - minutes(6), is_success=False)
     begun = begin(engine, ORDERS, "3", now() - minutes(1))
     row = of_dag(engine, ORDERS)
@@ -181,11 +192,35 @@ def test_runs_are_overdue_when_nothing_starts_the_next_one(engine: Engine) -> No
     assert of_dag(engine, SHIPMENTS).is_overdue is True
 
 
-def test_run_is_lost_when_it_gives_no_sign_of_life(engine: Engine) -> None:
-    begin(engine, ORDERS, "killed", now() - TASK_TIMEOUT - minutes(6))
+def test_run_is_lost_when_a_task_of_it_takes_longer_than_it_may(engine: Engine) -> None:
+    report = begin(engine, ORDERS, "killed", now() - TASK_TIMEOUT - minutes(7))
+    report.begin_task(EXTRACT_EU, now() - TASK_TIMEOUT - minutes(6), TASK_TIMEOUT)
     row = of_dag(engine, ORDERS)
     assert (row.last_run_state, row.running_since, row.is_overdue) == ("lost", None, True)
     assert "Resolution: " in row.last_run_reason
+
+
+@pytest.mark.parametrize(("pause", "state"), [(minutes(0), "lost"), (minutes(2), None)])
+def test_run_is_lost_when_no_task_follows(engine: Engine, pause: timedelta, state: str | None) -> None:
+    report = begin(engine, ORDERS, "stopped", now() - minutes(7))
+    report.begin_task(EXTRACT_EU, now() - minutes(7), TASK_TIMEOUT)
+    assert of_dag(engine, ORDERS).running_since is not None, "a task may take long"
+    report.end_task(EXTRACT_EU, now() - minutes(6), reason=REFUSED, pause=pause)
+    row = of_dag(engine, ORDERS)
+    assert (row.last_run_state, row.is_overdue) == (state, state == "lost")
+    report.begin_task(FIRST, now(), TASK_TIMEOUT)
+    row = of_dag(engine, ORDERS)
+    assert (row.last_run_state, row.is_overdue) == (None, False)
+
+
+def test_run_is_at_work_when_one_of_two_tasks_has_ended(engine: Engine) -> None:
+    report = begin(engine, ORDERS, "run", now() - minutes(20))
+    for task in (EXTRACT_EU, STAGE_STORES):
+        report.begin_task(task, now() - minutes(19), TASK_TIMEOUT)
+    report.end_task(STAGE_STORES, now() - minutes(18), reason=None, pause=timedelta(0))
+    assert of_dag(engine, ORDERS).running_since is not None
+    report.end_task(EXTRACT_EU, now() - minutes(17), reason=None, pause=timedelta(0))
+    assert of_dag(engine, ORDERS).running_since is None
 
 
 def test_run_is_lost_when_a_newer_one_has_begun(engine: Engine) -> None:
@@ -235,7 +270,7 @@ def test_header_says_that_nothing_has_run_when_the_project_is_new(make_client: M
 def test_page_says_why_when_the_last_sync_failed(engine: Engine, make_client: MakeClient) -> None:
     everything_fine(engine)
     report = begin(engine, ORDERS, "failed", now() - minutes(1))
-    report.fail_task(EXTRACT_EU, REFUSED + " <b>")
+    fail(report, EXTRACT_EU, REFUSED + " <b>")
     report.end(now(), is_success=False)
     page = shown(make_client)
     assert "Last run Failed at " in page
@@ -260,7 +295,7 @@ def test_page_says_what_else_is_broken_when_only_shipments_or_the_table_are(
 ) -> None:
     everything_fine(engine)
     report = begin(engine, SHIPMENTS, "failed", now())
-    report.fail_task(TaskInstance("extract_commerce_shipments", "extract_commerce_shipments", None), REFUSED)
+    fail(report, TaskInstance("extract_commerce_shipments", "extract_commerce_shipments", None), REFUSED)
     report.end(now(), is_success=False)
     page = shown(make_client)
     assert "Last run Succeeded" in page

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from include.database.engine import make_engine
-from include.domain.errors import MisconfiguredError, UnavailableError, explain
+from include.domain.errors import MisconfiguredError, ThrottledError, UnavailableError, explain
 from include.settings import Settings
 from tests.support.airflow_dags import in_task, resources
 
@@ -51,6 +51,7 @@ def test_run_is_over_when_its_only_task_has_succeeded(engine: Engine) -> None:
     with in_task("publish", schedule="*/5 * * * *"), resources.Resources(SETTINGS):
         row = reported(engine)
         assert (row.dag_id, row.dag_run_id, row.state, row.ended_at) == ("test", "run", "running", None)
+        assert list(row.at_work) == ["publish"]
         assert timedelta(minutes=35) <= row.overdue_at - began < timedelta(minutes=36)
     row = reported(engine)
     assert (row.state, row.failures) == ("success", {})
@@ -69,8 +70,17 @@ def test_nobody_knows_when_the_next_run_is_due_when_there_is_no_schedule(engine:
 def test_run_goes_on_when_another_task_is_its_last(engine: Engine) -> None:
     with in_task("extract", last="run_complete"), resources.Resources(SETTINGS):
         pass
-    assert reported(engine).state == "running"
+    soon = datetime.now(UTC) + timedelta(minutes=6)
+    assert (reported(engine).state, reported(engine).at_work, reported(engine).overdue_at < soon) == (
+        "running",
+        {},
+        True,
+    )
     fail(UnavailableError("away"), task_id="extract", last="run_complete")
+    # 30 seconds, doubled at each of three retries; and five minutes.
+    assert reported(engine).overdue_at > datetime.now(UTC) + timedelta(minutes=8, seconds=45)
+    fail(ThrottledError("busy", timedelta(hours=1)), task_id="extract", last="run_complete")
+    assert reported(engine).overdue_at > datetime.now(UTC) + timedelta(hours=1)
     assert reported(engine).state == "running"
 
 

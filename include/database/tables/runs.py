@@ -22,6 +22,12 @@ dag_runs = Table(
         nullable=True,
     ),
     typed(
+        "at_work",
+        JSONB(),
+        "Tasks at work, by Airflow's name of the task instance: by when each has ended, one way or another.",
+        server_default="{}",
+    ),
+    typed(
         "failures",
         JSONB(),
         "Failed tasks, by Airflow's name of the task instance: {task_id, account_name, reason}.",

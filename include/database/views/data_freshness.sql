@@ -57,7 +57,7 @@ select
     parts.commerce_connection,
     parts.watermark,
     -- The other system's clock may be ahead.
-    greatest(now() - parts.watermark, interval '0') as lag,
+    case when parts.watermark > now() then interval '0' else now() - parts.watermark end as lag,
     coalesce(own.reasons, parts.problem) as problem,
     streams.dag_id,
     succeeded.ended_at as last_success_at,

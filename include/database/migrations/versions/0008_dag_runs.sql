@@ -7,6 +7,7 @@ create table ops.dag_runs (
     ended_at timestamp with time zone,
     next_run_at timestamp with time zone,
     overdue_at timestamp with time zone,
+    at_work jsonb default '{}' not null,
     failures jsonb default '{}' not null,
     constraint pk_dag_runs primary key (dag_id, dag_run_id),
     constraint ck_dag_runs_state check (state in ('running', 'success', 'failed'))
