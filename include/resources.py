@@ -50,9 +50,7 @@ class Resources:
         self._databases: dict[str, Engine] = {}
 
     def __enter__(self) -> Resources:
-        context = _context()
-        if context is not None:
-            self._report.begin_task(_task_instance(context), utc_now(), self.settings.task_timeout)
+        self._report_start()
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
@@ -105,6 +103,18 @@ class Resources:
         dag = context["dag"]
         return DagRunReport(self.engine, dag.dag_id, self.run_id, _next_run_at(dag.schedule))
 
+    def _report_start(self) -> None:
+        """Report that the task begins. If that fails, its work will say why: some of it is to find that out."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        context = _context()
+        if context is None:
+            return
+        try:
+            self._report.begin_task(_task_instance(context), utc_now(), self.settings.task_timeout)
+        except (OrdersError, SQLAlchemyError) as error:
+            log.warning("The start of the task could not be reported: %s", explain(error) or type(error).__name__)
+
     def _report_end(self, error: BaseException | None) -> None:
         """Report why the task failed and, from the last task, that the run is over."""
         from sqlalchemy.exc import SQLAlchemyError
@@ -122,7 +132,7 @@ class Resources:
         except (OrdersError, SQLAlchemyError) as another:
             if error is None:
                 raise
-            log.warning("The failure could not be reported (%s); Recent Orders will miss the run.", another)
+            log.warning("The failure could not be reported: %s", explain(another) or type(another).__name__)
 
     def _longest_pause(self, error: BaseException | None) -> timedelta:
         """How long Airflow waits at the most before it tries a task again."""

@@ -126,6 +126,18 @@ def test_task_fails_with_its_own_error_when_that_cannot_be_reported(
     assert "The failure could not be reported" in caplog.text
 
 
+def test_task_does_its_work_when_the_database_is_away_or_unknown(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The DAG check_setup is to say so."""
+    connect(monkeypatch, engine.url.update_query_dict({"host": "/nowhere"}))
+    fail(MisconfiguredError("found by the task"), task_id="check")
+    assert "The start of the task could not be reported: The orders database cannot be reached: " in caplog.text
+    monkeypatch.delenv("AIRFLOW_CONN_ORDERS_DB")
+    fail(MisconfiguredError("found by the task"), task_id="check")
+    assert "could not be reported: There is no Airflow connection 'orders_db'" in caplog.text
+
+
 def test_task_fails_when_its_success_cannot_be_reported(engine: Engine, admin_engine: Engine) -> None:
     with in_task("publish"), pytest.raises(ProgrammingError, match="dag_runs"), resources.Resources(SETTINGS):
         drop_reports(admin_engine)
