@@ -20,11 +20,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, TriggerRule, dag, task
 
 from include import steps
-from include.resources import Resources
+from include.resources import Resources, run_complete
 from include.retry_policy import dag_defaults
 from include.settings import Settings
 
@@ -72,7 +71,7 @@ def amazon_orders_to_commerce() -> None:
     created = create_commerce_orders.expand(account_name=with_work)
     extracted >> stage_amazon_orders() >> with_work >> created
     # One account's failure does not stop the others; the run is red all the same.
-    [extracted, created] >> EmptyOperator(task_id="run_complete", trigger_rule=TriggerRule.NONE_FAILED)
+    [extracted, created] >> run_complete()
 
 
 amazon_orders_to_commerce()

@@ -21,11 +21,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, TriggerRule, dag, task
 
 from include import steps
-from include.resources import Resources
+from include.resources import Resources, run_complete
 from include.retry_policy import dag_defaults
 from include.settings import Settings
 
@@ -69,7 +68,7 @@ def commerce_shipments_to_amazon() -> None:
     extracted >> accounts
     pushed >> verified
     # One shop's or account's failure does not stop the others; the run is red all the same.
-    [extracted, pushed, verified] >> EmptyOperator(task_id="run_complete", trigger_rule=TriggerRule.NONE_FAILED)
+    [extracted, pushed, verified] >> run_complete()
 
 
 commerce_shipments_to_amazon()

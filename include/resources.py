@@ -1,19 +1,24 @@
-"""What one task needs: clients, engine, stores and keys, each built when it is first asked for."""
+"""What one task needs: clients, engine, stores and keys, each built when it is first asked for.
+
+Using them reports in `ops.dag_runs` how the task's DAG run goes; `run_complete` ends a run of several tasks.
+"""
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import get_current_context
+from airflow.sdk import TriggerRule, get_current_context, task
 
 from include.connections import amazon_connection, commerce_connection, open_database
-from include.domain.errors import MisconfiguredError
+from include.domain.errors import MisconfiguredError, OrdersError, TasksFailedError, ThrottledError, explain
+from include.retry_policy import show_reasons_in_task_logs
 from include.settings import Settings
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
     from sqlalchemy import Engine
 
     from include.adapters.amazon.client import AmazonClient
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from include.adapters.http import Timeouts
     from include.adapters.personal_data import PersonalDataCipher
     from include.domain.stores import Account, Stores
+    from include.outbox.dag_runs import DagRunReport, TaskInstance
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +37,29 @@ def utc_now() -> datetime:
 
 
 class Resources:
-    """What one task needs. Use as a context manager: it closes the clients and the connections to the database."""
+    """What one task needs. Use as a context manager: it closes the clients and the connections to the database.
+
+    In a task of Airflow it also reports that the task begins, and why it fails.
+    """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        show_reasons_in_task_logs()
         self.settings = settings or Settings.from_environment()
         self._commerce: dict[str, CommerceClient] = {}
         self._amazon: dict[str, AmazonClient] = {}
         self._databases: dict[str, Engine] = {}
 
     def __enter__(self) -> Resources:
+        self._report_start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        try:
+            self._report_end(error)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         for shop in self._commerce.values():
             shop.close()
         for seller in self._amazon.values():
@@ -77,6 +94,60 @@ class Resources:
     def timed_run(self) -> dict[str, Any]:
         """The same for steps that take long: a clock instead of a time."""
         return {"clock": utc_now, "dag_run_id": self.run_id}
+
+    @cached_property
+    def _report(self) -> DagRunReport:
+        from include.outbox.dag_runs import DagRunReport
+
+        context = get_current_context()
+        dag = context["dag"]
+        return DagRunReport(self.engine, dag.dag_id, self.run_id, _next_run_at(dag.schedule))
+
+    def _report_start(self) -> None:
+        """Report that the task begins. If that fails, its work will say why: some of it is to find that out."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        context = _context()
+        if context is None:
+            return
+        try:
+            self._report.begin_task(_task_instance(context), utc_now(), self.settings.task_timeout)
+        except (OrdersError, SQLAlchemyError) as error:
+            log.warning("The start of the task could not be reported: %s", explain(error) or type(error).__name__)
+
+    def _report_end(self, error: BaseException | None) -> None:
+        """Report why the task failed and, from the last task, that the run is over."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        context = _context()
+        if context is None:
+            return
+        instance, reason = _task_instance(context), None
+        if error is not None and not isinstance(error, TasksFailedError):
+            reason = explain(error) or _unforeseen(error)
+        try:
+            self._report.end_task(instance, utc_now(), reason=reason, pause=self._longest_pause(error))
+            if instance.task_id in [leaf.task_id for leaf in context["dag"].leaves]:
+                self._report.end(utc_now(), is_success=error is None)
+        except (OrdersError, SQLAlchemyError) as another:
+            if error is None:
+                raise
+            log.warning("The failure could not be reported: %s", explain(another) or type(another).__name__)
+
+    def _longest_pause(self, error: BaseException | None) -> timedelta:
+        """How long Airflow waits at the most before it tries a task again."""
+        if error is None:
+            return timedelta(0)
+        last_delay: timedelta = self.settings.retry_delay * 2**self.settings.task_retries
+        return max(error.retry_after, last_delay) if isinstance(error, ThrottledError) else last_delay
+
+    def raise_if_tasks_failed(self) -> None:
+        """Ask Airflow which tasks of the run have failed; raise TasksFailedError with their reasons if any have."""
+        context = get_current_context()
+        states = context["ti"].get_task_states(context["dag"].dag_id, run_ids=[self.run_id])[self.run_id]
+        reasons = self._report.settle(states)
+        if reasons:
+            raise TasksFailedError("; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
 
     @cached_property
     def stores(self) -> Stores:
@@ -195,3 +266,45 @@ class Resources:
         settings = self.settings
         durations = (settings.http_connect_timeout, settings.http_read_timeout, settings.http_total_timeout)
         return Timeouts(*(duration.total_seconds() for duration in durations))
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE)
+def run_complete() -> None:
+    """The last task of a DAG: reports how the run went, and is red if any task failed."""
+    with Resources() as use:
+        use.raise_if_tasks_failed()
+
+
+def _context() -> Context | None:
+    """The task that is running, or None outside Airflow, as in a shell."""
+    try:
+        return get_current_context()
+    except RuntimeError:
+        return None
+
+
+def _task_instance(context: Context) -> TaskInstance:
+    from include.outbox.dag_runs import TaskInstance
+
+    instance, operator = context["ti"], context["task"]
+    index = -1 if instance.map_index is None else instance.map_index
+    # As in the answer to get_task_states.
+    name = instance.task_id if index < 0 else f"{instance.task_id}_{index}"
+    return TaskInstance(name, instance.task_id, getattr(operator, "op_kwargs", {}).get("account_name"))
+
+
+def _unforeseen(error: BaseException) -> str:
+    """No text of the error: it may hold anything, and people read this without Airflow's rights."""
+    return (
+        f"an error that nobody foresaw ({type(error).__name__}). Resolution: look at the task's log; if it is no "
+        "time-out, report it with the log."
+    )
+
+
+def _next_run_at(schedule: object) -> datetime | None:
+    if not isinstance(schedule, str):
+        return None
+    from croniter import croniter  # type: ignore[import-untyped]
+
+    moment: datetime = croniter(schedule, utc_now()).get_next(datetime)
+    return moment

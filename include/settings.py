@@ -54,12 +54,12 @@ class Settings:
     sync_schedule: str | None = _setting(
         "*/5 * * * *",
         "When amazon_orders_to_commerce runs: a cron expression in UTC, or `off` to run it only when it is triggered. "
-        "The DAG processor reads it.",
+        "It is the same for all components of Airflow.",
     )
     shipment_schedule: str | None = _setting(
         "*/10 * * * *",
         "When commerce_shipments_to_amazon runs: a cron expression in UTC, or `off` to run it only when it is "
-        "triggered. The DAG processor reads it.",
+        "triggered. It is the same for all components of Airflow.",
     )
     window_overlap: timedelta = _seconds(
         1800, "How far a window of Amazon's order listing reaches back into the one before."
@@ -134,7 +134,7 @@ class Settings:
     )
     api_calls_hourly_retention: timedelta = _days(730, "Days for which these hourly sums are kept.")
     ingest_retention: timedelta = _days(
-        30, "Days for which the windows of Amazon's listing are kept, once they have been staged."
+        30, "Days for which the windows of Amazon's listing, once staged, and the reports of DAG runs are kept."
     )
     validation_retention: timedelta = _days(90, "Days for which the results of each validation rule are kept.")
     recent_orders_page_size: int = _setting(60, "Rows on a page of Recent Orders.")

@@ -214,8 +214,13 @@ def _stay(processes: LocalProcesses, api: AirflowApi, checkout: Path, base_url: 
         processes.start("dag-processor", *_airflow("dag-processor"))  # reads the DAGs again, with their schedules
     api.wait_until_healthy(("scheduler", "dag_processor"))
     story.turn_on(checkout, api)
+    # No DAG needs a triggerer, but without one Airflow's home page shows it in red, and nothing hides it.
+    processes.start("triggerer", *_airflow("triggerer", "--skip-serve-logs"))
     user, password = environment.sign_in(checkout)
     print(f"\nAirflow is running at {base_url}   user: {user}   password: {password}")
+    print(f"Recent Orders: {base_url}/plugin/recent-orders")
+    if postgres.is_running(environment.database_dir(checkout)):
+        print(f"Its tables:    {postgres.psql_command(environment.database_dir(checkout), 'analyst')}")
     print("The DAGs now run on their schedules. Ctrl-C stops everything and keeps the data.", flush=True)
     while True:
         processes.check()

@@ -150,6 +150,8 @@ def _airflow(checkout: Path, kept: Mapping[str, str], port: int) -> dict[str, st
         "AIRFLOW__API__BASE_URL": base_url,
         "AIRFLOW__API__SECRET_KEY": kept["api_secret_key"],
         "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
+        # The reason of a failed task is one long line, which would otherwise be cut at the window's edge.
+        "AIRFLOW__API__DEFAULT_WRAP": "True",
         # Without this, Airflow warns about each value in a connection's extra that is too short to mask, such as "na".
         "AIRFLOW__LOGGING__MIN_LENGTH_MASKED_SECRET": "2",
         # Hides Python warnings from Airflow's own dependencies, which we cannot fix.

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import shlex
 import shutil
 import socket
 import stat
@@ -108,6 +109,13 @@ def start(data_dir: Path, *, durable: bool = True) -> ServerAddress:
                 raise EmbeddedPostgresError(f"{error}\n{_last_lines(log)}") from None
         _create_databases(address)
     return address
+
+
+def psql_command(data_dir: Path, user: str) -> str:
+    """What to type to open the database `orders` of the server on `data_dir`, with the psql that belongs to it."""
+    data_dir = data_dir.resolve()
+    psql = binaries_for(data_dir.parent, server_account()) / "psql"
+    return shlex.join([str(psql), f"host={address_of(data_dir).socket_dir} dbname=orders user={user}"])
 
 
 def stop(data_dir: Path) -> None:

@@ -11,6 +11,8 @@ from datetime import timedelta
 class OrdersError(Exception):
     """Something went wrong that we know by name."""
 
+    remedy = "look up the message in docs/runbook.md, section When a task fails."
+
 
 class MisconfiguredError(OrdersError):
     """A setting, connection or right is missing or wrong. A person must act; a retry cannot help."""
@@ -26,6 +28,8 @@ class UndecryptableError(MisconfiguredError):
 
 class UnavailableError(OrdersError):
     """The other system did not answer, or answered with a fault of its own. Try again later."""
+
+    remedy = "none needed yet, it is tried again; if it persists, see docs/runbook.md, section When a task fails."
 
 
 class ThrottledError(UnavailableError):
@@ -71,3 +75,18 @@ class MalformedOrderError(OrdersError):
 
 class RunIncompleteError(UnavailableError):
     """The step did what it could; what is left needs another try of the task. The message counts both."""
+
+
+class TasksFailedError(OrdersError):
+    """Tasks of a DAG run failed. The message has the reason of each."""
+
+
+def explain(error: BaseException) -> str | None:
+    """An error in one line: what happened, and after `Resolution: ` what to do. None for one that nobody foresaw.
+
+    Foreseen are our own, and those of the database to whose text include/database/engine.py has added what to do.
+    """
+    text = " ".join(str(error.args[0] if error.args else "").split())
+    if "Resolution: " in text:
+        return text
+    return f"{text.rstrip('.')}. Resolution: {error.remedy}" if isinstance(error, OrdersError) else None

@@ -30,6 +30,7 @@ def run(engine: Engine, settings: Settings, *, now: datetime, batch_size: int = 
         "api_calls": settings.api_calls_retention,
         "api_calls_hourly": settings.api_calls_hourly_retention,
         "ingest_windows": settings.ingest_retention,
+        "dag_runs": settings.ingest_retention,
         "validation_results": settings.validation_retention,
     }
     counts = dict.fromkeys(retentions, 0)

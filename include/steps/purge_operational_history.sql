@@ -123,3 +123,34 @@ gone as (
 )
 
 select count(*) from gone;
+
+-- name: dag_runs
+-- The last run of a DAG and its last success stay: people are told of them.
+with old as (
+    select runs.dag_id, runs.dag_run_id
+    from ops.dag_runs as runs
+    where
+        runs.started_at < :before
+        and exists (
+            select from ops.dag_runs as newer
+            where newer.dag_id = runs.dag_id and newer.started_at > runs.started_at
+        )
+        and (
+            runs.state <> 'success'
+            or exists (
+                select from ops.dag_runs as newer
+                where newer.dag_id = runs.dag_id and newer.started_at > runs.started_at and newer.state = 'success'
+            )
+        )
+    order by runs.started_at
+    limit :batch_size
+),
+
+gone as (
+    delete from ops.dag_runs as runs
+    using old
+    where runs.dag_id = old.dag_id and runs.dag_run_id = old.dag_run_id
+    returning 1
+)
+
+select count(*) from gone;

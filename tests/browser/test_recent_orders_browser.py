@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from sqlalchemy import URL, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from include.database.engine import make_engine
+from include.outbox.dag_runs import DagRunReport, TaskInstance
 from include.pages.shell.app import create_app
 from include.pages.shell.page import PageSource
 from local import postgres
@@ -25,6 +26,7 @@ from tests.support.recent_orders_rows import NOON, order_row, write_contact, wri
 
 KEY = Fernet.generate_key().decode()
 PAGE_SIZE = 12
+REASON = "The secret of acme-eu is wrong. Resolution: set it in the connection amazon_sp_api_eu."
 BUYER = "Marker-Buyer-5520"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 expect.set_options(timeout=30_000)  # the first page of an Airflow on a busy machine
@@ -77,6 +79,13 @@ def orders_url(server: postgres.ServerAddress, template: str) -> Iterator[URL]:
         ),
     )
     write_contact(engine, KEY, "250-0000000-0000001", {"buyer": {"buyerName": BUYER}})
+    begun = datetime.now(UTC) - timedelta(minutes=3)
+    report = DagRunReport(engine, "amazon_orders_to_commerce", "run", begun + timedelta(minutes=5))
+    for number, reason in enumerate((REASON, "x" * 500)):
+        task = TaskInstance(f"task_{number}", f"task_{number}", None)
+        report.begin_task(task, begun, timedelta(minutes=30))
+        report.end_task(task, begun, reason=reason, pause=timedelta(0))
+    report.end(begun + timedelta(minutes=1), is_success=False)
     yield address
     with admin.connect() as connection:
         connection.execute(text(f"drop database {name} with (force)"))
@@ -193,7 +202,11 @@ def test_navigation_opens_the_table_and_pages_when_signed_in(context: BrowserCon
     expect(first).to_contain_text("Nov 22, 2026, 12:00")
     expect(first).to_contain_text(BUYER)
     expect(first).to_contain_text("¥3,980")
-    expect(frame.get_by_role("alert")).to_contain_text("Some orders cannot be imported: Acme JP (1).")
+    failed, blocked = (frame.get_by_role("alert").nth(place) for place in (0, 1))
+    expect(failed).to_contain_text("The last order sync failed on ")
+    expect(failed.get_by_role("listitem").first).to_have_text(f"task_0: {REASON}")
+    expect(frame.locator(".facts")).to_contain_text("Next run")
+    expect(blocked).to_contain_text("Some orders cannot be imported: Acme JP (1).")
     # The page's own policy allows its style.
     assert first.locator("td.amount").evaluate("cell => getComputedStyle(cell).textAlign") == "right"
     picture = tmp_path / "recent-orders.png"
@@ -214,7 +227,7 @@ def test_navigation_opens_the_table_and_pages_when_signed_in(context: BrowserCon
         expect(frame.locator("tbody tr").first).to_contain_text(expected)
     expect(frame.get_by_role("link", name="Newest")).to_have_count(0)
 
-    frame.get_by_role("alert").get_by_role("link").click()
+    blocked.get_by_role("link").click()
     expect(frame.locator("tbody tr")).to_have_count(1)
     frame.get_by_label("Status").select_option("Canceled")
     frame.get_by_role("button", name="Apply").click()
@@ -291,7 +304,7 @@ def test_page_follows_airflow_when_its_mode_is_dark(context: BrowserContext, tmp
 
 
 def test_page_needs_no_sideways_scrolling_when_the_window_is_narrow(
-    context: BrowserContext, airflow: AirflowServer
+    context: BrowserContext, airflow: AirflowServer, tmp_path: Path
 ) -> None:
     page = context.pages[0]
     for width in (360, 500, 1000, 1110, 1400):
@@ -299,3 +312,4 @@ def test_page_needs_no_sideways_scrolling_when_the_window_is_narrow(
         page.goto(f"{airflow.base_url}/recent-orders/")
         expect(page.locator("tbody tr")).to_have_count(PAGE_SIZE)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=tmp_path / f"{width}.png")

@@ -111,6 +111,8 @@ def test_documentation_is_complete_when_shown_in_the_ui(dag: Dag) -> None:
 def test_missed_runs_are_skipped_when_the_scheduler_was_away(dag: Dag) -> None:
     assert dag.catchup is False
     assert dag.max_active_runs == 1
+    assert "backfill" not in dag.run_types
+    assert set(dag.run_types) >= {"scheduled", "manual", "asset_triggered"}
     assert [bool(dag.schedule), bool(dag.triggers), dag.dag_id in TRIGGERED_BY_PEOPLE].count(True) == 1
 
 
@@ -175,7 +177,7 @@ def test_task_is_retried_after_the_given_wait_when_throttled() -> None:
 def test_task_is_retried_at_doubling_distance_when_the_other_system_is_unavailable(
     error: type[Exception], try_number: int, seconds: int
 ) -> None:
-    decision = retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error("away"), try_number, 3)
+    decision = retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error("away"), try_number, 4)
     assert (decision.action.value, decision.retry_delay) == ("retry", timedelta(seconds=seconds))
 
 
@@ -192,6 +194,13 @@ def test_task_is_retried_at_doubling_distance_when_the_other_system_is_unavailab
 )
 def test_task_fails_at_once_when_only_a_person_can_fix_it(error: Exception) -> None:
     assert retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error, 1, 3).action.value == "fail"
+
+
+@pytest.mark.parametrize("error", [THROTTLED, UnavailableError("away"), MisconfiguredError("wrong")], ids=repr)
+def test_retry_policy_says_nothing_when_no_try_is_left(error: Exception) -> None:
+    # Airflow would log a retry that never comes, behind the reason.
+    decision = retry_policy.OrdersRetryPolicy(timedelta(seconds=30)).evaluate(error, 4, 3)
+    assert (decision.action.value, decision.reason) == ("default", None)
 
 
 @pytest.mark.parametrize("error", [ValueError("a defect"), KeyboardInterrupt(), MemoryError()], ids=repr)

@@ -10,7 +10,6 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,17 +19,14 @@ from urllib.parse import quote, quote_plus
 import pytest
 from simplejson import dumps
 
-from local.airflow_api import AirflowApi
-from local.processes import LocalProcesses
 from local.sandbox.commerce.errors import CommerceRefusal
 from local.sandbox.commerce.state import CommerceState
 from local.sandbox.faults import Fault
 from local.sandbox.seeds import AmazonOrderSeed, StoreView
 from tests.e2e.conftest import Install
-from tests.support.installation import AIRFLOW, CHECKOUT, ORDERS, REPORTING, SHIPMENTS, Installation
+from tests.support.installation import ORDERS, REPORTING, SHIPMENTS, Installation
 from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id, with_every_personal_field
-from tests.support.ports import free_port
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.scheduled_airflow import scheduled
 
 IN_DOUBT, CREATED, REFUSED, BLOCKED, MALFORMED, NAMELESS, CANCELED = map(order_id, range(1, 8))
 # Payment data is never asked for.
@@ -56,16 +52,6 @@ class Talkative(CommerceState):
                 "all": json.dumps([address, comments]),
             },
         )
-
-
-class Quiet:
-    """Nobody listens to how the runs go on."""
-
-    def __call__(self, text: str) -> None:
-        """Something has ended."""
-
-    def passing(self, text: str) -> None:
-        """Something goes on."""
 
 
 @dataclass(frozen=True)
@@ -127,43 +113,6 @@ def plant(installation: Installation) -> None:
     add(NAMELESS, 20, {"TRAY-WALNUT": 1}, programs=MARKERS["buyerName"])
     add(CANCELED, 20, {"TRAY-WALNUT": 1}, status="CANCELLED")
     installation.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
-
-
-@contextmanager
-def scheduled(installation: Installation) -> Iterator[AirflowApi]:
-    """Airflow with scheduler, DAG processor and API server, as `make up` runs it; ended at the end."""
-    folder = installation.folder
-    (folder / ".data").mkdir()
-    (folder / "passwords.json").write_text('{"admin": "only-for-this-test"}', encoding="utf-8")
-    port = free_port()
-    base_url = f"http://127.0.0.1:{port}"
-    variables = installation.variables() | {
-        "ORDERS_SYNC_SCHEDULE": "off",
-        "ORDERS_SHIPMENT_SCHEDULE": "off",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "2",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": base_url,
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API__SECRET_KEY": "a-secret-key-for-this-test-only-0123456789",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a-jwt-secret-for-this-test-only-0123456789-0123456789-0123456789",
-    }
-    with LocalProcesses(folder, variables) as processes:
-        for name in ("api-server", "scheduler", "dag-processor"):
-            processes.start(name, AIRFLOW, name, *(["--skip-serve-logs"] if name == "scheduler" else []))
-        processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health", PATIENCE_SECONDS)
-        api = AirflowApi(base_url, "admin", "only-for-this-test", Quiet())
-        with closing(api._client) as client:  # elsewhere it lives as long as its process
-            client.timeout = PATIENCE_SECONDS
-            api.add_pools(json.loads((CHECKOUT / "include" / "pools.json").read_text(encoding="utf-8")))
-            api.wait_for_dags((ORDERS, SHIPMENTS, REPORTING), PATIENCE_SECONDS)
-            for dag_id in (ORDERS, SHIPMENTS, REPORTING):
-                api.set_paused(dag_id, False)
-            yield api
 
 
 def tables(installation: Installation, database: str) -> dict[str, str]:

@@ -104,6 +104,13 @@ def test_durable_server_with_both_databases_starts_when_the_folder_is_new(runnin
     ]
 
 
+def test_psql_command_opens_the_database_when_typed_in_a_shell(running: Path) -> None:
+    typed = f"{postgres.psql_command(running, 'postgres')} -Atc 'select current_user, current_database()'"
+    environment = {"PATH": "/usr/bin:/bin"}
+    answer = subprocess.run(["sh", "-c", typed], env=environment, capture_output=True, text=True)
+    assert (answer.stdout, answer.stderr) == ("postgres|orders\n", "")
+
+
 def test_same_server_is_used_when_it_is_running_already(running: Path) -> None:
     first = postgres.start(running)
     pid = postmaster(running)

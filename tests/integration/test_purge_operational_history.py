@@ -166,6 +166,27 @@ def test_validation_results_are_kept_as_set_when_the_retention_is_changed(road: 
     assert count(road, "validation_results") == 9
 
 
+DAG_RUNS = """
+    insert into ops.dag_runs (dag_id, dag_run_id, state, started_at, ended_at)
+    select
+        'dag ' || number % 2, 'run ' || number, case when number in (40, 43, 50) then 'success' else 'failed' end,
+        :now - number * interval '1 day', :now - number * interval '1 day'
+    from generate_series(:newest, 50) as numbers (number)
+"""
+
+
+@pytest.mark.parametrize(("newest", "kept"), [
+    (1, [*range(1, 31), 40, 43]),
+    (35, [35, 36, 40, 43]),
+], ids=["runs go on", "nothing has run for long"])  # fmt: skip
+def test_dag_runs_go_except_the_last_and_the_last_good_one_when_they_are_old(
+    road: Road, newest: int, kept: list[int]
+) -> None:
+    write(road, DAG_RUNS, now=road.now() + timedelta(minutes=5), newest=newest)
+    road.purge_operational_history()
+    assert sorted(int(row[0].split()[1]) for row in road.rows("select dag_run_id from ops.dag_runs")) == kept
+
+
 # Windows
 
 

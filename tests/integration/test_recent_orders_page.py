@@ -261,7 +261,7 @@ def test_last_change_is_the_newest_when_rows_were_loaded_at_different_times(
     engine: Engine, make_client: MakeClient
 ) -> None:
     write_orders(engine, order_row("114-1"), order_row("114-2", loaded_at=NOON + timedelta(minutes=7)))
-    assert "Last change: Nov 20, 2026, 12:07 UTC" in text_of(make_client().get("/").text)
+    assert "Last change Nov 20, 2026, 12:07 UTC" in text_of(make_client().get("/").text)
 
 
 def test_empty_table_explains_what_to_do_when_nothing_was_published(make_client: MakeClient) -> None:

@@ -167,7 +167,7 @@ def test_order_url_leads_to_commerce_when_the_order_is_linked(road: Road) -> Non
 
 def test_orders_are_not_importable_when_the_stores_settings_leave_them_out(road: Road) -> None:
     """And the import rate of docs/analysts.md counts what could be imported only."""
-    created, pending, blocked, canceled, canceled_later, too_old, of_amazon = map(order_id, range(1, 8))
+    created, pending, blocked, canceled, canceled_later, too_old, of_amazon, import_off = map(order_id, range(1, 9))
     road.change_store("Acme US", are_amazon_fulfilled_imported=False)
     road.buy(created, TRAY)
     road.buy(pending, TRAY, status="PENDING", has_money=False)
@@ -178,7 +178,9 @@ def test_orders_are_not_importable_when_the_stores_settings_leave_them_out(road:
     old["createdTime"] = "2025-12-31T23:59:59Z"
     sell(road, old)
     road.buy(of_amazon, TRAY, status="SHIPPED", fulfilled_by="AMAZON")
+    road.buy(import_off, TRAY, marketplace_id="A2EUQ1WTGCTBG2", currency="CAD")
     road.next_run()
+    assert road.shown(import_off).store_name == "Acme Canada"
     road.sandbox.amazon.apply(canceled_later, CANCELLED)
     road.next_run()
 
@@ -191,6 +193,7 @@ def test_orders_are_not_importable_when_the_stores_settings_leave_them_out(road:
         canceled_later: ("created", True),
         too_old: ("not_imported", False),
         of_amazon: ("not_imported", False),
+        import_off: ("not_imported", False),
     }
     page = (Path(__file__).parents[2] / "docs" / "analysts.md").read_text(encoding="utf-8")
     (query,) = re.findall(r"^\*\*Import rate\*\*.*?^```sql\n-- as analyst\n(.*?)^```$", page, re.M | re.S)

@@ -24,7 +24,12 @@ ATTEMPTS = {
 }
 
 
-VIEWS = {("ops", "open_order_outbox"), ("reporting", "blocked_orders"), ("reporting", "quarantined_orders")}
+VIEWS = {
+    ("ops", "open_order_outbox"),
+    ("reporting", "blocked_orders"),
+    ("reporting", "data_freshness"),
+    ("reporting", "quarantined_orders"),
+}
 
 
 def relations(engine: Engine) -> list[tuple[str, str, str]]:

@@ -10,8 +10,11 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +28,30 @@ with pytest.MonkeyPatch.context() as _environment:
     from include import connections as connections
     from include import resources as resources
     from include import retry_policy as retry_policy
+
+
+@contextmanager
+def in_task(
+    task_id: str, *, account_name: str | None = None, map_index: int = -1, schedule: str | None = None, last: str = ""
+) -> Iterator[None]:
+    """As if the task ran in the run `run` of the DAG `test`; `last` is the task after it, if it has one."""
+    from airflow.sdk import DAG
+    from airflow.sdk.bases.operator import BaseOperator
+    from airflow.sdk.execution_time.context import set_current_context
+
+    with DAG("test", schedule=schedule) as dag:
+        task: Any = BaseOperator(task_id=task_id)
+        if last:
+            task >> BaseOperator(task_id=last)
+    task.op_kwargs = {"account_name": account_name} if account_name else {}
+    context: Any = {
+        "dag": dag,
+        "task": task,
+        "ti": SimpleNamespace(task_id=task_id, map_index=map_index),
+        "run_id": "run",
+    }
+    with set_current_context(context):
+        yield
 
 
 @dataclass(frozen=True)
@@ -52,6 +79,7 @@ class Dag:
     doc: str | None
     catchup: bool
     max_active_runs: int
+    run_types: list[str]
     tags: list[str]
     schedule: str | None
     params: dict[str, Any]
@@ -139,6 +167,7 @@ def dag_facts(dag):
         "doc": dag.doc_md,
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
+        "run_types": sorted(known.allowed_run_types),
         "tags": sorted(dag.tags),
         "schedule": getattr(dag.timetable, "expression", None),
         "params": dag.params.dump(),

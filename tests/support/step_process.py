@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import URL
 
@@ -24,6 +28,7 @@ from tests.support.fragile_road import FragileRoad
 from tests.support.road import Road
 from tests.support.waiting import PATIENCE_SECONDS, PATIENT, wait_until
 
+CHECKOUT = Path(__file__).parents[2]
 APPLICATION = "step_process"
 PII_KEY = "uFhFdM5mPWSrQnu8S0PZ7yv9Z6gT3vS0yq1m8ZkPp2E="
 
@@ -56,18 +61,7 @@ class StepProcess:
 
     def __init__(self, road: Road, step: str, *, dies_at: str = "") -> None:
         self._road = road
-        order = _Order(
-            database_url=road.engine.url,
-            amazon_url=road.sandbox.amazon_url,
-            commerce_url=road.sandbox.commerce_url,
-            settings=road.settings,
-            stores=road.stores,
-            skipped=road.skipped,
-            run_number=road.run_number,
-            step=step,
-            dies_at=dies_at,
-        )
-        self._process = _context.Process(target=_run, args=(order,))
+        self._process = _context.Process(target=_run, args=(_order(road, step, dies_at),))
         self._process.start()
 
     def kill_when(self, is_the_moment: Callable[[], object]) -> None:
@@ -99,6 +93,31 @@ class StepProcess:
             " where application_name = :name and datname = current_database() and wait_event_type = 'Lock'"
         )
         return bool(self._road.value(waiting, name=APPLICATION))
+
+
+def modules_after(road: Road, step: str) -> set[str]:
+    """The packages that a fresh Python has imported after it has done one step of `road`."""
+    script = (
+        "import pickle, sys; from tests.support.step_process import _run; _run(pickle.load(sys.stdin.buffer));"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    order = pickle.dumps(_order(road, step))
+    done = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, input=order, stdout=subprocess.PIPE, check=True)
+    return set(done.stdout.decode().splitlines()[-1].split())
+
+
+def _order(road: Road, step: str, dies_at: str = "") -> _Order:
+    return _Order(
+        database_url=road.engine.url,
+        amazon_url=road.sandbox.amazon_url,
+        commerce_url=road.sandbox.commerce_url,
+        settings=road.settings,
+        stores=road.stores,
+        skipped=road.skipped,
+        run_number=road.run_number,
+        step=step,
+        dies_at=dies_at,
+    )
 
 
 def _run(order: _Order) -> None:

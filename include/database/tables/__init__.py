@@ -31,6 +31,7 @@ from include.database.tables.ops import (
     validation_results,
 )
 from include.database.tables.reporting import recent_orders
+from include.database.tables.runs import dag_runs
 
 __all__ = [
     "SCHEMAS",
@@ -40,6 +41,7 @@ __all__ = [
     "blocker_episodes",
     "commerce_cursors",
     "commerce_shipments",
+    "dag_runs",
     "ingest_coverage",
     "ingest_pages",
     "ingest_windows",

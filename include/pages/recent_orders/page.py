@@ -10,6 +10,7 @@ from fastapi import HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
 
 from include.domain.statuses import SHOWN_STATUSES
+from include.pages.recent_orders.freshness import read_freshness
 from include.pages.recent_orders.queries import Cursor, Filters, read_overview, read_page
 from include.pages.shell.buyers import read_buyer_names
 from include.pages.shell.page import Page, Source, render
@@ -34,6 +35,7 @@ def show_recent_orders(
     filters = Filters(store, status)
     place = {"before": _cursor(before), "after": _cursor(after)}
     with source.engine.connect() as connection:
+        freshness = read_freshness(connection)
         overview = read_overview(connection)
         orders = read_page(connection, filters, min(max(source.page_size, 1), LONGEST_PAGE), **place)
     tokens = {row.amazon_order_id: row.contact_encrypted for row in orders.rows if row.contact_encrypted is not None}
@@ -42,6 +44,7 @@ def show_recent_orders(
         request,
         PAGE,
         "recent_orders.html",
+        freshness=freshness,
         overview=overview,
         orders=orders,
         filters=filters,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from include.domain.marketplaces import currency_exponent
@@ -39,6 +39,16 @@ def date_text(moment: datetime) -> str:
     """A moment in UTC, like `Nov 20, 2026, 14:05`."""
     utc = moment.astimezone(UTC)
     return f"{utc:%b} {utc.day}, {utc:%Y, %H:%M}"
+
+
+def age_text(age: timedelta) -> str:
+    """How long ago something was, like `4 minutes ago`; never more exact than its largest unit."""
+    minutes = int(age.total_seconds() // 60)
+    if minutes < 1:
+        return "just now"
+    units = (("day", 24 * 60), ("hour", 60), ("minute", 1))
+    unit, count = next((unit, minutes // size) for unit, size in units if minutes >= size)
+    return f"{count} {unit} ago" if count == 1 else f"{count} {unit}s ago"
 
 
 def money_text(amount: Decimal | None, currency_code: str | None) -> str:
