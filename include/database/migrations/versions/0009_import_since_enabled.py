@@ -1,4 +1,4 @@
-"""The cause of a refusal: the DDL is in the .sql file of the same name."""
+"""Since when a store imports orders, and those that Amazon fulfills: the DDL is in the .sql file of the same name."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

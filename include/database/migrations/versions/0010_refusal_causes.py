@@ -1,4 +1,4 @@
-"""Since when a store imports orders, and those that Amazon fulfills: the DDL is in the .sql file of the same name."""
+"""The cause of a refusal: the DDL is in the .sql file of the same name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
