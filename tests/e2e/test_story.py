@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -207,9 +208,16 @@ def test_airflow_is_ready_and_plays_nothing_when_up_is_started_again(played: Pla
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if line.startswith("Airflow is running at"):
+            if line.startswith("The DAGs now run on their schedules."):
                 break
-        assert lines[-1].startswith("Airflow is running at"), "".join(lines)
+        address, page = (line.split() for line in lines[-3:-1])
+        assert address[:4] == ["Airflow", "is", "running", "at"], "".join(lines)
+        assert page == ["Recent", "Orders:", f"{address[4]}/plugin/recent-orders"]
+        assert httpx.get(page[2], trust_env=False, timeout=PATIENCE_SECONDS).status_code == 200
+        health = f"{address[4]}/api/v2/monitor/health"
+        wait_until(
+            lambda: httpx.get(health, trust_env=False).json()["triggerer"]["status"] == "healthy", "a green home page"
+        )
         paused = "select dag_id from dag where is_paused"
         wait_until(lambda: not installation.airflow_rows(paused), "the schedules to be on")
         family = psutil.Process(process.pid).children(recursive=True)
