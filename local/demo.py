@@ -134,7 +134,7 @@ def _run(checkout: Path, caller: Mapping[str, str], progress: Progress, *, keep_
             print(_CHECKED)
         progress.is_over = True
         if keep_running:
-            _stay(processes, api, checkout, variables["AIRFLOW__API__BASE_URL"], is_played=is_played)
+            _stay(processes, api, checkout, variables, is_played=is_played)
         print(_NEXT_STEPS, flush=True)
     return 0
 
@@ -208,7 +208,9 @@ def _print_result(before: Mapping[str, str | None], variables: Mapping[str, str]
         return report.discrepancies(before, report.reported_orders(connection), shop)
 
 
-def _stay(processes: LocalProcesses, api: AirflowApi, checkout: Path, base_url: str, *, is_played: bool) -> None:
+def _stay(
+    processes: LocalProcesses, api: AirflowApi, checkout: Path, variables: Mapping[str, str], *, is_played: bool
+) -> None:
     """Let the schedules start the DAGs, print where Airflow is, and wait for Ctrl-C."""
     if not is_played:
         processes.start("dag-processor", *_airflow("dag-processor"))  # reads the DAGs again, with their schedules
@@ -217,10 +219,12 @@ def _stay(processes: LocalProcesses, api: AirflowApi, checkout: Path, base_url: 
     # No DAG needs a triggerer, but without one Airflow's home page shows it in red, and nothing hides it.
     processes.start("triggerer", *_airflow("triggerer", "--skip-serve-logs"))
     user, password = environment.sign_in(checkout)
+    base_url = variables["AIRFLOW__API__BASE_URL"]
     print(f"\nAirflow is running at {base_url}   user: {user}   password: {password}")
     print(f"Recent Orders: {base_url}/plugin/recent-orders")
-    if postgres.is_running(environment.database_dir(checkout)):
-        print(f"Its tables:    {postgres.psql_command(environment.database_dir(checkout), 'analyst')}")
+    embedded = environment.database_dir(checkout)
+    if str(postgres.address_of(embedded).socket_dir) in variables.get("AIRFLOW_CONN_ORDERS_DB_ANALYST", ""):
+        print(f"Its tables:    {postgres.psql_command(embedded, 'analyst')}")
     print("The DAGs now run on their schedules. Ctrl-C stops everything and keeps the data.", flush=True)
     while True:
         processes.check()
