@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from include.adapters.commerce.client import CommerceClient
-from include.domain.errors import MisconfiguredError, OrdersError, OutcomeUnknownError, ThrottledError, UnavailableError
+from include.adapters.http import NotAuthorizedError
+from include.domain.errors import OrdersError, OutcomeUnknownError, ThrottledError, UnavailableError
 from local.sandbox.faults import Fault
 from local.sandbox.servers import Sandbox
 from tests.support.commerce_client_fixtures import AMAZON_ORDER_ID, calls, connect, create, sandbox, servers
@@ -26,7 +27,7 @@ READ_FAULTS: dict[str, type[OrdersError]] = {
     "slow": UnavailableError,
     "lost_reply": UnavailableError,
     "dropped": UnavailableError,
-    "expired_token": MisconfiguredError,
+    "expired_token": NotAuthorizedError,
     "broken_json": UnavailableError,
 }
 # The error of a write, and how many orders exist afterwards.
@@ -38,7 +39,7 @@ WRITE_FAULTS: dict[str, tuple[type[OrdersError], int]] = {
     "slow": (OutcomeUnknownError, 1),
     "lost_reply": (OutcomeUnknownError, 1),
     "dropped": (OutcomeUnknownError, 0),
-    "expired_token": (MisconfiguredError, 0),
+    "expired_token": (NotAuthorizedError, 0),
     "broken_json": (OutcomeUnknownError, 1),
 }
 
