@@ -1,10 +1,8 @@
-"""${message}."""
+"""${message}: the DDL is in the .sql file of the same name."""
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from alembic import op
-${imports if imports else ""}
+from include.database.migrations.sql_file import refuse_downgrade, run_sql_file
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
@@ -13,8 +11,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+    run_sql_file(__file__)
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    refuse_downgrade()

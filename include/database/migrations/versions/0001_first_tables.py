@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from include.database.migrations.sql_file import run_sql_file
 
 revision = "0001"
 down_revision = None
@@ -13,8 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    statements = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    op.get_bind().exec_driver_sql(statements)
+    run_sql_file(__file__)
 
 
 def downgrade() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from include.database.migrations.sql_file import refuse_downgrade, run_sql_file
 
 revision = "0004"
 down_revision = "0003"
@@ -13,9 +11,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    statements = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    op.get_bind().exec_driver_sql(statements)
+    run_sql_file(__file__)
 
 
 def downgrade() -> None:
-    raise RuntimeError("Purged rows do not come back; restore a backup instead.")
+    refuse_downgrade("Purged rows do not come back")
