@@ -8,18 +8,11 @@ Paths and fields: openapi-admin-2.4.9 and openapi-accs; pitfalls: https://develo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-import httpx
-import simplejson
-
-from include.adapters.api_calls import CallRecorder
-from include.adapters.commerce.auth import USER_AGENT
 from include.adapters.commerce.documents import (
     ORDER_FIELDS,
     PRODUCT_FIELDS,
@@ -36,57 +29,21 @@ from include.adapters.commerce.documents import (
     read_salable,
     read_stock_item,
 )
-from include.adapters.commerce.errors import Scrub, explain, words
-from include.adapters.commerce.rights import HARMLESS, RIGHT_OF, Right, listed, missing_rights
-from include.adapters.commerce.search import PAGE_SIZE, Filter, batches, search_query, sku_key
-from include.adapters.http import NotAuthorizedError, Timeouts, exchange, http_date, is_loopback, open_client
-from include.domain.errors import MisconfiguredError, NotFoundError, OutcomeUnknownError, RefusedError, UnavailableError
+from include.adapters.commerce.errors import Scrub
+from include.adapters.commerce.rest import RestClient
+from include.adapters.commerce.rights import HARMLESS, Right
+from include.adapters.commerce.search import Filter, batches, sku_key
+from include.domain.errors import MisconfiguredError, NotFoundError, RefusedError, UnavailableError
 
 log = logging.getLogger(__name__)
 
-_ALL_VIEWS = "all"
 _MOST_UNITS = 2**20
 
-Read = TypeVar("Read")
 
-
-class CommerceClient:
+class CommerceClient(RestClient):
     """One shop behind one Airflow connection. Not for use by several threads at once."""
 
-    def __init__(
-        self,
-        *,
-        host: str,
-        auth: httpx.Auth,
-        edition: Literal["paas", "saas"],
-        connection: str,
-        record: CallRecorder,
-        timeouts: Timeouts,
-    ) -> None:
-        """`host` is the shop's base address (SaaS: with the tenant), `connection` the Airflow connection's name.
-
-        Raises MisconfiguredError for an address that may not be called or an unknown edition.
-        """
-        if edition not in ("paas", "saas"):
-            raise MisconfiguredError(f"Connection {connection}: unknown edition. Resolution: use paas or saas.")
-        self._client = open_client(host, connection=connection, timeouts=timeouts, user_agent=USER_AGENT)
-        self._client.auth = auth
-        self.is_local = is_loopback(self._client.base_url.host)  # a stand-in for a shop
-        self._edition = edition
-        self._connection = connection
-        self._record = record
-        self._views: dict[str, StoreView] | None = None
-        self.shop_time: datetime | None = None  # the shop's clock when it answered last, UTC
-
-    def __enter__(self) -> CommerceClient:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+    _views: dict[str, StoreView] | None = None
 
     def store_views(self) -> dict[str, StoreView]:
         """Every store view by its code, without the admin's; asked once per client."""
@@ -290,128 +247,3 @@ class CommerceClient:
                 "Resolution: none needed if it passes; otherwise look at what answers in the shop's place."
             ) from error
         return self._read("stockResolver", lambda found: int(found["stock_id"]), document)
-
-    def _search(
-        self,
-        operation: str,
-        path: str,
-        groups: Sequence[Sequence[Filter]],
-        fields: str,
-        read: Callable[[Any], Read],
-        *,
-        scope: str = _ALL_VIEWS,
-        key: str = "entity_id",
-        subject: str = "",
-    ) -> list[Read]:
-        """Every hit once, by ascending id."""
-        found: dict[int, Read] = {}
-        for page in self.pages(operation, path, groups, fields, read, scope=scope, key=key, subject=subject):
-            found.update(page)
-        return [found[entity_id] for entity_id in sorted(found)]
-
-    def pages(
-        self,
-        operation: str,
-        path: str,
-        groups: Sequence[Sequence[Filter]],
-        fields: str,
-        read: Callable[[Any], Read],
-        *,
-        scope: str = _ALL_VIEWS,
-        key: str = "entity_id",
-        subject: str = "",
-    ) -> Iterator[dict[int, Read]]:
-        """The hits of each page of a search, by id.
-
-        Commerce repeats its last page for ever: `total_count` says when to stop.
-        """
-        query = search_query(groups, fields)
-        seen: set[int] = set()
-        page, total = 1, 1
-        while (page - 1) * PAGE_SIZE < total:
-            numbered = [*query, ("searchCriteria[currentPage]", str(page))]
-            document = self._send(operation, "GET", path, scope=scope, query=numbered, subject=subject)
-
-            def read_page(document: Any) -> tuple[int, dict[int, Read]]:
-                rows = read_rows(document["items"] or [])
-                return int(document["total_count"]), {int(row[key]): read(row) for row in rows}
-
-            total, hits = self._read(operation, read_page, document, subject=subject)
-            if hits.keys() <= seen:  # the count is wrong, or hits went away meanwhile
-                break
-            yield hits
-            seen |= hits.keys()
-            page += 1
-
-    def _send(
-        self,
-        operation: str,
-        method: Literal["GET", "POST"],
-        path: str,
-        *,
-        scope: str = _ALL_VIEWS,
-        query: Sequence[tuple[str, str]] = (),
-        body: Mapping[str, Any] | bytes | None = None,
-        subject: str = "",
-        scrub: Scrub = str,
-    ) -> Any:
-        """Send one request to a store view (`scope`) and return the JSON of its answer. Its right is in RIGHT_OF."""
-        if operation not in RIGHT_OF:
-            raise LookupError(f"{operation} is not in rights.RIGHT_OF")
-        is_saas = self._edition == "saas"
-        url = f"V1/{path}" if is_saas else f"rest/{scope}/V1/{path}"
-        if query:
-            url += "?" + urlencode(query, quote_via=quote, safe="")
-        headers = {"Store": scope} if is_saas else {}
-        content = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            content = body if isinstance(body, bytes) else simplejson.dumps(body, use_decimal=True).encode()
-        request = self._client.build_request(method, url, headers=headers, content=content)
-        try:
-            answer = exchange(
-                self._client,
-                request,
-                system="commerce",
-                connection=self._connection,
-                operation=operation,
-                is_write=method != "GET",
-                record=self._record,
-                subject=subject,
-                explain=lambda status, document: explain(status, document, scrub),
-            )
-        except NotAuthorizedError as error:
-            rights = missing_rights(operation, error.answer.document)
-            raise NotAuthorizedError(
-                f"Commerce refused {operation} ({error.answer.status}: {words(error.answer.document, scrub)}). "
-                f"Resolution: check that the integration behind the connection {self._connection} has the right "
-                f"{listed(rights)}; if it has, check the credentials in the connection and this machine's clock.",
-                error.answer,
-                error.code,
-            ) from None
-        self.shop_time = http_date(answer.headers.get("Date", ""))
-        return answer.document
-
-    def _read(
-        self,
-        operation: str,
-        read: Callable[[Any], Read],
-        document: Any,
-        *,
-        is_write: bool = False,
-        subject: str = "",
-    ) -> Read:
-        try:
-            return read(document)
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
-            # No cause and no values: they could hold personal data.
-            what = f"commerce {operation}" + (f" of {subject}" if subject else "")
-            if is_write:
-                raise OutcomeUnknownError(
-                    f"{what}: the answer is not what was asked for; whether it was done is unknown. "
-                    "Resolution: it is looked up before it is sent again."
-                ) from None
-            raise UnavailableError(
-                f"{what}: the answer is not what was asked for. Resolution: it is tried again; if it stays so, check "
-                f"that the connection {self._connection} points at a Commerce REST API of the right edition."
-            ) from None
