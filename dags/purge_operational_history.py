@@ -6,7 +6,7 @@ hour before they go.
 retention settings in `docs/configuration.md`.
 
 **Writes** — `ops.api_calls_hourly`; deletes old rows of these tables. Orders, shipments and outboxes are
-never touched, nor the windows on which the next one rests.
+never touched, nor how far Amazon's listing was read (`ops.ingest_coverage`).
 
 **Schedule** — Every day at 03:17 UTC, one run at a time.
 

@@ -26,6 +26,7 @@ from include.domain.errors import (
 )
 from include.domain.stores import Account
 from include.outbox.listing_windows import ListingWindows, MarketplaceProblem, Window
+from include.outbox.work_loop import summary
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -69,9 +70,7 @@ def run(
             raise reader.refusal
         if problems:
             raise _refused_marketplaces(account, problems)
-    log.info(
-        "extract_amazon_orders: account=%s %s", account.name, " ".join(f"{k}={v}" for k, v in reader.counts.items())
-    )
+    log.info("extract_amazon_orders: account=%s %s", account.name, summary(reader.counts))
     return reader.counts
 
 

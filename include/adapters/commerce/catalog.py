@@ -146,9 +146,8 @@ def _ask_for_stock(
     for stock_key, skus in wanted.items():
         if not stock_key[1]:
             for sku in skus:
-                left = client.legacy_quantity(sku)
                 key = (stock_key, sku.casefold())
-                facts.free[key] = None if left is None else max(left - taken[key], Decimal(0))
+                facts.free[key] = _left(client.legacy_quantity(sku), taken[key])
             continue
         needed = {sku: qty + taken[stock_key, sku.casefold()] for sku, qty in skus.items()}
         for sku, is_enough in client.salable(stock_key[1], needed).items():
@@ -158,7 +157,12 @@ def _ask_for_stock(
             elif is_enough:
                 facts.free[key] = None
             else:
-                facts.free[key] = max(_salable_quantity(client, sku, stock_key[1]) - taken[key], Decimal(0))
+                facts.free[key] = _left(_salable_quantity(client, sku, stock_key[1]), taken[key])
+
+
+def _left(salable: Decimal | None, taken: Decimal) -> Decimal | None:
+    """What the allocated units leave of a quantity; None: it is not limited."""
+    return None if salable is None else max(salable - taken, Decimal(0))
 
 
 def _salable_quantity(client: CommerceClient, sku: str, stock_id: int) -> Decimal:

@@ -35,8 +35,8 @@ SHIPMENT_FIELDS = ",".join(
 )
 
 
-# The stock of a website to which Commerce has assigned none; its own stocks are numbered from 1.
-UNASSIGNED_STOCK = 0
+# The stock of a website to which Commerce has assigned none. Its own stocks are numbered from 1; 0 is the legacy stock.
+UNASSIGNED_STOCK = -1
 
 
 @dataclass(frozen=True)
