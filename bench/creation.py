@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -45,8 +45,7 @@ def measure(orders: int) -> list[Figure]:
 @contextmanager
 def empty_road() -> Iterator[Road]:
     """The data path over the sandbox's shop and sellers, without orders, on a database of its own."""
-    full = build(datetime.now(UTC))
-    empty = replace(full, orders=(), commerce=replace(full.commerce, warehouse=(), catalog_changes=()))
+    empty = build(datetime.now(UTC)).without_orders()
     with empty_database() as admin, Sandbox(empty, enforce_rate_limits=False) as sandbox:
         engine = make_engine(admin.url.set(username="orders_rw"), application_name="bench", is_pooled=True)
         with Road(engine, sandbox, empty) as road:

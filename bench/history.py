@@ -90,12 +90,15 @@ def fill_history(engine: Engine, *, finished: int, open_: int = 2_000, contact: 
 
 
 @contextmanager
-def empty_database() -> Iterator[Engine]:
-    """A migrated orders database of its own for the block; the engine connects as superuser."""
+def empty_database(*, durable: bool = False) -> Iterator[Engine]:
+    """A migrated orders database of its own for the block; the engine connects as superuser.
+
+    `durable`: it writes as a production server does.
+    """
     folder = Path(tempfile.mkdtemp(prefix="orders-bench-"))
     folder.chmod(0o755)  # as root the server runs as another user, who must get through
     data = folder / "postgres"
-    address = postgres.start(data, durable=False)
+    address = postgres.start(data, durable=durable)
     try:
         host = {"host": str(address.socket_dir)}
         url = URL.create("postgresql+psycopg", username=postgres.SUPERUSER, database="orders", query=host)

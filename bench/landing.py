@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import copy
 import resource
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import simplejson
 from cryptography.fernet import Fernet
-from sqlalchemy import URL, text
+from sqlalchemy import text
 
 from bench import Figure
+from bench.history import empty_database
 from include.adapters.amazon.client import OrdersPage
 from include.adapters.personal_data import PersonalDataCipher
 from include.adapters.stores_file import load_stores
-from include.database.engine import make_engine
-from include.database.migrate import migrate
 from include.settings import Settings
 from include.steps import extract_amazon_orders, stage_amazon_orders, stage_stores
-from local import postgres
 from local.sandbox.scenario import build
 
 PAGE = 100
@@ -58,16 +54,7 @@ class Listing:
 def measure(orders: int) -> list[Figure]:
     """Land and stage a fiftieth of `orders`: ratios to COPY, and the peak memory of this process so far."""
     orders //= 50
-    folder = Path(tempfile.mkdtemp(prefix="orders-bench-"))
-    folder.chmod(0o755)
-    data = folder / "postgres"
-    address = postgres.start(data)
-    try:
-        url = URL.create(
-            "postgresql+psycopg", username="postgres", database="orders", query={"host": str(address.socket_dir)}
-        )
-        engine = make_engine(url, application_name="bench")
-        migrate(engine)
+    with empty_database(durable=True) as engine:
         listing = Listing(orders)
         stores = load_stores(Settings().stores_file)
         stage_stores.run(engine, stores, {}, now=datetime.now(UTC) - timedelta(days=1), dag_run_id="bench")
@@ -78,7 +65,8 @@ def measure(orders: int) -> list[Figure]:
         making = time.perf_counter() - making
 
         begun = time.perf_counter()
-        with psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
+        address = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(address) as connection:
             connection.execute("create table bare (document jsonb)")
             with connection.cursor().copy("copy bare (document) from stdin") as sink:
                 for page in range((orders + PAGE - 1) // PAGE):
@@ -96,8 +84,6 @@ def measure(orders: int) -> list[Figure]:
         staging = time.perf_counter() - begun
         with engine.connect() as connection:
             staged = connection.execute(text("select count(*) from core.orders")).scalar_one()
-    finally:
-        postgres.remove(data)
     if staged != orders:
         raise SystemExit(f"{orders} orders went in, {staged} came out")
     times = {"landing": landing, "staging": staging, "landing and staging": landing + staging}

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 from cryptography.fernet import Fernet
-from sqlalchemy import URL, Engine, func, select
+from sqlalchemy import Engine, func, select
 
 from bench import Figure
+from bench.history import empty_database
 from include.database.engine import make_engine
-from include.database.migrate import migrate
 from include.database.tables import recent_orders
 from include.pages.recent_orders.queries import Cursor, Filters, read_overview, read_page
 from include.pages.shell.app import create_app
 from include.pages.shell.page import PageSource
 from include.settings import Settings
-from local import postgres
 from tests.support.recent_orders_rows import MANY_STATUSES, MANY_STORES, write_many_orders
 
 ROUNDS = 40
@@ -52,28 +49,17 @@ class Case:
 def measure(orders: int) -> list[Figure]:
     """The worst 95th percentile of any filter and page with 5 times `orders` orders. Two figures, in ms."""
     orders *= 5
-    folder = Path(tempfile.mkdtemp(prefix="orders-bench-"))
-    folder.chmod(0o755)
-    data = folder / "postgres"
-    address = postgres.start(data)
-    try:
-        url = URL.create(
-            "postgresql+psycopg", username="postgres", database="orders", query={"host": str(address.socket_dir)}
-        )
-        admin = make_engine(url, application_name="bench")
-        migrate(admin)
+    with empty_database(durable=True) as admin:
         key = Fernet.generate_key().decode()
         write_many_orders(admin, key, orders)
         cases = [case for store in STORES for status in STATUSES for case in _cases(admin, Filters(store, status))]
         settings = Settings()
         engine = make_engine(
-            url.set(username="orders_ui"), application_name="bench", statement_timeout=settings.statement_timeout
+            admin.url.set(username="orders_ui"), application_name="bench", statement_timeout=settings.statement_timeout
         )
         source = PageSource(engine, settings.recent_orders_page_size, [key])
         queries = _measure_queries(engine, cases, source.page_size)
         requests = asyncio.run(_measure_requests(source, cases))
-    finally:
-        postgres.remove(data)
     return [
         Figure(
             f"Recent Orders, {orders:,} orders, slowest filter and page, p95 of {what}",

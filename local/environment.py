@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from local import postgres
 from local.sandbox import scenario
+from local.sandbox.seeds import Scenario
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 ADMIN_USER = "admin"
@@ -167,37 +168,24 @@ def _airflow(checkout: Path, kept: Mapping[str, str], port: int) -> dict[str, st
     }
 
 
+def airflow_connections(story: Scenario, amazon: str, commerce: str) -> dict[str, dict[str, Any]]:
+    """The Airflow connections to a sandbox that plays `story` and answers at these two addresses."""
+    connections: dict[str, dict[str, Any]] = {
+        AMAZON_CONNECTIONS[application.region]: {
+            "conn_type": "http",
+            "host": amazon,
+            "extra": application.connection_extra(amazon),
+        }
+        for application in story.applications
+    }
+    extra = story.commerce.credentials() | {"edition": "paas", "admin_url": f"{commerce}/admin"}
+    return connections | {"commerce_api": {"conn_type": "http", "host": commerce, "extra": extra}}
+
+
 def sandbox_connections(ports: Mapping[str, int]) -> dict[str, str]:
     """Connections to the sandbox, with the credentials that it accepts."""
     amazon, commerce = f"http://{LOOPBACK}:{ports['amazon']}", f"http://{LOOPBACK}:{ports['commerce']}"
-    seeds = scenario.build(datetime.now(UTC))
-    connections: dict[str, dict[str, object]] = {}
-    for application in seeds.applications:
-        connections[AMAZON_CONNECTIONS[application.region]] = {
-            "conn_type": "http",
-            "host": amazon,
-            "extra": {
-                "token_url": f"{amazon}/auth/o2/token",
-                "client_id": application.client_id,
-                "client_secret": application.client_secret,
-                "refresh_token": application.refresh_token,
-                "seller_id": application.seller_id,
-                "region": application.region,
-            },
-        }
-    connections["commerce_api"] = {
-        "conn_type": "http",
-        "host": commerce,
-        "extra": {
-            "auth": "oauth1",
-            "consumer_key": seeds.commerce.consumer_key,
-            "consumer_secret": seeds.commerce.consumer_secret,
-            "access_token": seeds.commerce.access_token,
-            "access_token_secret": seeds.commerce.access_token_secret,
-            "edition": "paas",
-            "admin_url": f"{commerce}/admin",
-        },
-    }
+    connections = airflow_connections(scenario.build(datetime.now(UTC)), amazon, commerce)
     variables = {_connection_variable(name): json.dumps(connection) for name, connection in connections.items()}
     chosen = {PORTS[name][0]: str(ports[name]) for name in ("amazon", "commerce")}
     return variables | chosen

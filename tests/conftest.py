@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -146,7 +145,7 @@ def full_road(engine: Engine, sandbox: Sandbox, scenario: Scenario) -> Iterator[
 @pytest.fixture
 def road(engine: Engine, scenario: Scenario) -> Iterator[Road]:
     """The data path with the scenario's shop and sellers, without any order: the test brings its own."""
-    empty = replace(scenario, orders=(), commerce=replace(scenario.commerce, warehouse=(), catalog_changes=()))
+    empty = scenario.without_orders()
     with Sandbox(empty, enforce_rate_limits=False) as running, Road(engine, running, empty) as road:
         yield road
 

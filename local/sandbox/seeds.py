@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,17 @@ class AmazonApplication:
     region: str  # na | eu | fe
     marketplace_ids: tuple[str, ...]
     has_pii_role: bool = True
+
+    def connection_extra(self, endpoint: str) -> dict[str, str]:
+        """The extra of an Airflow connection to a sandbox's Amazon at `endpoint`."""
+        return {
+            "token_url": f"{endpoint}/auth/o2/token",
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "refresh_token": self.refresh_token,
+            "seller_id": self.seller_id,
+            "region": self.region,
+        }
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,16 @@ class CommerceSeed:
     has_stocks: bool = True  # False: without multi-source inventory, one legacy stock counts
     save_orders_right: str = "Magento_Sales::api_actions"  # older versions: Magento_Sales::create
 
+    def credentials(self) -> dict[str, str]:
+        """The part of the extra of an Airflow connection with which the shop lets us in."""
+        return {
+            "auth": "oauth1",
+            "consumer_key": self.consumer_key,
+            "consumer_secret": self.consumer_secret,
+            "access_token": self.access_token,
+            "access_token_secret": self.access_token_secret,
+        }
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -122,3 +143,8 @@ class Scenario:
     applications: tuple[AmazonApplication, ...]
     orders: tuple[AmazonOrderSeed, ...]
     commerce: CommerceSeed
+
+    def without_orders(self, **shop: Any) -> Scenario:
+        """The same sellers and shop (with these fields changed) without orders, and nothing happens by itself."""
+        commerce = replace(self.commerce, warehouse=(), catalog_changes=(), **shop)
+        return replace(self, orders=(), commerce=commerce)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,8 +39,7 @@ def install(server: postgres.ServerAddress, template: str, airflow_template: str
     @contextmanager
     def installed(folder: Path, shop: type[CommerceState] = CommerceState) -> Iterator[Installation]:
         number = next(_numbers)
-        full = build(datetime.now(UTC))
-        story = replace(full, orders=(), commerce=replace(full.commerce, warehouse=(), catalog_changes=()))
+        story = build(datetime.now(UTC)).without_orders()
         sandbox = Sandbox(story, enforce_rate_limits=False)
         sandbox.commerce = shop(story.commerce, sandbox.clock)
         with (

@@ -60,14 +60,7 @@ def answers(url: str) -> bool:
 
 
 def test_signed_request_is_admitted_when_it_comes_through_the_loopback(sandbox: Sandbox, loopback: list[str]) -> None:
-    seed = sandbox.commerce.seed
-    extra = {
-        "auth": "oauth1",
-        "consumer_key": seed.consumer_key,
-        "consumer_secret": seed.consumer_secret,
-        "access_token": seed.access_token,
-        "access_token_secret": seed.access_token_secret,
-    }
+    extra = sandbox.commerce.seed.credentials()
     auth = build_auth(extra, "commerce_api", record=lambda *_, **__: None, timeouts=PATIENT)
     views = httpx.get(f"{loopback[1]}/rest/V1/store/storeViews", auth=auth, trust_env=False)
     assert views.status_code == 200

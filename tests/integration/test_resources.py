@@ -24,28 +24,13 @@ SECRETS = ("planted-secret", "planted-token")
 def amazon_extra(road: Road) -> Extra:
     """The extra of the account acme-na that the sandbox accepts."""
     application = next(a for a in road.scenario.applications if a.region == "na")
-    return {
-        "token_url": f"{road.sandbox.amazon_url}/auth/o2/token",
-        "client_id": application.client_id,
-        "client_secret": application.client_secret,
-        "refresh_token": application.refresh_token,
-        "seller_id": application.seller_id,
-        "region": "na",
-    }
+    return application.connection_extra(road.sandbox.amazon_url)
 
 
 @pytest.fixture
 def shop_extra(road: Road) -> Extra:
     """The extra of the shop that the sandbox accepts."""
-    shop = road.scenario.commerce
-    return {
-        "auth": "oauth1",
-        "consumer_key": shop.consumer_key,
-        "consumer_secret": shop.consumer_secret,
-        "access_token": shop.access_token,
-        "access_token_secret": shop.access_token_secret,
-        "admin_url": f"{road.sandbox.commerce_url}/admin/",
-    }
+    return road.scenario.commerce.credentials() | {"admin_url": f"{road.sandbox.commerce_url}/admin/"}
 
 
 @pytest.fixture

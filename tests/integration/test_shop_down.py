@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -14,10 +14,9 @@ from include.domain.errors import MisconfiguredError, UnavailableError
 from include.domain.stores import Stores
 from local.sandbox.faults import Fault
 from local.sandbox.seeds import Product, Scenario
-from local.sandbox.servers import Sandbox
 from tests.support.orders import order_id
 from tests.support.road import Road
-from tests.support.two_shops import TwoShops
+from tests.support.two_shops import TwoShops, open_two_shops
 
 pytestmark = pytest.mark.usefixtures("plain_rules")
 
@@ -70,13 +69,7 @@ def test_blocked_order_stays_blocked_when_commerce_is_down(road: Road) -> None:
 
 @pytest.fixture
 def two_shops(engine: Engine, scenario: Scenario) -> Iterator[TwoShops]:
-    empty = replace(scenario, orders=(), commerce=replace(scenario.commerce, warehouse=(), catalog_changes=()))
-    with (
-        Sandbox(empty, enforce_rate_limits=False) as first,
-        Sandbox(empty) as second,
-        TwoShops(engine, first, empty, second=second) as opened,
-    ):
-        road = cast(TwoShops, opened)
+    with open_two_shops(engine, scenario) as road:
         na = road.stores.account("acme-na")
         moved = tuple(replace(store, commerce_connection="commerce_second") for store in na.stores)
         rest = tuple(account for account in road.stores.accounts if account is not na)

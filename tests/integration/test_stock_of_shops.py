@@ -23,8 +23,7 @@ TRAY = {"TRAY-WALNUT": 1}
 
 
 def open_road(engine: Engine, scenario: Scenario, **shop: object) -> Iterator[Road]:
-    seed = replace(scenario.commerce, warehouse=(), catalog_changes=(), **shop)  # type: ignore[arg-type]
-    changed = replace(scenario, orders=(), commerce=seed)
+    changed = scenario.without_orders(**shop)
     with Sandbox(changed, enforce_rate_limits=False) as sandbox, Road(engine, sandbox, changed) as road:
         road.with_account("acme-na")
         yield road

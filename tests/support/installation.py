@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from include.adapters.personal_data import PersonalDataCipher
 from local import postgres
-from local.environment import AMAZON_CONNECTIONS
+from local.environment import airflow_connections
 from local.sandbox.seeds import Scenario
 from local.sandbox.servers import Sandbox
 from tests.support.orders import seed
@@ -242,35 +242,7 @@ def copied_database(server: postgres.ServerAddress, template: str, name: str) ->
 
 def connections_to(sandbox: Sandbox, story: Scenario, orders_url: URL) -> dict[str, dict[str, Any]]:
     """The Airflow connections of an installation whose Amazon and shop are the sandbox, playing `story`."""
-    shop = story.commerce
-    connections: dict[str, dict[str, Any]] = {
-        AMAZON_CONNECTIONS[application.region]: {
-            "conn_type": "http",
-            "host": sandbox.amazon_url,
-            "extra": {
-                "token_url": f"{sandbox.amazon_url}/auth/o2/token",
-                "client_id": application.client_id,
-                "client_secret": application.client_secret,
-                "refresh_token": application.refresh_token,
-                "seller_id": application.seller_id,
-                "region": application.region,
-            },
-        }
-        for application in story.applications
-    }
-    connections["commerce_api"] = {
-        "conn_type": "http",
-        "host": sandbox.commerce_url,
-        "extra": {
-            "auth": "oauth1",
-            "consumer_key": shop.consumer_key,
-            "consumer_secret": shop.consumer_secret,
-            "access_token": shop.access_token,
-            "access_token_secret": shop.access_token_secret,
-            "edition": "paas",
-            "admin_url": f"{sandbox.commerce_url}/admin",
-        },
-    }
+    connections = airflow_connections(story, sandbox.amazon_url, sandbox.commerce_url)
     for name, role in (("orders_db", "orders_rw"), ("orders_db_ui", "orders_ui")):
         connections[name] = {
             "conn_type": "postgres",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -19,10 +19,9 @@ from include.domain.stores import Store, Stores
 from local.sandbox.commerce.state import CommerceState
 from local.sandbox.faults import Fault
 from local.sandbox.seeds import AmazonOrderSeed, Product, Scenario
-from local.sandbox.servers import Sandbox
 from tests.support.orders import amazon_order, order_id
 from tests.support.road import SHOP, Road
-from tests.support.two_shops import TwoShops
+from tests.support.two_shops import TwoShops, open_two_shops
 
 ROUNDS = 5
 FOREVER = 1_000_000
@@ -273,13 +272,7 @@ class World:
 @contextmanager
 def open_roads(engine: Engine, scenario: Scenario) -> Iterator[TwoShops]:
     """The data path of three stores that sell from two shops, without any order."""
-    empty = replace(scenario, orders=(), commerce=replace(scenario.commerce, warehouse=(), catalog_changes=()))
-    with (
-        Sandbox(empty, enforce_rate_limits=False) as first,
-        Sandbox(empty, enforce_rate_limits=False) as second,
-        TwoShops(engine, first, empty, second=second) as opened,
-    ):
-        road = cast(TwoShops, opened)
+    with open_two_shops(engine, scenario) as road:
         since = road.stores.all()[0].orders.import_since
 
         def prepared(store: Store) -> Store:

@@ -146,17 +146,10 @@ class Road:
     def connect_shop(self, url: str) -> CommerceClient:
         """A new client for the scenario's shop behind `url`; whoever asks for it closes it."""
         seed = self.scenario.commerce
-        extra = {
-            "auth": "oauth1",
-            "consumer_key": seed.consumer_key,
-            "consumer_secret": seed.consumer_secret,
-            "access_token": seed.access_token,
-            "access_token_secret": seed.access_token_secret,
-        }
         record = DatabaseCallRecorder(self.engine)
         return CommerceClient(
             host=url,
-            auth=build_auth(extra, SHOP, record=record, timeouts=self.timeouts),
+            auth=build_auth(seed.credentials(), SHOP, record=record, timeouts=self.timeouts),
             edition="paas",
             connection=SHOP,
             record=record,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import Engine
 
 from include.adapters.commerce.client import CommerceClient
+from local.sandbox.seeds import Scenario
 from local.sandbox.servers import Sandbox
 from tests.support.road import SHOP, Road
 
@@ -33,3 +39,15 @@ class TwoShops(Road):
     def __exit__(self, *_: object) -> None:
         self.new_task()
         self.shop.close()
+
+
+@contextmanager
+def open_two_shops(engine: Engine, scenario: Scenario) -> Iterator[TwoShops]:
+    """The data path over the scenario's sellers and shop, and a second shop like it, without any order."""
+    empty = scenario.without_orders()
+    with (
+        Sandbox(empty, enforce_rate_limits=False) as first,
+        Sandbox(empty, enforce_rate_limits=False) as second,
+        TwoShops(engine, first, empty, second=second) as road,
+    ):
+        yield cast(TwoShops, road)
