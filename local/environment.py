@@ -104,14 +104,14 @@ def renew_ports(checkout: Path, caller: Mapping[str, str]) -> None:
     """
     with locked(checkout):
         ports = _ports(checkout, caller)
-        remembered = _read_json(data_dir(checkout) / "ports.json")
+        remembered = read_json(data_dir(checkout) / "ports.json")
         for name, (variable, first) in PORTS.items():
             if _is_free(ports[name]):
                 continue
             if variable in caller:
                 raise ValueError(f"Port {ports[name]} ({variable}) is in use. Resolution: choose another one.")
             ports[name] = remembered[name] = _free_port(first, taken=set(ports.values()))
-        _write_json(data_dir(checkout) / "ports.json", remembered)
+        write_json(data_dir(checkout) / "ports.json", remembered)
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def _search_path(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
 
 def _secrets(checkout: Path) -> dict[str, str]:
     path = data_dir(checkout) / "secrets.json"
-    kept: dict[str, str] = _read_json(path)
+    kept: dict[str, str] = read_json(path)
     made = {
         "fernet_key": _fernet_key(),
         "pii_key": _fernet_key(),
@@ -228,10 +228,10 @@ def _secrets(checkout: Path) -> dict[str, str]:
     }
     complete = made | kept
     if complete != kept:
-        _write_json(path, complete)
+        write_json(path, complete)
     passwords = data_dir(checkout) / "passwords.json"
-    if _read_json(passwords).get(ADMIN_USER) != complete["admin_password"]:
-        _write_json(passwords, {ADMIN_USER: complete["admin_password"]})
+    if read_json(passwords).get(ADMIN_USER) != complete["admin_password"]:
+        write_json(passwords, {ADMIN_USER: complete["admin_password"]})
     return complete
 
 
@@ -241,7 +241,7 @@ def _fernet_key() -> str:
 
 def _ports(checkout: Path, caller: Mapping[str, str]) -> dict[str, int]:
     path = data_dir(checkout) / "ports.json"
-    remembered: dict[str, int] = _read_json(path)
+    remembered: dict[str, int] = read_json(path)
     ports = dict(remembered)
     for name, (variable, first) in PORTS.items():
         if variable in caller:
@@ -251,7 +251,7 @@ def _ports(checkout: Path, caller: Mapping[str, str]) -> dict[str, int]:
     # A port that the caller chose applies to this call only.
     unchosen = {name: port for name, port in ports.items() if PORTS[name][0] not in caller}
     if remembered | unchosen != remembered:
-        _write_json(path, remembered | unchosen)
+        write_json(path, remembered | unchosen)
     return ports
 
 
@@ -272,7 +272,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty without the file."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -280,7 +281,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _write_json(path: Path, content: Mapping[str, object]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Replace the file atomically; only its owner may read it."""
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -41,7 +39,7 @@ STEPS = (
 
 def steps_done(checkout: Path) -> int:
     """How many of STEPS have been played with the local data of `checkout`."""
-    return int(_read(checkout).get("steps_done", 0))
+    return int(environment.read_json(_path(checkout)).get("steps_done", 0))
 
 
 def play(checkout: Path, api: AirflowApi, amazon: str, first: int) -> None:
@@ -64,16 +62,16 @@ def play(checkout: Path, api: AirflowApi, amazon: str, first: int) -> None:
         if is_last:
             for dag_id, run_id in runs:
                 api.wait_for_triggered(dag_id, run_id, REPORTING, RUN_SECONDS)
-        _write(checkout, {"steps_done": number})
+        environment.write_json(_path(checkout), {"steps_done": number})
 
 
 def turn_on(checkout: Path, api: AirflowApi) -> None:
     """After the story, once: unpause every DAG. Later on, whoever pauses a DAG finds it paused."""
-    progress = _read(checkout)
+    progress = environment.read_json(_path(checkout))
     if not progress.get("is_turned_on"):
         for dag_id in (ORDERS, SHIPMENTS, REPORTING, PURGE):
             api.set_paused(dag_id, False)
-        _write(checkout, {**progress, "is_turned_on": True})
+        environment.write_json(_path(checkout), {**progress, "is_turned_on": True})
 
 
 def _set_clock(amazon: str, minutes_ago: int) -> None:
@@ -84,20 +82,6 @@ def _set_clock(amazon: str, minutes_ago: int) -> None:
         missing = (wanted - datetime.fromisoformat(shown)).total_seconds()
         if missing > 0:
             client.post("/sandbox/clock", json={"advance_seconds": missing}).raise_for_status()
-
-
-def _read(checkout: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(_path(checkout).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return content
-
-
-def _write(checkout: Path, content: dict[str, Any]) -> None:
-    draft = _path(checkout).with_suffix(".draft")
-    draft.write_text(json.dumps(content), encoding="utf-8")
-    draft.replace(_path(checkout))
 
 
 def _path(checkout: Path) -> Path:

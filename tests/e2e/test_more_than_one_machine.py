@@ -9,7 +9,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from local.sandbox.faults import Fault
 from tests.support.installation import AIRFLOW, CHECKOUT, ORDERS, Installation
 from tests.support.orders import order_id
 from tests.support.ports import free_port
+from tests.support.scheduled_airflow import sign_in, sign_in_variables
 from tests.support.waiting import PATIENCE_SECONDS, SLOW_SECONDS, wait_until
 
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yaml").read_text(encoding="utf-8"))
@@ -51,16 +52,6 @@ accounts:
         commerce_store_view: default
         orders: {import_since: "2026-01-01T00:00:00Z"}
 """
-
-
-class Quiet:
-    """Nobody listens to how the runs go on."""
-
-    def __call__(self, text: str) -> None:
-        """Something has ended."""
-
-    def passing(self, text: str) -> None:
-        """Something goes on."""
 
 
 class Stack:
@@ -102,28 +93,19 @@ class Stack:
 def running(installation: Installation) -> Iterator[tuple[Stack, AirflowApi]]:
     """All services, until everybody is there; ended at the end."""
     folder = installation.folder
-    (folder / ".data").mkdir()
     (folder / "stores.yaml").write_text(STORES, encoding="utf-8")
-    (folder / "passwords.json").write_text('{"admin": "only-for-this-test"}', encoding="utf-8")
     ports = {name: free_port() for name in ("api", "redis")}
     base_url = f"http://127.0.0.1:{ports['api']}"
     metadata = installation.variables()["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-    variables = installation.variables() | {
+    variables = installation.variables() | sign_in_variables(folder, base_url)
+    variables |= {
         "ORDERS_STORES_FILE": str(folder / "stores.yaml"),
         "ORDERS_SYNC_SCHEDULE": "off",
         "ORDERS_IN_DOUBT_GAP_SECONDS": "0",
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
         "AIRFLOW__CELERY__BROKER_URL": f"redis://:{quote(REDIS_PASSWORD)}@127.0.0.1:{ports['redis']}/0",
         "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{metadata}",
         "AIRFLOW__CELERY__WORKER_CONCURRENCY": "2",
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(ports["api"]),
-        "AIRFLOW__API__BASE_URL": base_url,
-        "AIRFLOW__API__SECRET_KEY": "a-secret-key-for-this-test-only-0123456789",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a-jwt-secret-for-this-test-only-0123456789-0123456789-0123456789",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
@@ -145,9 +127,7 @@ def running(installation: Installation) -> Iterator[tuple[Stack, AirflowApi]]:
             processes.wait_until_answering("api-server", base_url + path, PATIENCE_SECONDS)
         for name in WORKERS:
             wait_until(lambda name=name: " ready." in log_of(processes, name), f"{name} to be ready")
-        api = AirflowApi(base_url, "admin", "only-for-this-test", Quiet())
-        with closing(api._client) as client:  # elsewhere it lives as long as its process
-            client.timeout = PATIENCE_SECONDS
+        with sign_in(base_url) as api:
             api.add_pools(json.loads((CHECKOUT / "include" / "pools.json").read_text(encoding="utf-8")))
             api.set_paused(ORDERS, False)
             yield stack, api

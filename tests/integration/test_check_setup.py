@@ -214,7 +214,7 @@ def test_clock_is_found_when_it_differs_from_the_others(
     said = [f for f in installation.check() if "clock" in f.subject]
     assert {finding.state for finding in said} == {"OK"}, "the sandbox may have a clock of its own"
     monkeypatch.setattr("include.adapters.amazon.client.is_loopback", lambda host: False)
-    monkeypatch.setattr("include.adapters.commerce.client.is_loopback", lambda host: False)
+    monkeypatch.setattr("include.adapters.commerce.rest.is_loopback", lambda host: False)
     problems = installation.problems()
     if seconds < 60:
         assert problems == []

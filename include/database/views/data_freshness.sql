@@ -47,10 +47,86 @@ parts as (
         null
     from ops.dag_runs as runs
     where runs.dag_id = 'orders_to_reporting' and runs.state = 'success'
+),
+
+-- The facts of each DAG, once, however many stores and shops it serves.
+syncs as materialized (
+    select
+        streams.stream,
+        streams.dag_id,
+        succeeded.ended_at as last_success_at,
+        case finished.state when 'running' then 'lost' else finished.state end as last_run_state,
+        finished.started_at as last_run_started_at,
+        finished.ended_at as last_run_ended_at,
+        case
+            when finished.state = 'running'
+                then
+                    'It ended without a report: its process or its machine was stopped, or it was marked in Airflow. '
+                    'Resolution: none needed if a newer run has begun; it goes on where this one stopped. Otherwise '
+                    'check that Airflow''s scheduler and workers run.'
+            else finished.reasons
+        end as last_run_reason,
+        case when newest.state = 'running' and newest.overdue_at >= now() then newest.started_at end as running_since,
+        newest.next_run_at,
+        coalesce(newest.overdue_at < now(), false) or unpublished.is_overdue as is_overdue,
+        finished.failures
+    from streams
+    left join
+        lateral (
+            select runs.* from ops.dag_runs as runs
+            where runs.dag_id = streams.dag_id
+            order by runs.started_at desc
+            limit 1
+        ) as newest
+        on true
+    left join
+        lateral (
+            select
+                runs.*,
+                (
+                    select
+                        string_agg(
+                            concat(
+                                failures.facts ->> 'task_id',
+                                ' (' || (failures.facts ->> 'account_name') || ')',
+                                ': ',
+                                failures.facts ->> 'reason'
+                            ),
+                            e'\n' order by failures.task_name
+                        )
+                    from jsonb_each(runs.failures) as failures (task_name, facts)
+                ) as reasons
+            from ops.dag_runs as runs
+            where
+                runs.dag_id = streams.dag_id
+                and (runs.state <> 'running' or runs.overdue_at < now() or runs.started_at < newest.started_at)
+            order by runs.started_at desc
+            limit 1
+        ) as finished
+        on true
+    left join
+        lateral (
+            select max(runs.ended_at) as ended_at
+            from ops.dag_runs as runs
+            where runs.dag_id = streams.dag_id and runs.state = 'success'
+        ) as succeeded
+        on true
+    cross join
+        lateral (
+            -- Nothing starts this DAG by the clock: it is overdue when orders were read and it has not begun since.
+            select streams.stream = 'recent_orders' and exists (
+                select from ops.dag_runs as runs
+                where
+                    runs.dag_id = 'amazon_orders_to_commerce'
+                    and runs.state = 'success'
+                    and runs.ended_at < now() - interval '10 minutes'
+                    and runs.started_at > coalesce(newest.started_at, '-infinity')
+            ) as is_overdue
+        ) as unpublished
 )
 
 select
-    streams.stream,
+    syncs.stream,
     parts.store_name,
     parts.account_name,
     parts.marketplace_id,
@@ -59,83 +135,24 @@ select
     -- The other system's clock may be ahead.
     case when parts.watermark > now() then interval '0' else now() - parts.watermark end as lag,
     coalesce(own.reasons, parts.problem) as problem,
-    streams.dag_id,
-    succeeded.ended_at as last_success_at,
-    case finished.state when 'running' then 'lost' else finished.state end as last_run_state,
-    finished.started_at as last_run_started_at,
-    finished.ended_at as last_run_ended_at,
-    case
-        when finished.state = 'running'
-            then
-                'It ended without a report: its process or its machine was stopped, or it was marked in Airflow. '
-                'Resolution: none needed if a newer run has begun; it goes on where this one stopped. Otherwise check '
-                'that Airflow''s scheduler and workers run.'
-        else finished.reasons
-    end as last_run_reason,
-    case when newest.state = 'running' and newest.overdue_at >= now() then newest.started_at end as running_since,
-    newest.next_run_at,
-    coalesce(newest.overdue_at < now(), false) or unpublished.is_overdue as is_overdue
-from streams
-left join parts on streams.stream = parts.stream
-left join
-    lateral (
-        select runs.* from ops.dag_runs as runs
-        where runs.dag_id = streams.dag_id
-        order by runs.started_at desc
-        limit 1
-    ) as newest
-    on true
-left join
-    lateral (
-        select
-            runs.*,
-            (
-                select
-                    string_agg(
-                        concat(
-                            failures.facts ->> 'task_id',
-                            ' (' || (failures.facts ->> 'account_name') || ')',
-                            ': ',
-                            failures.facts ->> 'reason'
-                        ),
-                        e'\n' order by failures.task_name
-                    )
-                from jsonb_each(runs.failures) as failures (task_name, facts)
-            ) as reasons
-        from ops.dag_runs as runs
-        where
-            runs.dag_id = streams.dag_id
-            and (runs.state <> 'running' or runs.overdue_at < now() or runs.started_at < newest.started_at)
-        order by runs.started_at desc
-        limit 1
-    ) as finished
-    on true
-left join
-    lateral (
-        select max(runs.ended_at) as ended_at
-        from ops.dag_runs as runs
-        where runs.dag_id = streams.dag_id and runs.state = 'success'
-    ) as succeeded
-    on true
+    syncs.dag_id,
+    syncs.last_success_at,
+    syncs.last_run_state,
+    syncs.last_run_started_at,
+    syncs.last_run_ended_at,
+    syncs.last_run_reason,
+    syncs.running_since,
+    syncs.next_run_at,
+    syncs.is_overdue
+from syncs
+left join parts on syncs.stream = parts.stream
 left join
     lateral (
         select string_agg(failures.facts ->> 'reason', e'\n' order by failures.task_name) as reasons
-        from jsonb_each(finished.failures) as failures (task_name, facts)
+        from jsonb_each(syncs.failures) as failures (task_name, facts)
         where failures.facts ->> 'account_name' = parts.account_name
     ) as own
-    on true
-cross join
-    lateral (
-        -- Nothing starts this DAG by the clock: it is overdue when orders were read and it has not begun since.
-        select streams.stream = 'recent_orders' and exists (
-            select from ops.dag_runs as runs
-            where
-                runs.dag_id = 'amazon_orders_to_commerce'
-                and runs.state = 'success'
-                and runs.ended_at < now() - interval '10 minutes'
-                and runs.started_at > coalesce(newest.started_at, '-infinity')
-        ) as is_overdue
-    ) as unpublished;
+    on true;
 
 comment on view reporting.data_freshness is
 'How current the data is: per store (amazon_orders), per shop (commerce_shipments), for recent_orders; and its DAG.';
