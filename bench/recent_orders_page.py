@@ -55,7 +55,10 @@ def measure(orders: int) -> list[Figure]:
         cases = [case for store in STORES for status in STATUSES for case in _cases(admin, Filters(store, status))]
         settings = Settings()
         engine = make_engine(
-            admin.url.set(username="orders_ui"), application_name="bench", statement_timeout=settings.statement_timeout
+            admin.url.set(username="orders_ui"),
+            application_name="bench",
+            statement_timeout=settings.statement_timeout,
+            is_pooled=True,
         )
         source = PageSource(engine, settings.recent_orders_page_size, [key])
         queries = _measure_queries(engine, cases, source.page_size)
