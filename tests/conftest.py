@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
+from include.adapters.amazon import client as amazon_client
 from include.database.engine import make_engine
 from include.database.migrate import migrate
 from include.steps import validate_orders
@@ -38,8 +39,10 @@ _numbers = itertools.count(1)
 _FIRST = (
     "test_story",
     "test_more_than_one_machine",
-    "test_no_personal_data_leaks",
     "test_dags_in_airflow",
+    "test_red_runs",
+    "test_check_setup_in_airflow",
+    "test_no_personal_data_leaks",
     "test_recent_orders_browser",
     "test_faults_at_every_step",
     "test_steps_killed",
@@ -53,6 +56,12 @@ _FIRST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _FIRST.index(item.path.stem) if item.path.stem in _FIRST else len(_FIRST))
+
+
+@pytest.fixture(autouse=True)
+def no_amazon_tokens() -> None:
+    """No access token of an earlier test: its sandbox may have had the same port as this one's."""
+    amazon_client._slots.clear()
 
 
 # Removes the server when its standard input ends: with the session, or with a session that was killed.
