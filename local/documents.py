@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-from include.adapters.commerce.rights import CUSTOMERS, NEEDED, RIGHT_OF
+from include.adapters.commerce.rights import CUSTOMERS, LEGACY_STOCK, NEEDED, RIGHT_OF
 from include.database.tables import SCHEMAS, metadata
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.marketplaces import MARKETPLACES
@@ -232,6 +232,8 @@ def _rights_table() -> str:
         calls = [f"`{operation}`" for operation, needed in RIGHT_OF.items() if needed == right]
         if right == CUSTOMERS:
             calls.append("only needed for a store with a fixed customer")
+        elif right == LEGACY_STOCK:
+            calls.append("only needed for a shop without multi-source inventory")
         rows.append([right.place, f"`{right.resource}`", ", ".join(calls)])
     return _table(["Tick in the tree", "Right", "Calls that need it"], rows)
 

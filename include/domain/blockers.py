@@ -40,6 +40,13 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Enable the product in Commerce for this store view.",
         ),
         BlockerCode(
+            "not_in_website",
+            "critical",
+            "Product not in the website",
+            "Product {catalog_sku} (Amazon SKU {seller_sku}) is not assigned to the website of the store view.",
+            "In Commerce, open the product and tick the website under Product in Websites.",
+        ),
+        BlockerCode(
             "unsupported_product_type",
             "critical",
             "Product type cannot be ordered",

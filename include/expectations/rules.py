@@ -44,6 +44,7 @@ class CheckedLine:
     currency_code: str | None
     store_currency: str | None
     is_orderable_type: bool = True
+    is_in_website: bool = True
     has_amounts: bool = True
 
 
@@ -89,11 +90,13 @@ CATALOG_RULES: tuple[Rule, ...] = (
     _known("has_amounts"),
     _known("is_in_catalog"),
     _known("is_enabled"),
+    _known("is_in_website"),
     _known("is_orderable_type"),
     Rule("line_unique", "critical", "expect_compound_columns_to_be_unique", {"column_list": list(KEY_COLUMNS)}),
     _flag("amount_missing", "has_amounts"),
     _flag("missing_product", "is_in_catalog"),
     _flag("disabled_product", "is_enabled", only_where=("is_in_catalog",)),
+    _flag("not_in_website", "is_in_website", only_where=("is_in_catalog",)),
     _flag("unsupported_product_type", "is_orderable_type", only_where=("is_in_catalog",)),
     _blocker(
         "currency_mismatch",

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -24,7 +24,16 @@ from include.adapters.amazon.client import AmazonClient
 from include.adapters.amazon.requests import search_query
 from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
-from include.adapters.commerce.rights import ALL_STORES, CUSTOMERS, HARMLESS, NEEDED, SALES_STOCK, Right, missing_rights
+from include.adapters.commerce.rights import (
+    ALL_STORES,
+    CUSTOMERS,
+    HARMLESS,
+    LEGACY_STOCK,
+    NEEDED,
+    SALES_STOCK,
+    Right,
+    missing_rights,
+)
 from include.adapters.http import NotAuthorizedError
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.check import ROLE_OF, check_database
@@ -42,6 +51,8 @@ _POOLS_FILE = Path(__file__).parents[1] / "pools.json"
 # Machines whose clocks are synchronized differ by less than a second; a shop refuses signatures 10 minutes off.
 _MOST_SKEW = timedelta(minutes=1)
 _LISTED = timedelta(minutes=10)
+# What reading the store views and their stocks needs.
+_RIGHTS_OF_VIEWS = {ALL_STORES, SALES_STOCK}
 _SAMPLES = text("""
     (select contact_encrypted from pii.order_contacts order by amazon_order_id limit 5)
     union all
@@ -232,15 +243,15 @@ def _list_orders(client: AmazonClient, subject: str, marketplaces: list[str], se
 
 
 def _check_shop(setup: Setup, connection: str, subject: str, stores: list[Store], clock: Clock) -> Iterator[Finding]:
-    needed = [right for right in NEEDED if right != CUSTOMERS or any(s.orders.fixed_customer_email for s in stores)]
-    refusals: dict[Right, NotAuthorizedError] = {}
+    needed = [right for right in NEEDED if right not in (CUSTOMERS, LEGACY_STOCK)]
+    if any(store.orders.fixed_customer_email for store in stores):
+        needed.append(CUSTOMERS)
     try:
         client = setup.commerce(connection)
-        for right in needed:
-            try:
-                client.probe_right(right)
-            except NotAuthorizedError as refusal:
-                refusals[right] = refusal
+        refusals = _refusals(client, needed)
+        if not refusals.keys() & _RIGHTS_OF_VIEWS and not client.has_stocks():
+            needed.append(LEGACY_STOCK)
+            refusals |= _refusals(client, [LEGACY_STOCK])
     except OrdersError as failure:
         yield Finding("PROBLEM", subject, _words(failure))
         return
@@ -259,11 +270,22 @@ def _check_shop(setup: Setup, connection: str, subject: str, stores: list[Store]
     if not refusals:
         yield Finding("OK", subject, f"credentials and all {len(needed)} rights")
     for store in stores:
-        if refusals.keys() & {ALL_STORES, SALES_STOCK}:
+        if refusals.keys() & _RIGHTS_OF_VIEWS:
             words = f"the store views of {connection} cannot be read without the missing right"
             yield Finding("NOT CHECKED", f"store {store.name}", words)
         else:
             yield _check_store(client, store, is_customer_readable=CUSTOMERS not in refusals)
+
+
+def _refusals(client: CommerceClient, rights: Sequence[Right]) -> dict[Right, NotAuthorizedError]:
+    """Those of the rights that the shop refuses, and how."""
+    refusals: dict[Right, NotAuthorizedError] = {}
+    for right in rights:
+        try:
+            client.probe_right(right)
+        except NotAuthorizedError as refusal:
+            refusals[right] = refusal
+    return refusals
 
 
 def _check_store(client: CommerceClient, store: Store, *, is_customer_readable: bool) -> Finding:

@@ -85,6 +85,10 @@ class Product:
     quantities: dict[int, Decimal] = field(default_factory=dict)  # stock_id -> quantity on hand
     manage_stock: bool = True
     backorders: bool = False
+    is_configured_by_shop: bool = False  # manage_stock and backorders come from the shop's configuration
+    min_sale_qty: Decimal = Decimal(1)  # in one cart
+    max_sale_qty: Decimal = Decimal(10_000)
+    qty_increments: Decimal = Decimal(0)  # 0: any quantity
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ class CommerceSeed:
     warehouse: tuple[WarehouseAction, ...] = ()
     rights: frozenset[str] | None = None  # of the integration, by Commerce's ids; None: every right
     has_stocks: bool = True  # False: without multi-source inventory, one legacy stock counts
+    checks_cart_limits: bool = False  # also where a salable quantity is asked for, as an extension can make it do
     save_orders_right: str = "Magento_Sales::api_actions"  # older versions: Magento_Sales::create
 
     def credentials(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from include.adapters.commerce.rights import CREATE_ORDERS, CUSTOMERS, NEEDED, Right
+from include.adapters.commerce.rights import CREATE_ORDERS, CUSTOMERS, LEGACY_STOCK, NEEDED, SALES_STOCK, Right
 from include.adapters.stores_file import load_stores
 from include.database.check import newest_version
 from include.domain.errors import MisconfiguredError
@@ -144,6 +144,8 @@ def test_shop_is_not_asked_when_import_is_disabled_for_all_of_its_stores(install
 def test_missing_right_is_named_when_it_was_taken_away(installation: Installation, right: Right) -> None:
     road = installation.road
     assert road.sandbox.commerce.rights is not None
+    if right == LEGACY_STOCK:
+        road.sandbox.commerce.seed = replace(road.sandbox.commerce.seed, has_stocks=False)
     road.change_store("Acme US", fixed_customer_email=FIXED)
     road.sandbox.commerce.add_customer(email=FIXED, website_id=1)
     road.sandbox.commerce.rights.discard(right.resource)
@@ -151,6 +153,31 @@ def test_missing_right_is_named_when_it_was_taken_away(installation: Installatio
     assert line.startswith(
         f"PROBLEM      shop {SHOP}: the integration lacks the right {right.place} ({right.resource})."
     )
+
+
+@pytest.mark.parametrize("has_stocks", [True, False])
+def test_right_on_the_legacy_stock_is_asked_for_when_the_shop_has_no_other(
+    installation: Installation, has_stocks: bool
+) -> None:
+    shop = installation.road.sandbox.commerce
+    shop.seed = replace(shop.seed, has_stocks=has_stocks)
+    assert shop.rights is not None
+    assert LEGACY_STOCK.resource not in shop.rights
+    if not has_stocks:
+        assert f"lacks the right {LEGACY_STOCK}." in the_problem(installation)
+        shop.rights.add(LEGACY_STOCK.resource)
+    assert installation.problems() == []
+    (shop_finding,) = [finding for finding in installation.check() if finding.subject == f"shop {SHOP}"]
+    assert shop_finding.words == f"credentials and all {7 if has_stocks else 8} rights"
+
+
+def test_right_on_the_legacy_stock_is_not_asked_for_when_nobody_knows_whether_it_is_needed(
+    installation: Installation,
+) -> None:
+    shop = installation.road.sandbox.commerce
+    assert shop.rights is not None
+    shop.rights.discard(SALES_STOCK.resource)
+    assert f"lacks the right {SALES_STOCK}." in the_problem(installation)
 
 
 def test_missing_right_is_named_when_the_shop_is_older(installation: Installation) -> None:

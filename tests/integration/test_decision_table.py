@@ -14,6 +14,7 @@ from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id
 from tests.support.road import Road
 
 IN_STOCK, SHORT, NOT_MANAGED, MISSING = {"TRAY-WALNUT": 1}, {"TRAY-WALNUT": 10_000}, {"CANDLE-SOY-FIG": 5}, {"NONE": 1}
+BACKORDERED, ELSEWHERE = {"DOORMAT-COIR": 10_000}, {"JAR-STORAGE-3": 1}
 ORDER = order_id(1)
 PAID = {"fulfillment": {"fulfillmentStatus": "UNSHIPPED"}}
 CANCELLED = {"fulfillment": {"fulfillmentStatus": "CANCELLED"}}
@@ -36,13 +37,19 @@ ROWS = [
     ("MERCHANT", "PARTIALLY_SHIPPED", IN_STOCK, "processing", "Partially Shipped"),
     ("MERCHANT", "SHIPPED", IN_STOCK, "processing", "Shipped"),
     ("MERCHANT", "UNSHIPPED", NOT_MANAGED, "processing", "Unshipped"),
+    ("MERCHANT", "UNSHIPPED", BACKORDERED, "processing", "Unshipped"),
+    ("MERCHANT", "UNSHIPPED", IN_STOCK | NOT_MANAGED | BACKORDERED, "processing", "Unshipped"),
+    ("MERCHANT", "UNSHIPPED", ELSEWHERE, None, "Error"),
     ("MERCHANT", "UNSHIPPED", SHORT, None, "Error"),
     ("MERCHANT", "PARTIALLY_SHIPPED", SHORT, None, "Error"),
     ("MERCHANT", "SHIPPED", SHORT, None, "Error"),
     ("MERCHANT", "UNSHIPPED", IN_STOCK | {"VASE-GLASS-TALL": 10_000}, None, "Error"),
     ("AMAZON", "SHIPPED", IN_STOCK, "complete", "Shipped"),
     ("AMAZON", "SHIPPED", SHORT, "complete", "Shipped"),
+    ("AMAZON", "SHIPPED", NOT_MANAGED, "complete", "Shipped"),
+    ("AMAZON", "SHIPPED", BACKORDERED, "complete", "Shipped"),
     ("AMAZON", "SHIPPED", MISSING, None, "Error"),
+    ("AMAZON", "SHIPPED", ELSEWHERE, None, "Error"),
     ("AMAZON", "UNSHIPPED", IN_STOCK, None, "Unshipped"),
     ("AMAZON", "PARTIALLY_SHIPPED", IN_STOCK, None, "Partially Shipped"),
     ("AMAZON", "UNSHIPPED", MISSING, None, "Unshipped"),
@@ -59,6 +66,8 @@ ROWS = [
 
 
 def test_orders_become_commerce_orders_when_the_table_says_so(road: Road) -> None:
+    road.sandbox.commerce.set_product("DOORMAT-COIR", backorders=True, quantities={1: Decimal(0)})
+    road.sandbox.commerce.set_product("JAR-STORAGE-3", website_ids=(2, 3))
     for number, (fulfilled_by, status, lines, _, _) in enumerate(ROWS, start=1):
         road.buy(order_id(number), lines, status=status, fulfilled_by=fulfilled_by)
     road.next_run()
@@ -73,11 +82,11 @@ def test_orders_become_commerce_orders_when_the_table_says_so(road: Road) -> Non
             assert shown.commerce_order_number == created["increment_id"]
         else:
             assert shown.commerce_order_number is None, row
-    assert sum(row[3] is not None for row in ROWS) == len(road.sandbox.commerce.orders()) == 6
+    assert sum(row[3] is not None for row in ROWS) == len(road.sandbox.commerce.orders()) == 10
     assert road.sandbox.commerce.shipments() == []
     assert road.sandbox.commerce.mails == []
     road.next_run()
-    assert len(road.sandbox.commerce.orders()) == 6
+    assert len(road.sandbox.commerce.orders()) == 10
 
 
 def test_order_is_created_when_the_payment_is_verified_later(road: Road) -> None:

@@ -81,6 +81,23 @@ def test_order_is_created_when_its_product_is_enabled(road: Road) -> None:
     assert commerce_order(road.sandbox, ORDER)["state"] == "processing"
 
 
+def test_order_is_created_when_its_product_is_assigned_to_the_website(road: Road) -> None:
+    road.sandbox.commerce.set_product(VASE, website_ids=(2, 3))
+    road.buy(ORDER, {VASE: 1, TRAY: 1})
+    road.next_run()
+    shown = road.shown(ORDER)
+    assert (shown.status, shown.blocker_codes) == ("Error", ["not_in_website"])
+    assert shown.order_notes == (
+        "Product VASE-GLASS-TALL (Amazon SKU VASE-GLASS-TALL) is not assigned to the website of the store view. "
+        "In Commerce, open the product and tick the website under Product in Websites."
+    )
+    browser = products(road.sandbox)
+    browser.click(VASE)
+    browser.submit(website_1="1")
+    road.next_run()
+    assert commerce_order(road.sandbox, ORDER)["state"] == "processing"
+
+
 def test_amazon_gets_the_package_when_an_order_is_shipped_on_its_page(road: Road) -> None:
     road.buy(ORDER, {TRAY: 3})
     road.next_run()

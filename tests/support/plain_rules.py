@@ -30,6 +30,7 @@ def _codes(line: CheckedLine) -> list[str]:
         codes.append("missing_product")
     else:
         codes += [] if line.is_enabled else ["disabled_product"]
+        codes += [] if line.is_in_website else ["not_in_website"]
         codes += [] if line.is_orderable_type else ["unsupported_product_type"]
     known = [code for code in (line.currency_code, line.store_currency) if code is not None]
     if len(set(known)) == 2:

@@ -40,6 +40,7 @@ SKUS = ("RANDOM-A", "RANDOM-B", "RANDOM-C")
 PRODUCT_TROUBLES: dict[str, dict[str, Any]] = {
     "missing_product": {},
     "disabled_product": {"status": 2},
+    "not_in_website": {"website_ids": ()},
     "out_of_stock": {"quantities": {1: Decimal(0), 2: Decimal(0)}},
 }
 SHOP_TROUBLES = ("html_503", "html_500", "dropped", "expired_token", "throttle")

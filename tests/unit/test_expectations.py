@@ -67,6 +67,7 @@ lines_strategy = st.lists(
         currency_code=currencies,
         store_currency=currencies,
         is_orderable_type=st.booleans(),
+        is_in_website=st.booleans(),
     ),
     unique_by=lambda line: (line.amazon_order_id, line.amazon_item_id),
     min_size=1,
@@ -105,6 +106,7 @@ def random_line(number: int, dice: random.Random) -> CheckedLine:
         currency_code=dice.choice(["USD", "EUR", None]),
         store_currency=dice.choice(["USD", "EUR", None]),
         is_orderable_type=dice.random() < 0.9,
+        is_in_website=dice.random() < 0.9,
         has_amounts=dice.random() < 0.9,
     )
 
@@ -178,6 +180,7 @@ def test_counts_report_how_many_lines_a_rule_evaluated_when_it_skips_some() -> N
         ("amazon_item_id", None, "amazon_item_id_known"),
         ("is_in_catalog", None, "is_in_catalog_known"),
         ("is_enabled", None, "is_enabled_known"),
+        ("is_in_website", None, "is_in_website_known"),
         ("is_stock_required", None, "is_stock_required_known"),
         ("requested_qty", None, "requested_qty_known"),
         ("available_qty", Decimal("NaN"), "available_qty_known"),
@@ -217,6 +220,7 @@ def test_rules_have_the_severity_of_their_blocker_when_they_find_one() -> None:
         "amount_missing",
         "missing_product",
         "disabled_product",
+        "not_in_website",
         "unsupported_product_type",
         "out_of_stock",
         "currency_mismatch",

@@ -55,6 +55,10 @@ class CatalogFacts:
         """Whether an order line can name the product, and its stock can be queried."""
         return product.is_orderable and (self.stock_key(store), product.sku.casefold()) not in self.without_stock
 
+    def is_in_website(self, store: Store, product: CatalogProduct) -> bool:
+        """Whether the product is assigned to the website of the store's view; True where the shop does not say."""
+        return product.website_ids is None or self.views[store.name].website_id in product.website_ids
+
     def is_stock_checked(self, candidate: Candidate, product: CatalogProduct) -> bool:
         """Whether the stock of this product decides about the candidate."""
         return candidate.decision.is_stock_required and product.is_orderable
@@ -150,14 +154,18 @@ def _ask_for_stock(
                 facts.free[key] = _left(client.legacy_quantity(sku), taken[key])
             continue
         needed = {sku: qty + taken[stock_key, sku.casefold()] for sku, qty in skus.items()}
-        for sku, is_enough in client.salable(stock_key[1], needed).items():
+        for sku, answer in client.salable(stock_key[1], needed).items():
             key = (stock_key, sku.casefold())
-            if is_enough is None:
+            if answer is None:
                 facts.without_stock.add(key)
-            elif is_enough:
+            elif answer.is_enough:
                 facts.free[key] = None
             else:
-                facts.free[key] = _left(_salable_quantity(client, sku, stock_key[1]), taken[key])
+                salable = _salable_quantity(client, sku, stock_key[1])
+                # The answer is about all orders together as if they were one cart. Unless it says that the quantity
+                # decides, it can be about the cart only, and the product's own settings tell.
+                is_unlimited = salable < needed[sku] and not answer.is_limited and client.is_unlimited(sku)
+                facts.free[key] = None if is_unlimited else _left(salable, taken[key])
 
 
 def _left(salable: Decimal | None, taken: Decimal) -> Decimal | None:

@@ -19,7 +19,9 @@ from include.adapters.commerce.documents import (
     UNASSIGNED_STOCK,
     CatalogProduct,
     CommerceOrder,
+    Salability,
     StoreView,
+    is_unlimited,
     join_store_views,
     read_id,
     read_number,
@@ -38,6 +40,7 @@ from include.domain.errors import MisconfiguredError, NotFoundError, RefusedErro
 log = logging.getLogger(__name__)
 
 _MOST_UNITS = 2**20
+_NOTHING = Salability(is_enough=False, codes=frozenset())
 
 
 class CommerceClient(RestClient):
@@ -50,6 +53,10 @@ class CommerceClient(RestClient):
         if self._views is None:
             self._views = self._load_store_views()
         return self._views
+
+    def has_stocks(self) -> bool:
+        """Whether the shop has multi-source inventory; without it, one legacy stock counts for all store views."""
+        return any(view.stock_id is not None for view in self.store_views().values())
 
     def probe(self) -> None:
         """Ask the shop for something small. Raises what any call raises when the shop does not answer."""
@@ -79,18 +86,19 @@ class CommerceClient(RestClient):
                 found[sku_key(product.sku)] = product
         return {sku: found[sku_key(sku)] for sku in skus if sku_key(sku) in found}
 
-    def salable(self, stock_id: int, wanted: Mapping[str, Decimal]) -> dict[str, bool | None]:
+    def salable(self, stock_id: int, wanted: Mapping[str, Decimal]) -> dict[str, Salability | None]:
         """Whether the stock can sell each SKU's wanted quantity; a SKU that Commerce leaves out cannot be sold.
 
         None: Commerce refuses to answer for this SKU, because of its product type. Commerce counts backorders and
-        unmanaged stock in, and does not look at whether a product is enabled.
+        unmanaged stock in, and does not look at whether a product is enabled. It takes the quantity for that of one
+        cart: a shop can be made to check its cart limits here as well, and then says nothing else.
         """
-        found: dict[str, bool | None] = {}
+        found: dict[str, Salability | None] = {}
         for batch in batches(sorted(wanted)):
             found |= self._salable(stock_id, {sku: wanted[sku] for sku in batch})
-        return {sku: found.get(sku_key(sku), False) for sku in wanted}
+        return {sku: found.get(sku_key(sku), _NOTHING) for sku in wanted}
 
-    def _salable(self, stock_id: int, wanted: Mapping[str, Decimal]) -> dict[str, bool | None]:
+    def _salable(self, stock_id: int, wanted: Mapping[str, Decimal]) -> dict[str, Salability | None]:
         """By `sku_key`. Commerce refuses the whole request because of one SKU: halving finds it."""
         query = [("stockId", str(stock_id))]
         for index, (sku, qty) in enumerate(wanted.items()):
@@ -121,8 +129,7 @@ class CommerceClient(RestClient):
     def legacy_quantity(self, sku: str) -> Decimal | None:
         """What a shop without multi-source inventory can sell of `sku`; None: its stock is not limited.
 
-        Settings that the product leaves to the shop's configuration are hidden: Commerce's defaults count for them
-        (stock is managed, no backorders, no reserve). Nothing where Commerce knows no stock of it.
+        Nothing where Commerce knows no stock of it.
         """
         try:
             document = self._send("stockItem", "GET", f"stockItems/{quote(sku, safe='')}", subject=sku)
@@ -131,14 +138,33 @@ class CommerceClient(RestClient):
             return Decimal(0)
         return self._read("stockItem", read_stock_item, document)
 
+    def is_unlimited(self, sku: str) -> bool:
+        """Whether the product's stock is not managed, or backorders are allowed. False where Commerce does not say."""
+        try:
+            document = self._send("getProduct", "GET", f"products/{quote(sku, safe='')}", subject=sku)
+        except RefusedError as error:
+            log.info("commerce getProduct: no stock settings of %s are known (%s)", sku, error.code)
+            return False
+        return self._read(
+            "getProduct", lambda found: is_unlimited(found["extension_attributes"]["stock_item"]), document
+        )
+
     def _probed_quantity(self, sku: str, stock_id: int) -> Decimal:
-        """The largest number of units, below 2**20, that Commerce reports it can sell, by bisection."""
+        """The largest number of units, below 2**20, against which Commerce reports nothing but cart limits.
+
+        Found by bisection.
+        """
+
+        def is_enough(units: int) -> bool:
+            found = self.salable(stock_id, {sku: Decimal(units)})[sku]
+            return found is not None and (found.is_enough or found.is_about_carts)
+
         enough, too_many = 0, 1
-        while too_many < _MOST_UNITS and self.salable(stock_id, {sku: Decimal(too_many)})[sku]:
+        while too_many < _MOST_UNITS and is_enough(too_many):
             enough, too_many = too_many, too_many * 2
         while too_many - enough > 1:
             middle = (enough + too_many) // 2
-            if self.salable(stock_id, {sku: Decimal(middle)})[sku]:
+            if is_enough(middle):
                 enough = middle
             else:
                 too_many = middle

@@ -15,6 +15,11 @@ from typing import Any
 
 from include.adapters.commerce.search import sku_key
 
+# What Commerce reports of every product whose quantity decides (magento/inventory, module InventorySales,
+# Model/IsProductSalableForRequestedQtyCondition).
+_LIMITED = frozenset({"manage_stock-enabled", "back_order-disabled"})
+# Minimum, maximum and increments of one cart (IsCorrectQtyCondition).
+_CART_LIMIT = "is_correct_qty-"
 # Types whose stock cannot be queried by SKU (commerce inventory: "composite types are refused").
 _COMPOSITE_TYPES = frozenset({"bundle", "configurable", "grouped", "giftcard"})
 
@@ -62,12 +67,30 @@ class CatalogProduct:
     type_id: str
     price: Decimal | None
     weight: Decimal | None
-    website_ids: tuple[int, ...]
+    website_ids: tuple[int, ...] | None  # None: not known
 
     @property
     def is_orderable(self) -> bool:
         """Whether an order line can name the product: composites are ordered by their parts, which Amazon lacks."""
         return self.type_id not in _COMPOSITE_TYPES
+
+
+@dataclass(frozen=True)
+class Salability:
+    """Whether a stock can sell a quantity of a SKU, and Commerce's codes of what speaks against it."""
+
+    is_enough: bool
+    codes: frozenset[str]
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether Commerce has said that the SKU's stock is managed and that backorders are off."""
+        return self.codes >= _LIMITED
+
+    @property
+    def is_about_carts(self) -> bool:
+        """Whether only limits of one shopping cart speak against it: nothing is said about the stock."""
+        return bool(self.codes) and all(code.startswith(_CART_LIMIT) for code in self.codes)
 
 
 @dataclass(frozen=True)
@@ -185,6 +208,7 @@ def read_product(document: Any) -> CatalogProduct:
     price, weight = document.get("price"), document.get("weight")
     # An empty object arrives as an empty list.
     extension = document.get("extension_attributes") or {}
+    website_ids = extension.get("website_ids")
     return CatalogProduct(
         product_id=int(document["id"]),
         sku=str(document["sku"]),
@@ -193,7 +217,7 @@ def read_product(document: Any) -> CatalogProduct:
         type_id=str(document.get("type_id") or "simple"),
         price=None if price is None else read_number(price),
         weight=None if weight is None else read_number(weight),
-        website_ids=tuple(int(website_id) for website_id in extension.get("website_ids") or []),
+        website_ids=None if website_ids is None else tuple(int(website_id) for website_id in website_ids),
     )
 
 
@@ -224,23 +248,34 @@ def read_rows(document: Any) -> list[dict[str, Any]]:
     return document
 
 
-def read_salable(document: Any) -> dict[str, bool]:
-    """Whether the asked quantity can be sold, by `sku_key` of the SKU."""
-    return {sku_key(row["sku"]): row["salable"] is True for row in read_rows(document)}
+def read_salable(document: Any) -> dict[str, Salability]:
+    """What is said of the asked quantity, by `sku_key` of the SKU."""
+    return {
+        sku_key(row["sku"]): Salability(
+            is_enough=row["salable"] is True,
+            codes=frozenset(str(error["code"]) for error in read_rows(row.get("errors") or [])),
+        )
+        for row in read_rows(document)
+    }
 
 
 def read_stock_item(document: Any) -> Decimal | None:
-    """What can be sold by a legacy stock item (catalog-inventory-data-stock-item-interface); None: not limited."""
+    """What can be sold by a legacy stock item (catalog-inventory-data-stock-item-interface); None: not limited.
 
-    def own(name: str, default: Any) -> Any:
-        """A value of the product's own, or the default where it uses the shop's configuration."""
-        return default if document.get(f"use_config_{name}", True) else document[name]
-
-    if not own("manage_stock", True) or int(own("backorders", 0)):
+    Where a product uses the shop's configuration (`use_config_...`), the values beside it are the configuration's:
+    Commerce looks them up for its answer (magento2, CatalogInventory/Model/Stock/Item.php).
+    """
+    if is_unlimited(document):
         return None
     if not document["is_in_stock"]:
         return Decimal(0)
-    return max(Decimal(str(document["qty"])) - Decimal(str(own("min_qty", 0))), Decimal(0))
+    return max(Decimal(str(document["qty"])) - Decimal(str(document.get("min_qty") or 0)), Decimal(0))
+
+
+def is_unlimited(stock_item: Any) -> bool:
+    """Whether a product's stock is not managed, or backorders are allowed without a limit (a negative `min_qty`)."""
+    are_backorders_allowed = int(stock_item.get("backorders") or 0) > 0
+    return not stock_item["manage_stock"] or (are_backorders_allowed and (stock_item.get("min_qty") or 0) >= 0)
 
 
 def read_shipment(document: Any) -> CommerceShipment:

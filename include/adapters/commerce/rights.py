@@ -27,6 +27,7 @@ _ACTIONS = "Sales > Operations > Orders > Actions"
 ALL_STORES = Right("Magento_Backend::store", "Stores > Settings > All Stores")
 PRODUCTS = Right("Magento_Catalog::products", "Catalog > Inventory > Products")
 SALES_STOCK = Right("Magento_InventorySalesApi::stock", "Stores > Inventory > Sales Stock")
+# Only for a shop without multi-source inventory.
 LEGACY_STOCK = Right("Magento_CatalogInventory::cataloginventory", "Stores > Settings > Configuration > Inventory")
 VIEW_ORDERS = Right("Magento_Sales::actions_view", f"{_ACTIONS} > View")
 SAVE_ORDERS = Right("Magento_Sales::api_actions", f"{_ACTIONS} > Order Save API")
@@ -42,6 +43,7 @@ RIGHT_OF: dict[str, Right] = {
     "websites": ALL_STORES,
     "storeConfigs": ALL_STORES,
     "searchProducts": PRODUCTS,
+    "getProduct": PRODUCTS,
     "stockResolver": SALES_STOCK,
     "areSalableForQty": SALES_STOCK,
     "salableQuantity": SALES_STOCK,

@@ -138,7 +138,7 @@ def _add_product_routes(app: FastAPI, state: CommerceState, pages: _Pages) -> No
             product = state.catalog.find(sku)
             if product is None:
                 return pages.page("missing.html", 404, thing="product")
-            return pages.product(product, _shown(product), done=done)
+            return pages.product(product, _shown(state, product), done=done)
 
     @app.post(_PRODUCTS + "/edit")
     async def save_product(request: Request, sku: str) -> Response:
@@ -178,8 +178,7 @@ def _create(state: CommerceState, form: Form) -> None:
         raise CommerceRefusal(400, f"There is a product with the SKU {sku} already.")
     stocks = {website.stock_id: Decimal(0) for website in state.seed.websites}
     number = max((product.product_id for product in state.catalog.all()), default=0) + 1
-    websites = tuple(website.website_id for website in state.seed.websites)
-    state.add_product(Product(product_id=number, sku=sku, website_ids=websites, **_entered(state, form, stocks)))
+    state.add_product(Product(product_id=number, sku=sku, **_entered(state, form, stocks)))
 
 
 def _entered(state: CommerceState, form: Form, stocks: Mapping[int, Decimal]) -> dict[str, Any]:
@@ -189,7 +188,9 @@ def _entered(state: CommerceState, form: Form, stocks: Mapping[int, Decimal]) ->
         raise CommerceRefusal(400, "Enter a name.")
     given = {stock: form.get(f"stock_{stock}", "").strip() for stock in (site.stock_id for site in state.seed.websites)}
     entered = {stock: _number(text, "quantity") for stock, text in given.items() if text}
+    websites = [site.website_id for site in state.seed.websites]
     return {
+        "website_ids": tuple(number for number in websites if form.get(f"website_{number}") != "0"),
         "name": name,
         "price": _number(form.get("price", ""), "price"),
         "status": 2 if form.get("status") == "2" else 1,
@@ -197,10 +198,11 @@ def _entered(state: CommerceState, form: Form, stocks: Mapping[int, Decimal]) ->
     }
 
 
-def _shown(product: Product) -> dict[str, str]:
+def _shown(state: CommerceState, product: Product) -> dict[str, str]:
     stocks = {f"stock_{stock}": _quantity(quantity) for stock, quantity in product.quantities.items()}
     fields = {"sku": product.sku, "name": product.name, "price": f"{product.price:.2f}", "status": str(product.status)}
-    return fields | stocks
+    websites = [site.website_id for site in state.seed.websites]
+    return fields | stocks | {f"website_{one}": str(int(one in product.website_ids)) for one in websites}
 
 
 def _number(text: str, name: str) -> Decimal:

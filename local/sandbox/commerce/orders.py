@@ -42,6 +42,9 @@ _INVOICE_ITEM_NEEDS = ("price", "row_total")
 def new_order(entity: Any, next_id: NextId, now: str) -> Document:
     """The order described by `entity`, with ids and times, but without store and number.
 
+    As in Commerce, whose API saves an order without looking at its products, they may be missing, disabled, short or
+    not assigned to the website.
+
     Raises CommerceRefusal: 400 if something is missing or of the wrong type, 500 if a text is longer than its column.
     """
     order = typed(entity, ORDER, "Magento\\Sales\\Api\\Data\\OrderInterface")

@@ -138,7 +138,9 @@ def _are_salable(call: Call) -> list[Document]:
     for one in requests.values():
         if not isinstance(one, dict) or "sku" not in one or "qty" not in one:
             raise required(["qty" if isinstance(one, dict) and "sku" in one else "sku"])
-        errors = call.state.catalog.shortfalls(one["sku"], stock_id, decimal(one["qty"]))
+        errors = call.state.catalog.shortfalls(
+            one["sku"], stock_id, decimal(one["qty"]), is_cart_checked=call.state.seed.checks_cart_limits
+        )
         answers.append({"sku": one["sku"], "stock_id": stock_id, "salable": not errors, "errors": errors})
     return answers
 

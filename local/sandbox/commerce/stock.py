@@ -1,7 +1,8 @@
 """The local Commerce's catalog and inventory: products, quantities on hand per stock, and reservations.
 
 Salable quantity = quantity on hand + reservations (a reservation of stock for an order is negative). The codes of the
-salability errors are from magento/inventory, module InventorySales, conditions of IsProductSalableForRequestedQty.
+salability errors are from magento/inventory, module InventorySales, conditions of IsProductSalableForRequestedQty; its
+etc/di.xml tells which conditions count when something is added to a cart, and which when an order is placed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ _NOT_ASSIGNED = "The requested sku is not assigned to given stock."
 # The types whose sources Commerce manages (module-inventory-configuration, etc/di.xml); it refuses all others, those of
 # extensions included.
 _STOCKED_TYPES = ("simple", "virtual", "downloadable")
+_DEFAULT_STOCK = 1
 _PRODUCT_FIELDS = frozenset(field.name for field in fields(Product))
 
 
@@ -64,17 +66,25 @@ class Catalog:
             raise CommerceRefusal(400, _NOT_ASSIGNED)
         return product.quantities[stock_id] + self._reserved[product.sku.casefold(), stock_id]
 
-    def shortfalls(self, sku: str, stock_id: int, quantity: Decimal) -> list[dict[str, str]]:
+    def shortfalls(
+        self, sku: str, stock_id: int, quantity: Decimal, *, is_cart_checked: bool = False
+    ) -> list[dict[str, str]]:
         """Why `quantity` cannot be sold: Commerce's errors, empty if it can. A product's status does not matter.
+
+        `is_cart_checked`: by the conditions that hold for a cart, whose limits come first.
 
         Raises CommerceRefusal (400) for a product type whose stock it does not manage.
         """
         product = self.find(sku)
         if product is not None and product.type_id not in _STOCKED_TYPES:
             raise _no_source_items()
-        if product is not None and not product.manage_stock:
+        if product is None or (stock_id not in product.quantities and stock_id != _DEFAULT_STOCK):
+            return [_error("requested-sku-is-not-assigned-to-given-stock", _NOT_ASSIGNED)]
+        if is_cart_checked and (refusal := _cart_refusal(product, quantity)):
+            return [refusal]
+        if not product.manage_stock:
             return []
-        if product is None or stock_id not in product.quantities:
+        if stock_id not in product.quantities:
             return [_error("requested-sku-is-not-assigned-to-given-stock", _NOT_ASSIGNED)]
         if product.backorders or self.salable(sku, stock_id) >= quantity:
             return []
@@ -151,6 +161,20 @@ def _no_source_items() -> CommerceRefusal:
     return CommerceRefusal(400, "Can't check requested quantity for products without Source Items support.")
 
 
+def _cart_refusal(product: Product, quantity: Decimal) -> dict[str, str] | None:
+    """The first limit of a cart that `quantity` breaks."""
+    if quantity < product.min_sale_qty:
+        message = f"The fewest you may purchase is {product.min_sale_qty.normalize():f}."
+        return _error("is_correct_qty-min_sale_qty", message)
+    if quantity > product.max_sale_qty:
+        message = "The requested qty exceeds the maximum qty allowed in shopping cart"
+        return _error("is_correct_qty-max_sale_qty", message)
+    if product.qty_increments and quantity % product.qty_increments:
+        message = f"You can buy this product only in quantities of {product.qty_increments.normalize():f} at a time."
+        return _error("is_correct_qty-qty_increment", message)
+    return None
+
+
 def _error(code: str, message: str) -> dict[str, str]:
     return {"code": code, "message": message}
 
@@ -189,18 +213,18 @@ def _stock_item(product: Product) -> dict[str, Any]:
         "use_config_min_qty": True,
         "min_qty": 0,
         "use_config_min_sale_qty": 1,
-        "min_sale_qty": 1,
+        "min_sale_qty": product.min_sale_qty,
         "use_config_max_sale_qty": True,
-        "max_sale_qty": 10000,
-        "use_config_backorders": not product.backorders,
+        "max_sale_qty": product.max_sale_qty,
+        "use_config_backorders": product.is_configured_by_shop or not product.backorders,
         "backorders": int(product.backorders),
         "use_config_notify_stock_qty": True,
         "notify_stock_qty": 1,
         "use_config_qty_increments": True,
-        "qty_increments": 0,
+        "qty_increments": product.qty_increments,
         "use_config_enable_qty_inc": True,
         "enable_qty_increments": False,
-        "use_config_manage_stock": product.manage_stock,
+        "use_config_manage_stock": product.is_configured_by_shop or product.manage_stock,
         "manage_stock": product.manage_stock,
         "low_stock_date": None,
         "is_decimal_divided": False,

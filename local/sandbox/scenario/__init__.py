@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from include.adapters.commerce.rights import NEEDED
+from include.adapters.commerce.rights import LEGACY_STOCK, NEEDED
 from local.sandbox.scenario.catalog import PRODUCTS, STORE_VIEWS, WEBSITES, catalog_changes
 from local.sandbox.scenario.north_america import north_american_orders
 from local.sandbox.scenario.orders import CA, DE, JP, UK, US, item_id, order_id
@@ -62,8 +62,9 @@ def build(started_at: datetime) -> Scenario:
             products=PRODUCTS,
             catalog_changes=catalog_changes(started_at),
             warehouse=_warehouse(at_15),
-            # Exactly the documented ones: what the demo and the tests do proves that they are enough.
-            rights=frozenset(right.resource for right in NEEDED),
+            # Exactly those documented for a shop with multi-source inventory: what the demo and the tests do proves
+            # that they are enough.
+            rights=frozenset(right.resource for right in NEEDED if right != LEGACY_STOCK),
         ),
     )
 
