@@ -17,8 +17,8 @@ def load_orders(connection: Connection, amazon_order_ids: Collection[str]) -> di
     """The orders of these ids with their lines in Amazon's sequence, by id; ids that are not there are left out."""
     ids = list(amazon_order_ids)
     lines: dict[str, list[OrderLine]] = defaultdict(list)
-    # A line that was emptied on Amazon (quantity 0) does not count any more and cannot block the order.
-    wanted = _is_any(order_items.c.amazon_order_id, ids) & (order_items.c.ordered_qty > 0)
+    # A line that was emptied or canceled on Amazon does not count any more and cannot block the order.
+    wanted = _is_any(order_items.c.amazon_order_id, ids) & (order_items.c.ordered_qty > order_items.c.canceled_qty)
     for row in connection.execute(select(order_items).where(wanted).order_by(order_items.c.line_number)):
         lines[row.amazon_order_id].append(_line(row))
     found = connection.execute(select(orders).where(_is_any(orders.c.amazon_order_id, ids)))
@@ -34,7 +34,7 @@ def _line(row: Row[Any]) -> OrderLine:
     return OrderLine(
         amazon_item_id=row.amazon_item_id,
         seller_sku=row.seller_sku,
-        ordered_qty=row.ordered_qty,
+        ordered_qty=row.ordered_qty - row.canceled_qty,
         title=row.title,
         asin=row.asin,
         fulfilled_qty=row.fulfilled_qty,

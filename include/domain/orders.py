@@ -15,7 +15,10 @@ AMAZON = "AMAZON"
 
 @dataclass(frozen=True)
 class OrderLine:
-    """One line of an Amazon order. Amounts: of the whole line, in the order's currency; None where Amazon gave none."""
+    """One line of an Amazon order, without its canceled units.
+
+    Amounts: of the whole line, in the order's currency; None where Amazon gave none.
+    """
 
     amazon_item_id: str
     seller_sku: str

@@ -209,7 +209,7 @@ class OrderOutbox:
                 connection.execute(
                     update(order_items)
                     .where(order_items.c.amazon_order_id == order_id, order_items.c.amazon_item_id == amazon_item_id)
-                    .values(commerce_item_id=commerce_item_id)
+                    .values(commerce_item_id=commerce_item_id, commerce_qty=found.units.get(amazon_item_id))
                 )
 
     def reject(self, row: Row[Any], error: RefusedError) -> None:
@@ -380,7 +380,7 @@ class OrderOutbox:
 
 @dataclass(frozen=True)
 class LinkedOrder:
-    """The Commerce order to link: its entity_id, its number, and Amazon's item ids -> Commerce's.
+    """The Commerce order to link: its entity_id, its number, and Amazon's item ids -> Commerce's, and -> its units.
 
     `finding` is what a person should look at, in a sentence; None when all is well.
     """
@@ -388,4 +388,5 @@ class LinkedOrder:
     order_id: str
     number: str
     item_ids: dict[str, str]
+    units: dict[str, int]
     finding: str | None = None

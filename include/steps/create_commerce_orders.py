@@ -1,5 +1,7 @@
 """Creates the Commerce order of every planned Amazon order of one account, exactly once, and invoices it.
 
+Afterwards it carries out in Commerce what Amazon has changed on orders that were created before.
+
 Per order: lock it, look for an existing Commerce order, commit that it is being sent, post once, commit the id.
 An outcome that nobody saw is *in doubt*: it is looked up after a pause, twice, before the order may be posted again.
 """
@@ -10,7 +12,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select
@@ -38,6 +40,7 @@ from include.domain.errors import (
 from include.domain.orders import AMAZON, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store, Stores
+from include.outbox.order_changes import carry_out_changes
 from include.outbox.order_outbox import DueOrder, LinkedOrder, OrderOutbox, due_orders
 from include.outbox.work_loop import Outcome, summary, work_through
 from include.settings import Settings
@@ -66,6 +69,7 @@ def run(
     throttles, or a person must act; everything else is done before.
     """
     outbox = OrderOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
+    deadline = clock() + settings.create_time_budget
     by_name = {store.name: store for store in stores.all()}
     undecryptable: dict[str, OrdersError] = {}  # of single orders: the others of their stores go on
 
@@ -109,7 +113,18 @@ def run(
         time_budget=settings.create_time_budget,
         limit=settings.create_limit,
     )
-    report.stopped.update(undecryptable)
+    changes = carry_out_changes(
+        engine,
+        commerce,
+        account_name,
+        settings,
+        is_answering=lambda system: _is_answering(commerce, system),
+        clock=clock,
+        time_budget=max(deadline - clock(), timedelta()),
+        dag_run_id=dag_run_id,
+    )
+    report.counts.update(changes.counts)
+    report.stopped.update(changes.stopped | undecryptable)
     with engine.connect() as connection:
         report.stopped.update(_unvalidated_stores(connection, account_name, dag_run_id))
     log.info("create_commerce_orders: account=%s %s", account_name, summary(report.counts))
@@ -289,7 +304,9 @@ class _Creation:
                 f"Commerce order {found.number} has the total {found.grand_total.normalize():f}, Amazon's is "
                 f"{total.normalize():f}."
             )
-        self.outbox.link(self.order_id, state, LinkedOrder(found.order_id, found.number, found.item_ids, finding))
+        self.outbox.link(
+            self.order_id, state, LinkedOrder(found.order_id, found.number, found.item_ids, found.units, finding)
+        )
         finished = self.finish(self.read())
         return Outcome(state, finished.failure, then=finished.counted_as)
 

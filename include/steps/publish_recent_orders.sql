@@ -55,6 +55,7 @@ with facts as (
         packages.refusal,
         packages.skipped,
         untracked.commerce_shipment_id as untracked_shipment_id,
+        changes.change_note,
         coalesce(unreadable.is_unreadable, false) as is_unreadable,
         orders.amazon_status = any(cast(:canceled_statuses as text[])) as is_canceled,
         orders.pipeline_state = any(cast(:blocked_states as text[])) as is_held,
@@ -95,6 +96,15 @@ with facts as (
         from ops.shipment_outbox as sent
         where sent.amazon_order_id = orders.amazon_order_id
     ) as packages on true
+    left join lateral (
+        select
+            string_agg(
+                coalesce(changes.note, 'Canceled on Amazon; the next run carries it out in Commerce.'),
+                ' ' order by changes.planned_at
+            ) as change_note
+        from ops.order_change_outbox as changes
+        where changes.amazon_order_id = orders.amazon_order_id
+    ) as changes on true
     left join lateral (
         select min(shipments.commerce_shipment_id) as commerce_shipment_id
         from core.shipments as shipments
@@ -141,12 +151,13 @@ written as (
         end,
         grand_total_amount,
         currency_code,
-        left(coalesce(
+        left(concat_ws(' ', case when not is_canceled then change_note end, coalesce(
             case
                 when is_unreadable
                     then
                         'Amazon sent a newer version that cannot be read; this row shows the one before. '
                         || 'Check the order in Seller Central.'
+                when is_canceled and change_note is not null then change_note
                 when is_canceled and commerce_order_number is not null
                     then
                         'Amazon canceled the order after Commerce order ' || commerce_order_number
@@ -178,7 +189,7 @@ written as (
             end,
             state_reason,
             'Not checked yet.'
-        ), 500),
+        )), 500),
         case
             when commerce_order_id is not null and commerce_admin_url is not null
                 then commerce_admin_url || '/sales/order/view/order_id/' || commerce_order_id

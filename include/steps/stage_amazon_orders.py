@@ -22,6 +22,14 @@ _REMEDY = (
     "Check the order in Seller Central. It is staged when Amazon sends a newer version; the database refuses this one: "
     "report the finding to this project."
 )
+_WRITES = (
+    "write_orders",
+    "write_items",
+    "drop_items_that_left",
+    "cancel_items_that_left",
+    "write_status_changes",
+    "resume_attempts",
+)
 
 
 def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
@@ -79,7 +87,7 @@ def _stage(connection: Connection, order_ids: Sequence[str], keys: dict[str, Any
     versions = collect_landed_orders(connection, order_ids)
     connection.execute(statements["collect_status_changes"])
     orders = connection.execute(statements["collect_changed_orders"]).rowcount
-    for name in ("write_orders", "write_items", "drop_items_that_left", "write_status_changes", "resume_attempts"):
+    for name in _WRITES:
         connection.execute(statements[name], keys)
     move_selected(connection, statements["orders_to_check_again"], {}, **keys)
     connection.execute(statements["release_quarantined"], keys)

@@ -202,7 +202,7 @@ on conflict (amazon_order_id) do update
 insert into core.order_items (
     amazon_order_id, amazon_item_id, line_number, seller_sku, asin, title, ordered_qty, fulfilled_qty, currency_code,
     unit_price_amount, item_amount, shipping_amount, gift_wrap_amount, tax_amount, discount_amount, other_amount,
-    line_total_amount, is_buyer_cancel_requested
+    line_total_amount, is_buyer_cancel_requested, canceled_qty
 )
 select
     newest_items.amazon_order_id, newest_items.amazon_item_id, newest_items.line_number, newest_items.seller_sku,
@@ -210,7 +210,7 @@ select
     newest_items.currency_code, newest_items.unit_price_amount, newest_items.item_amount,
     newest_items.shipping_amount, newest_items.gift_wrap_amount, newest_items.tax_amount,
     newest_items.discount_amount, newest_items.other_amount, newest_items.line_total_amount,
-    newest_items.is_buyer_cancel_requested
+    newest_items.is_buyer_cancel_requested, newest_items.canceled_qty
 from newest_items
 inner join changed_orders on newest_items.amazon_order_id = changed_orders.amazon_order_id
 on conflict (amazon_order_id, amazon_item_id) do update
@@ -230,13 +230,30 @@ on conflict (amazon_order_id, amazon_item_id) do update
         discount_amount = excluded.discount_amount,
         other_amount = excluded.other_amount,
         line_total_amount = excluded.line_total_amount,
-        is_buyer_cancel_requested = excluded.is_buyer_cancel_requested;
+        is_buyer_cancel_requested = excluded.is_buyer_cancel_requested,
+        canceled_qty = excluded.canceled_qty;
 
 -- name: drop_items_that_left
 delete from core.order_items as items
 using changed_orders
 where
     items.amazon_order_id = changed_orders.amazon_order_id
+    and items.commerce_item_id is null
+    and not exists (
+        select from newest_items
+        where
+            newest_items.amazon_order_id = items.amazon_order_id
+            and newest_items.amazon_item_id = items.amazon_item_id
+    );
+
+-- name: cancel_items_that_left
+-- The Commerce order still has them.
+update core.order_items as items
+set canceled_qty = items.ordered_qty
+from changed_orders
+where
+    items.amazon_order_id = changed_orders.amazon_order_id
+    and items.commerce_item_id is not null
     and not exists (
         select from newest_items
         where

@@ -30,6 +30,7 @@ from include.domain.stores import Store, Stores
 from include.expectations.order_lines import RuleResult, validate_lines
 from include.expectations.rules import CATALOG_RULES, STOCK_RULES, CheckedLine, Rule, suite_sha256
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
+from include.outbox.order_change_outbox import accounts_with_changes, plan_changes
 from include.outbox.order_checks import KnownCheck, facts_sha256, keep_checks, known_checks
 from include.outbox.order_outbox import (
     PlannedOrder,
@@ -79,8 +80,9 @@ def run(
             failures = _Validation(engine, stores, now, dag_run_id).run(commerce)
         else:
             log.info("validate_orders: another run is validating")
-    with engine.connect() as connection:
-        accounts = set(accounts_with_work(connection, now))
+    with engine.begin() as connection:
+        plan_changes(connection, now=now, dag_run_id=dag_run_id)
+        accounts = {*accounts_with_work(connection, now), *accounts_with_changes(connection, now)}
         if failures and not accounts:
             raise next(iter(failures.values()))
         values = {"dag_run_id": dag_run_id}

@@ -29,7 +29,7 @@ select
     outbox.commerce_connection,
     outbox.commerce_store_view,
     items.seller_sku,
-    sum(items.ordered_qty - coalesce(shipped.qty, 0)) as qty
+    sum(items.ordered_qty - items.canceled_qty - coalesce(shipped.qty, 0)) as qty
 from ops.order_outbox as outbox
 inner join core.orders as orders on outbox.amazon_order_id = orders.amazon_order_id
 inner join core.order_items as items on outbox.amazon_order_id = items.amazon_order_id
@@ -50,7 +50,7 @@ where
     and (outbox.state <> 'planned' or outbox.next_attempt_at > :now)
     and orders.fulfilled_by = 'MERCHANT'
     and orders.amazon_status not in ('CANCELLED', 'UNFULFILLABLE')
-    and items.ordered_qty > coalesce(shipped.qty, 0)
+    and items.ordered_qty - items.canceled_qty > coalesce(shipped.qty, 0)
 group by outbox.store_name, outbox.commerce_connection, outbox.commerce_store_view, items.seller_sku;
 
 -- name: upsert_product

@@ -143,20 +143,6 @@ def test_order_is_not_created_when_amazon_cancels_it_between_validation_and_crea
     assert road.shown(ORDER).status == "Canceled"
 
 
-def test_commerce_order_is_left_to_a_person_when_amazon_cancels_after_creation(road: Road) -> None:
-    road.buy(ORDER, IN_STOCK)
-    road.next_run()
-    number = in_shop(road)["increment_id"]
-    road.sandbox.amazon.apply(ORDER, CANCELLED)
-    road.next_run()
-    shown = road.shown(ORDER)
-    assert (shown.status, shown.is_blocked, shown.commerce_order_number) == ("Canceled", False, number)
-    assert f"after Commerce order {number} was created; cancel or refund it in Commerce." in shown.order_notes
-    assert in_shop(road)["state"] == "processing", "what to do with the Commerce order is a person's decision"
-    road.next_run()
-    assert len(road.sandbox.commerce.orders()) == 1
-
-
 def test_order_is_created_and_completed_when_it_replaces_another_for_nothing(road: Road) -> None:
     document = amazon_order(ORDER, IN_STOCK, unit_price="0.00", at=road.sandbox.clock.now())
     document["associatedOrders"] = [{"orderId": order_id(9), "associationType": "REPLACEMENT_ORIGINAL_ID"}]

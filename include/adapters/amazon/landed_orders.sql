@@ -74,8 +74,21 @@ select
     coalesce(item.document #>> '{product,sellerSku}', '') as seller_sku,
     item.document #>> '{product,asin}' as asin,
     item.document #>> '{product,title}' as title,
-    cast(item.document ->> 'quantityOrdered' as integer) as ordered_qty,
-    coalesce(cast(item.document #>> '{fulfillment,quantityFulfilled}' as integer), 0) as fulfilled_qty,
+    units.ordered_qty,
+    units.fulfilled_qty,
+    -- Amazon has no field for canceled units. They are what is neither shipped nor to be shipped of a line, where
+    -- Amazon says that somebody canceled it or gives both numbers; a pending order has nothing to ship yet.
+    case
+        when newest.amazon_status in ('CANCELLED', 'UNFULFILLABLE')
+            then greatest(units.ordered_qty - units.fulfilled_qty, 0)
+        when newest.amazon_status not in ('UNSHIPPED', 'PARTIALLY_SHIPPED', 'SHIPPED') then 0
+        when
+            units.is_canceled
+            or units.fulfilled_qty + units.unfulfilled_qty > 0
+            or newest.amazon_status <> 'SHIPPED' and units.has_both
+            then greatest(units.ordered_qty - units.fulfilled_qty - coalesce(units.unfulfilled_qty, 0), 0)
+        else 0
+    end as canceled_qty,
     coalesce(
         item.document #>> '{proceeds,proceedsTotal,currencyCode}',
         item.document #>> '{product,price,unitPrice,currencyCode}'
@@ -92,6 +105,16 @@ select
 from newest
 inner join raw.amazon_orders as landed on newest.amazon_order_version_id = landed.amazon_order_version_id
 cross join lateral jsonb_array_elements(landed.payload -> 'orderItems') with ordinality as item (document, position)
+cross join
+    lateral (
+        select
+            cast(item.document ->> 'quantityOrdered' as integer) as ordered_qty,
+            coalesce(cast(item.document #>> '{fulfillment,quantityFulfilled}' as integer), 0) as fulfilled_qty,
+            cast(item.document #>> '{fulfillment,quantityUnfulfilled}' as integer) as unfulfilled_qty,
+            item.document #> '{fulfillment,quantityFulfilled}' is not null
+            and item.document #> '{fulfillment,quantityUnfulfilled}' is not null as has_both,
+            item.document #> '{cancellation,cancellationExecution}' is not null as is_canceled
+    ) as units
 left join lateral (
     select
         sum(breakdown.amount) filter (where breakdown.type_code = 'ITEM') as item_amount,

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from decimal import Decimal
+from typing import Any
 from urllib.parse import quote
 
 from include.adapters.commerce.documents import (
@@ -23,6 +24,7 @@ from include.adapters.commerce.documents import (
     StoreView,
     is_unlimited,
     join_store_views,
+    read_flag,
     read_id,
     read_number,
     read_order,
@@ -240,6 +242,30 @@ class CommerceClient(RestClient):
             "invoiceOrder", "POST", f"order/{commerce_order_id}/invoice", body=body, subject=commerce_order_id
         )
         return self._read("invoiceOrder", read_id, document, is_write=True, subject=commerce_order_id)
+
+    def cancel(self, commerce_order_id: str) -> bool:
+        """Cancel what is neither invoiced nor shipped; False when Commerce finds nothing to cancel."""
+        document = self._send("cancelOrder", "POST", f"orders/{commerce_order_id}/cancel", subject=commerce_order_id)
+        return self._read("cancelOrder", read_flag, document, is_write=True, subject=commerce_order_id)
+
+    def refund(self, commerce_order_id: str, units: Mapping[str, int], *, with_shipping: bool) -> str:
+        """Make an offline credit memo of these units (Commerce's item_id -> units) and return its id. No mail.
+
+        `with_shipping` credits what is left of the shipping charge as well. The units do not return to stock: for an
+        order that was created directly, Commerce never reserved any.
+        """
+        body: dict[str, Any] = {
+            "items": [{"order_item_id": int(item_id), "qty": qty} for item_id, qty in units.items()],
+            "notify": False,
+            "appendComment": True,
+            "comment": {"comment": "Canceled on Amazon.", "is_visible_on_front": 0},
+        }
+        if not with_shipping:
+            body["arguments"] = {"shipping_amount": 0}  # left out, Commerce credits all of it
+        document = self._send(
+            "refundOrder", "POST", f"order/{commerce_order_id}/refund", body=body, subject=commerce_order_id
+        )
+        return self._read("refundOrder", read_id, document, is_write=True, subject=commerce_order_id)
 
     def customer_id(self, email: str, website_id: int) -> int | None:
         """The id of the customer with this e-mail address in the website, None if there is none."""

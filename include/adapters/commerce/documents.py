@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from include.adapters.commerce.search import sku_key
+from include.domain.order_changes import LineUnits
 
 # What Commerce reports of every product whose quantity decides (magento/inventory, module InventorySales,
 # Model/IsProductSalableForRequestedQtyCondition).
@@ -26,7 +27,7 @@ _COMPOSITE_TYPES = frozenset({"bundle", "configurable", "grouped", "giftcard"})
 # `fields` of an order: what CommerceOrder needs, and no address.
 ORDER_FIELDS = (
     "entity_id,increment_id,store_id,ext_order_id,state,status,grand_total,order_currency_code,created_at,"
-    "total_invoiced,items[item_id,ext_order_item_id]"
+    "total_invoiced,items[item_id,ext_order_item_id,qty_ordered,qty_shipped,qty_refunded,qty_canceled]"
 )
 PRODUCT_FIELDS = "id,sku,name,status,type_id,price,weight,extension_attributes[website_ids]"
 # What is kept of a shipment. Not its label, which is a printed address, and not its comments, which can name anybody.
@@ -98,7 +99,7 @@ class CommerceOrder:
     """One Commerce order without personal data.
 
     `order_id` is its entity_id, `number` its increment_id; amounts are in `currency` (ISO 4217), `created_at` is UTC;
-    `item_ids` maps Amazon's orderItemId to Commerce's item_id.
+    `item_ids` maps Amazon's orderItemId to Commerce's item_id, `lines` to what became of the line's units.
     """
 
     order_id: str
@@ -112,6 +113,12 @@ class CommerceOrder:
     created_at: datetime
     total_invoiced: Decimal
     item_ids: dict[str, str]
+    lines: dict[str, LineUnits] = field(default_factory=dict)
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Units of each line that are neither canceled nor refunded, by Amazon's orderItemId."""
+        return {item_id: line.ordered - line.ended for item_id, line in self.lines.items()}
 
     @property
     def is_invoiced(self) -> bool:
@@ -172,7 +179,19 @@ def read_order(document: Any) -> CommerceOrder:
             for item in document.get("items") or []
             if item.get("ext_order_item_id")
         },
+        lines={
+            str(item["ext_order_item_id"]): _order_line(item)
+            for item in document.get("items") or []
+            if item.get("ext_order_item_id")
+        },
     )
+
+
+def _order_line(item: dict[str, Any]) -> LineUnits:
+    ordered, shipped, refunded, canceled = (
+        int(_units(item.get(name) or 0)) for name in ("qty_ordered", "qty_shipped", "qty_refunded", "qty_canceled")
+    )
+    return LineUnits(str(item["item_id"]), ordered, shipped, refunded + canceled)
 
 
 def join_store_views(
@@ -239,6 +258,13 @@ def read_id(document: Any) -> str:
     if not 0 <= number < 2**63:
         raise ValueError("not an id")
     return str(number)
+
+
+def read_flag(document: Any) -> bool:
+    """A bare true or false."""
+    if not isinstance(document, bool):
+        raise ValueError("not a flag")
+    return document
 
 
 def read_rows(document: Any) -> list[dict[str, Any]]:

@@ -32,6 +32,8 @@ LEGACY_STOCK = Right("Magento_CatalogInventory::cataloginventory", "Stores > Set
 VIEW_ORDERS = Right("Magento_Sales::actions_view", f"{_ACTIONS} > View")
 SAVE_ORDERS = Right("Magento_Sales::api_actions", f"{_ACTIONS} > Order Save API")
 INVOICE = Right("Magento_Sales::invoice", f"{_ACTIONS} > Invoice")
+CANCEL = Right("Magento_Sales::cancel", f"{_ACTIONS} > Cancel")
+CREDIT = Right("Magento_Sales::creditmemo", f"{_ACTIONS} > Credit Memos")
 SHIPMENTS = Right("Magento_Sales::shipment", "Sales > Operations > Shipments")
 CUSTOMERS = Right("Magento_Customer::customer", "Customers")
 # Older versions have no right SAVE_ORDERS and ask for this one in its place (magento2 pull request 20170).
@@ -53,6 +55,8 @@ RIGHT_OF: dict[str, Right] = {
     "createOrder": SAVE_ORDERS,
     "updateOrder": SAVE_ORDERS,
     "invoiceOrder": INVOICE,
+    "cancelOrder": CANCEL,
+    "refundOrder": CREDIT,
     "searchShipments": SHIPMENTS,
     "searchCustomers": CUSTOMERS,
 }
@@ -72,6 +76,8 @@ HARMLESS: dict[Right, Request] = {
     VIEW_ORDERS: ("searchOrders", "GET", "orders", (*_ONE_ROW, ("fields", "items[entity_id]"))),
     SAVE_ORDERS: ("createOrder", "POST", "orders", ()),  # an order without content: refused
     INVOICE: ("invoiceOrder", "POST", "order/0/invoice", ()),  # no order has the id 0: refused
+    CANCEL: ("cancelOrder", "POST", "orders/0/cancel", ()),
+    CREDIT: ("refundOrder", "POST", "order/0/refund", ()),
     SHIPMENTS: ("searchShipments", "GET", "shipments", (*_ONE_ROW, ("fields", "items[entity_id]"))),
     CUSTOMERS: ("searchCustomers", "GET", "customers/search", (*_ONE_ROW, ("fields", "items[id]"))),
 }

@@ -1,5 +1,6 @@
 """All tables of the orders database in one place: `from include.database import tables`."""
 
+from include.database.tables.changes import order_change_outbox
 from include.database.tables.core import (
     order_items,
     order_status_changes,
@@ -46,6 +47,7 @@ __all__ = [
     "ingest_pages",
     "ingest_windows",
     "metadata",
+    "order_change_outbox",
     "order_checks",
     "order_contacts",
     "order_items",

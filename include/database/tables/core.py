@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Table, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import Text
+from sqlalchemy.types import Integer, Text
 
 from include.database.tables.metadata import amount, count, flag, metadata, quantity, text, timestamp, typed
 from include.domain.statuses import PIPELINE_STATES
@@ -124,6 +124,20 @@ order_items = Table(
     amount("line_total_amount", "proceedsTotal of the line."),
     flag("is_buyer_cancel_requested", "The buyer asks to cancel this line."),
     text("commerce_item_id", "Commerce's order item id, once the order is linked.", nullable=True),
+    count("canceled_qty", "Units of ordered_qty that were canceled on Amazon."),
+    typed(
+        "commerce_qty",
+        Integer(),
+        "Units that the Commerce order has, less what was canceled since and ops.order_change_outbox has planned; null "
+        "until the order is linked.",
+        nullable=True,
+    ),
+    Index(
+        "ix_order_items_canceled",
+        "amazon_order_id",
+        "amazon_item_id",
+        postgresql_where="commerce_qty > ordered_qty - canceled_qty",
+    ),
     schema="core",
     comment="One row per line of an Amazon order's newest version.",
 )

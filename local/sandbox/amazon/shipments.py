@@ -105,6 +105,8 @@ def _new_item_quantities(
     for item in document["orderItems"]:
         item_id, ordered = item["orderItemId"], item["quantityOrdered"]
         fulfilled = item.get("fulfillment", {}).get("quantityFulfilled", 0)
+        if "cancellationExecution" in item.get("cancellation", {}):
+            ordered = fulfilled + item["fulfillment"].get("quantityUnfulfilled", 0)
         fulfilled += shipped_now.get(item_id, 0) - shipped_before.get(item_id, 0)
         if fulfilled > ordered:
             raise invalid(f"quantity of order item {item_id} is more than what is left to ship.")

@@ -89,6 +89,14 @@ class AmazonState:
             self._catch_up()
             self._add_version(order_id, patch, self.clock.now())
 
+    def remove_line(self, order_id: str, item_id: str) -> None:
+        """Leave a line out of the order from now on. Raises KeyError for an unknown order."""
+        with self._lock:
+            self._catch_up()
+            self._add_version(order_id, {}, self.clock.now())
+            newest = self._records[order_id].versions[-1]
+            newest["orderItems"] = [line for line in newest["orderItems"] if line["orderItemId"] != item_id]
+
     def order(self, order_id: str) -> dict[str, Any]:
         """The full document as of now, including what callers cannot see yet. Raises KeyError for an unknown order."""
         with self._lock:

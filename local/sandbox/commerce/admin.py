@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader
 
+from local.sandbox.commerce import creditmemos
 from local.sandbox.commerce import orders as rules
 from local.sandbox.commerce.errors import CommerceRefusal
 from local.sandbox.commerce.state import CommerceState
@@ -65,7 +66,7 @@ class _Pages:
                 to_ship=[pair for pair in left if pair[1]] if rules.can_ship(found) else [],
                 carriers=list(_CARRIERS.items()),
                 # What is invoiced cannot be canceled any more.
-                ending="cancel" if rules.can_invoice(found) else "refund" if rules.can_refund(found) else None,
+                ending="cancel" if rules.can_invoice(found) else "refund" if creditmemos.can_refund(found) else None,
                 **facts,
             )
 

@@ -242,33 +242,6 @@ def cancel(order: Document, now: str) -> dict[str, Decimal] | None:
     return released
 
 
-def can_refund(order: Document) -> bool:
-    return order.get("state") in ("processing", "complete") and any(map(_refundable, order["items"]))
-
-
-def refund(order: Document, now: str) -> dict[str, Decimal] | None:
-    """Refund, in place, all that is invoiced, and close the order, as an offline credit memo does.
-
-    Returns SKU -> quantity that was not shipped; None if there is nothing to refund.
-    """
-    if not can_refund(order):
-        return None
-    returned: dict[str, Decimal] = {}
-    for item in order["items"]:
-        unshipped = open_quantity(item, "qty_shipped")
-        _add(item, "qty_refunded", _refundable(item))
-        returned[item["sku"]] = returned.get(item["sku"], _ZERO) + unshipped
-    for prefix in ("", "base_"):
-        order[f"{prefix}total_refunded"] = order.get(f"{prefix}total_paid", _ZERO)
-    order["state"] = order["status"] = "closed"
-    order["updated_at"] = now
-    return returned
-
-
-def _refundable(item: Document) -> Decimal:
-    return Decimal(item["qty_invoiced"] - item["qty_refunded"])
-
-
 def _invoice_amounts(
     order: Document, quantities: Mapping[int, Decimal], prefix: str, *, is_last: bool
 ) -> dict[str, Decimal]:

@@ -225,6 +225,20 @@ def _cancel_order(call: Call) -> bool:
     return call.state.cancel_order(int(call.arguments["id"]))
 
 
+def _refund_order(call: Call) -> int:
+    arguments = _part(call.body, "arguments")
+    shipping = arguments.get("shipping_amount")
+    returned = _part(arguments, "extension_attributes").get("return_to_stock_items") or []
+    return call.state.refund_order(
+        int(call.arguments["id"]),
+        _quantities(call),
+        shipping=None if shipping is None else decimal(shipping),
+        returned={_whole(item_id) for item_id in returned},
+        comment=_part(call.body, "comment").get("comment") if _flag(call, "appendComment") else None,
+        notify=_flag(call, "notify"),
+    )
+
+
 def _search_customers(call: Call) -> Document:
     customers = [document | {"entity_id": document["id"]} for document in call.state.customers()]
     answer = search(customers, call.query, CUSTOMER_COLUMNS)
@@ -313,6 +327,7 @@ ROUTES = (
     _route("GET", "orders/{id}/comments", "orderComments", _SALES + "actions_view", _order_comments),
     _route("POST", "orders/{id}/comments", "commentOrder", _SALES + "comment", _comment_order),
     _route("POST", "orders/{id}/cancel", "cancelOrder", _SALES + "cancel", _cancel_order),
+    _route("POST", "order/{id}/refund", "refundOrder", _SALES + "creditmemo", _refund_order),
     _route("POST", "order/{id}/invoice", "invoiceOrder", _SALES + "invoice", _invoice_order),
     _route("POST", "order/{id}/ship", "shipOrder", _SALES + "ship", _ship_order),
     _route("GET", "shipments", "searchShipments", _SALES + "shipment", _search_shipments),

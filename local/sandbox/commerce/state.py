@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import simplejson
 
 from local.sandbox.clock import SandboxClock
+from local.sandbox.commerce import creditmemos
 from local.sandbox.commerce import orders as rules
 from local.sandbox.commerce.errors import CommerceRefusal, no_such_entity
 from local.sandbox.commerce.shipments import Track, append_comment, append_track, new_shipment
@@ -35,6 +36,7 @@ class CommerceState:
         self.catalog = Catalog(seed.products)
         self.rights = None if seed.rights is None else set(seed.rights)  # of the integration; None: every right
         self.mails: list[Document] = []
+        self.creditmemos: list[Document] = []
         self._orders: dict[int, Document] = {}
         self._shipments: dict[int, Document] = {}
         self._customers: list[Document] = []
@@ -183,16 +185,43 @@ class CommerceState:
                 self.catalog.release(sku, self._stock_id(order), quantity)
             return True
 
-    def refund_order(self, order_id: int) -> bool:
-        """Refund what is invoiced and close the order; False if nothing is. Releases stock as canceling does."""
+    def refund_order(
+        self,
+        order_id: int,
+        quantities: Mapping[int, Decimal] | None = None,
+        *,
+        shipping: Decimal | None = None,
+        returned: Collection[int] | None = None,
+        comment: str | None = None,
+        notify: bool = False,
+    ) -> int:
+        """Make an offline credit memo of order lines (item id -> quantity; None: all) and return its id.
+
+        `shipping` None refunds all that is left of the shipping charge. The lines in `returned` go back to stock; None
+        stands for all of them, as the admin's form proposes.
+        """
         with self.lock:
             order = self.order(order_id)
-            returned = rules.refund(order, self._now())
-            if returned is None:
-                return False
-            for sku, quantity in returned.items():
+            taken = creditmemos.quantities_to_refund(order, quantities)
+            back = {
+                item["sku"]: min(taken.get(item["item_id"], Decimal(0)), rules.open_quantity(item, "qty_shipped"))
+                for item in order["items"]
+                if returned is None or item["item_id"] in returned
+            }
+            total = creditmemos.refund(order, taken, shipping, self._now())
+            for sku, quantity in back.items():
                 self.catalog.release(sku, self._stock_id(order), quantity)
-            return True
+            if comment is not None:
+                entry = {"comment": comment, "status": order["status"], "entity_name": "creditmemo"}
+                order["status_histories"].append(rules.history(entry, order["entity_id"], self._next_id, self._now()))
+            if notify:
+                self._mail("creditmemo", order_id)
+            memo_id = self._next_id("creditmemo")
+            items = [{"order_item_id": item_id, "qty": quantity} for item_id, quantity in taken.items()]
+            self.creditmemos.append(
+                {"entity_id": memo_id, "order_id": order["entity_id"], "grand_total": total, "items": items}
+            )
+            return memo_id
 
     def customers(self) -> list[Document]:
         """The stored customers."""
@@ -207,6 +236,7 @@ class CommerceState:
                 "shipments": list(self._shipments.values()),
                 "customers": self._customers,
                 "mails": self.mails,
+                "creditmemos": self.creditmemos,
                 "last_ids": self._last_ids,
                 "played": sorted(self._played),
                 "shipped": sorted(self._shipped),
@@ -225,6 +255,7 @@ class CommerceState:
             self._shipments = {shipment["entity_id"]: shipment for shipment in typed["shipments"]}
             self._customers = typed["customers"]
             self.mails = typed["mails"]
+            self.creditmemos = typed.get("creditmemos", [])
             self._last_ids = Counter(typed["last_ids"])
             self._played = set(typed["played"])
             self._shipped = set(typed["shipped"])

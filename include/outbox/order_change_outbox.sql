@@ -1,0 +1,87 @@
+-- name: plan_canceled_units
+-- Lines of which the Commerce order has more units than Amazon still wants: an index that is empty when nothing is to
+-- do. Each unit is planned once: the line's units in Commerce are lowered in the same transaction.
+with due as (
+    select
+        amazon_order_id,
+        amazon_item_id,
+        seller_sku,
+        line_number,
+        ordered_qty - canceled_qty as keep_qty,
+        commerce_qty
+    from core.order_items
+    where commerce_qty > ordered_qty - canceled_qty
+    order by amazon_order_id, amazon_item_id
+    for update
+),
+
+lowered as (
+    update core.order_items as items
+    set commerce_qty = due.keep_qty
+    from due
+    where items.amazon_order_id = due.amazon_order_id and items.amazon_item_id = due.amazon_item_id
+)
+
+insert into ops.order_change_outbox as changes (
+    amazon_order_id, kind, payload_sha256, account_name, commerce_connection, items, state, planned_at, dag_run_id,
+    updated_at
+)
+select
+    due.amazon_order_id,
+    'canceled_units',
+    orders.payload_sha256,
+    outbox.account_name,
+    outbox.commerce_connection,
+    jsonb_agg(
+        jsonb_build_object(
+            'amazon_item_id', due.amazon_item_id,
+            'seller_sku', due.seller_sku,
+            'canceled_qty', due.commerce_qty - due.keep_qty,
+            'keep_qty', due.keep_qty
+        )
+        order by due.line_number
+    ),
+    'planned',
+    :now,
+    :dag_run_id,
+    :now
+from due
+inner join core.orders as orders on due.amazon_order_id = orders.amazon_order_id
+inner join ops.order_outbox as outbox on due.amazon_order_id = outbox.amazon_order_id
+group by due.amazon_order_id, orders.payload_sha256, outbox.account_name, outbox.commerce_connection
+order by due.amazon_order_id
+on conflict (amazon_order_id, kind, payload_sha256) do update
+    set
+        items = changes.items || excluded.items,
+        state = 'planned',
+        done_at = null,
+        next_attempt_at = null,
+        dag_run_id = excluded.dag_run_id,
+        updated_at = excluded.updated_at;
+
+-- name: due_changes
+-- The creation of the order has come to its end before: it would invoice what is taken off here.
+select
+    changes.amazon_order_id,
+    changes.kind,
+    changes.payload_sha256,
+    changes.commerce_connection as system,
+    outbox.store_name
+from ops.order_change_outbox as changes
+inner join ops.order_outbox as outbox on changes.amazon_order_id = outbox.amazon_order_id
+where
+    changes.done_at is null
+    and changes.account_name = :account_name
+    and coalesce(changes.next_attempt_at, :now) <= :now
+    and outbox.finished_at is not null
+order by changes.failures, changes.planned_at, changes.amazon_order_id, changes.kind;
+
+-- name: accounts_with_changes
+select distinct changes.account_name
+from ops.order_change_outbox as changes
+inner join ops.order_outbox as outbox on changes.amazon_order_id = outbox.amazon_order_id
+where
+    changes.done_at is null
+    and coalesce(changes.next_attempt_at, :now) <= :now
+    and outbox.finished_at is not null
+order by changes.account_name;

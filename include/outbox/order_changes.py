@@ -1,0 +1,172 @@
+"""Carries out in Commerce what Amazon changed after an order was created: part of `create_commerce_orders`.
+
+Per change: lock the order, read the Commerce order, decide from what it shows, commit that it is being sent, call once.
+What the Commerce order shows decides, not what we remember: what anybody has canceled or credited there already is not
+taken off again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row
+
+from include.adapters.commerce.client import CommerceClient
+from include.adapters.commerce.documents import CommerceOrder
+from include.domain.errors import (
+    MisconfiguredError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RefusedError,
+    UnavailableError,
+)
+from include.domain.order_changes import Withdrawal, withdrawal
+from include.domain.statuses import CANCELED_STATUSES
+from include.outbox.order_change_outbox import DueChange, OrderChangeOutbox, due_changes
+from include.outbox.work_loop import LoopReport, Outcome, work_through
+from include.settings import Settings
+
+
+def carry_out_changes(
+    engine: Engine,
+    commerce: Callable[[str], CommerceClient],
+    account_name: str,
+    settings: Settings,
+    *,
+    is_answering: Callable[[str], bool],
+    clock: Callable[[], datetime],
+    time_budget: timedelta,
+    dag_run_id: str,
+) -> LoopReport:
+    """Carry out the account's changes that are due. `is_answering` probes the shop behind a connection."""
+    outbox = OrderChangeOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
+
+    def attempt(session: Connection, due: DueChange) -> Outcome:
+        try:
+            return _Change(outbox, session, commerce(due.system), due).advance()
+        except (MisconfiguredError, UnavailableError) as error:
+            return Outcome("change_failed", error)
+
+    def put_back(due: DueChange, error: UnavailableError) -> None:
+        with engine.connect() as connection:
+            row = outbox.read(connection, due)
+        outbox.put_back(row, error)
+
+    with engine.connect() as connection:
+        rows = due_changes(connection, account_name, clock())
+    return work_through(
+        engine,
+        rows,
+        attempt,
+        is_answering=lambda due: is_answering(due.system),
+        put_back=put_back,
+        clock=clock,
+        time_budget=time_budget,
+        limit=settings.create_limit,
+    )
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One change and its order's lock."""
+
+    outbox: OrderChangeOutbox
+    session: Connection  # in autocommit; holds the order's lock
+    client: CommerceClient
+    due: DueChange
+
+    def advance(self) -> Outcome:
+        """Take the change as far as it goes now."""
+        row = self.outbox.read(self.session, self.due)
+        if row.done_at is not None:
+            return Outcome("passed_over")
+        if row.state == "sent":
+            # The worker that sent it is gone, or we would not hold the order's lock.
+            self.outbox.doubt(row, "interrupted")
+            return Outcome("change_in_doubt")
+        try:
+            found = self.client.order(row.commerce_order_id)
+        except NotFoundError:
+            note = (
+                f"{_what(row)}, but Commerce order {row.commerce_order_number} was deleted in Commerce; nothing to do."
+            )
+            self.outbox.finish(row, "skipped", note)
+            return Outcome("change_skipped")
+        except RefusedError as error:
+            return self.reject(row, error)
+        wanted = _wanted(row, found)
+        if wanted.action == "none":
+            return self.end(row, wanted, is_ours=row.state == "in_doubt")
+        if row.state == "in_doubt":
+            self.outbox.not_found(row)
+            return Outcome("change_in_doubt")
+        return self.send(row, wanted)
+
+    def send(self, row: Row[Any], wanted: Withdrawal) -> Outcome:
+        """Call Commerce once."""
+        if not self.outbox.mark_sent(self.session, row):
+            return Outcome("passed_over")
+        order_id = row.commerce_order_id
+        try:
+            if wanted.action != "cancel":
+                self.client.refund(order_id, wanted.units, with_shipping=wanted.action == "credit_all")
+            elif not self.client.cancel(order_id):
+                text = "the order cannot be canceled in its state"
+                raise RefusedError(f"Commerce answered that {text}.", code="not_canceled", reason=text)
+        except OutcomeUnknownError as error:
+            self.outbox.doubt(row, "unknown_outcome")
+            return Outcome("change_in_doubt", error)
+        except (UnavailableError, MisconfiguredError) as error:  # certainly nothing was done
+            self.outbox.not_sent(row, error)
+            raise
+        except RefusedError as error:
+            # Refused because somebody was quicker: then it is done.
+            after = _wanted(row, self.client.order(order_id))
+            return self.end(row, after, is_ours=False) if after.action == "none" else self.reject(row, error)
+        return self.end(row, wanted, is_ours=True)
+
+    def end(self, row: Row[Any], wanted: Withdrawal, *, is_ours: bool) -> Outcome:
+        """Nothing is left to take off the Commerce order."""
+        number, what, shipped = row.commerce_order_number, _what(row), wanted.shipped_too_many
+        tail = (
+            f" {_units(shipped)} had been shipped in Commerce before; nothing was credited for that. "
+            "Ask the buyer for a return, or contact Amazon."
+            if shipped
+            else ""
+        )
+        if wanted.action == "cancel":
+            self.outbox.finish(row, "done", f"{what}; Commerce order {number} was canceled.{tail}")
+        elif wanted.units or (is_ours and not shipped):
+            self.outbox.finish(row, "done", f"{what}; taken off Commerce order {number}, do not ship.{tail}")
+        elif shipped:
+            self.outbox.finish(row, "skipped", f"{what}.{tail}")
+            return Outcome("change_skipped")
+        else:
+            self.outbox.finish(row, "done", f"{what}; Commerce order {number} had been changed already.")
+        return Outcome("changed")
+
+    def reject(self, row: Row[Any], error: RefusedError) -> Outcome:
+        """Commerce refused the call."""
+        number, reason = row.commerce_order_number, error.reason or error.code
+        self.outbox.reject(row, error, f"{_what(row)}, but Commerce refuses to change order {number}: {reason}.")
+        return Outcome("change_refused")
+
+
+def _wanted(row: Row[Any], found: CommerceOrder) -> Withdrawal:
+    keep = {item["amazon_item_id"]: item["keep_qty"] for item in row.items}
+    return withdrawal(found.lines, keep, is_invoiced=found.is_invoiced)
+
+
+def _what(row: Row[Any]) -> str:
+    if row.amazon_status in CANCELED_STATUSES:
+        return "Amazon canceled the order"
+    lines = [f"{_units(item['canceled_qty'])} of {item['seller_sku']}" for item in row.items]
+    listed = ", ".join(lines[:3]) + (f" and {len(lines) - 3} more lines" if len(lines) > 3 else "")
+    return f"Amazon canceled {listed}"
+
+
+def _units(count: int) -> str:
+    return "1 unit" if count == 1 else f"{count} units"
