@@ -50,7 +50,7 @@ class OutcomeUnknownError(UnavailableError):
 class RefusedError(OrdersError):
     """The other system understood the request and refused it (4xx). The same request will be refused again.
 
-    `code` is the other system's error code or HTTP status, `reason` its text without personal data. `cause` is the
+    `code` is the other system's error code or HTTP status, `reason` why, without personal data. `cause` is the
     same for all refusals of one kind, whatever they name: orders that were refused for one cause share it.
     """
 

@@ -281,10 +281,10 @@ class OrderOutbox:
             if state != "in_doubt":  # the order's note says that already, and what happens next
                 self._move(connection, order_id, state, message)
 
-    def finish_refused(self, row: Row[Any], error: RefusedError, reason: str) -> None:
+    def finish_refused(self, row: Row[Any], error: RefusedError) -> None:
         """Commerce refused to invoice the order: it is blocked with the reason and tried again at growing distance."""
         order_id, failures = row.amazon_order_id, row.failures + 1
-        message = f"Commerce order {row.commerce_order_number} exists, but its invoice was refused: {reason}"
+        message = f"Commerce order {row.commerce_order_number} exists, but its invoice was refused: {error.reason}"
         code = error.code
         if row.last_error_code == TOTAL_DIFFERS:
             code, message = TOTAL_DIFFERS, f"{row.last_error} {message}"

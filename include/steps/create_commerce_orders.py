@@ -20,7 +20,7 @@ from include.adapters.commerce.address import AddressPlaceholders
 from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CommerceOrder
-from include.adapters.commerce.mapping import encode_order, order_entity, scrub
+from include.adapters.commerce.mapping import encode_order, order_entity
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.orders import load_orders
 from include.database.tables import order_contacts
@@ -225,7 +225,7 @@ class _Creation:
                 store.commerce_store_view,
                 document,
                 subject=self.order_id,
-                scrub=lambda text: scrub(text, self.contact),
+                personal=list(self.contact.texts()),
             )
         except OutcomeUnknownError as error:
             self.outbox.doubt(self.order_id, "unknown_outcome", str(error))
@@ -307,7 +307,7 @@ class _Creation:
                     self.outbox.mark_invoiced(self.order_id)
                 self.set_status(found)
         except RefusedError as error:
-            self.outbox.finish_refused(row, error, scrub(error.reason, self.contact))
+            self.outbox.finish_refused(row, error)
             return Outcome("unfinished")
         except UnavailableError as error:
             return Outcome("unfinished", error)

@@ -15,7 +15,7 @@ from include.adapters.commerce.address import AddressPlaceholders
 from include.adapters.commerce.auth import build_auth
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder, StoreView
-from include.adapters.commerce.mapping import encode_order, order_entity, scrub
+from include.adapters.commerce.mapping import encode_order, order_entity
 from include.domain.contacts import Buyer, Contact, Recipient
 from include.domain.orders import Order, OrderLine
 from include.domain.stores import OrderSettings, Store
@@ -143,5 +143,5 @@ def create(client: CommerceClient, *arguments: str, **changes: Any) -> CommerceO
         "default",
         encode_order(document),
         subject=str(document["ext_order_id"]),
-        scrub=lambda text: scrub(text, CONTACT),
+        personal=list(CONTACT.texts()),
     )

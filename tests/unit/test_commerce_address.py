@@ -1,4 +1,4 @@
-"""The people of an Amazon order in Commerce's documents: names, addresses, and what a refusal may say."""
+"""The people of an Amazon order in Commerce's documents: names and addresses."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from include.adapters.amazon.contacts import read_contact
-from include.adapters.commerce.mapping import scrub
 from include.domain.contacts import Buyer, Contact, Recipient
-from tests.support.commerce_entities import AMAZON_ORDER_ID, CONTACT, DE, comment, entity, line, order, shipping
+from tests.support.commerce_entities import AMAZON_ORDER_ID, DE, comment, entity, line, order, shipping
 
 # People
 
@@ -99,40 +97,3 @@ def test_gift_message_is_in_the_comment_when_there_is_one() -> None:
     contact = Contact(gift_messages={"item-1": "Love <a href='x'>you</a>"})
     document = entity(order(line(), total="10.00"), contact)
     assert "Gift message (SKU-1): Love (a href='x')you(/a)" in comment(document)
-
-
-# What a refusal may say
-
-
-def test_personal_texts_are_removed_when_a_refusal_quotes_the_order() -> None:
-    said = 'Address of GRACE BREWSTER HOPPER, "1 Compiler Way": hopper is not "VA"; abc123@marketplace.amazon.com'
-    clean = scrub(said, CONTACT)
-    for value in CONTACT.texts():
-        for word in [value, *value.split()]:
-            assert len(word) < 3 or word.casefold() not in clean.casefold()
-    assert "Address of [removed]" in clean
-    assert "VA" not in clean
-
-
-def test_scrub_removes_texts_of_unknown_fields_when_a_refusal_quotes_them() -> None:
-    contact = read_contact({"buyer": {"buyerName": "Li"}, "nickname": {"unknown": ["Sunny"]}})
-    assert scrub("Li, called Sunny", contact) == "[removed], called [removed]"
-
-
-def test_short_value_is_kept_when_it_is_inside_another_word() -> None:
-    contact = read_contact({"buyer": {"buyerName": "Li", "age": 7, "nothing": None, "yes": True}})
-    assert scrub("Li did not validate the quality of 7 items in 77, yes", contact) == (
-        "[removed] did not validate the quality of [removed] items in 77, yes"
-    )
-
-
-def test_text_is_cut_at_300_characters_when_it_is_long() -> None:
-    assert scrub("x" * 1000, Contact()) == "x" * 300
-
-
-def test_personal_texts_are_removed_when_they_are_escaped() -> None:
-    contact = Contact(recipient=Recipient(name="Björn", address_lines=("Große Straße 5",)))
-    said = '{"name": "Bj\\u00f6rn"} Gro%C3%9Fe%20Stra%C3%9Fe%205 &quot;Bj&ouml;rn&quot;'
-    clean = scrub(said, contact)
-    assert "rn" not in clean.replace("[removed]", "")
-    assert "tra" not in clean.replace("[removed]", "")

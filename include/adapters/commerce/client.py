@@ -29,7 +29,6 @@ from include.adapters.commerce.documents import (
     read_salable,
     read_stock_item,
 )
-from include.adapters.commerce.errors import Scrub
 from include.adapters.commerce.rest import RestClient
 from include.adapters.commerce.rights import HARMLESS, Right
 from include.adapters.commerce.search import Filter, batches, sku_key
@@ -169,12 +168,14 @@ class CommerceClient(RestClient):
         )
         return self._read("getOrder", read_order, document)
 
-    def create_order(self, store_view: str, document: bytes, *, subject: str, scrub: Scrub) -> CommerceOrder:
+    def create_order(
+        self, store_view: str, document: bytes, *, subject: str, personal: Collection[str]
+    ) -> CommerceOrder:
         """Create the order of `document` (see mapping.encode_order) with one POST.
 
-        `subject` is the Amazon order id. `scrub` removes the buyer's data from Commerce's words: a refusal can quote
-        what was sent. Raises RefusedError, with the code `duplicate` when the order number is taken, and
-        OutcomeUnknownError when the order may exist.
+        `subject` is the Amazon order id; `personal` has every text of its buyer and recipient, of which a refusal that
+        quotes the order must show nothing. Raises RefusedError, with the code `duplicate` when the order number is
+        taken, and OutcomeUnknownError when the order may exist.
         """
         answer = self._send(
             "createOrder",
@@ -184,7 +185,7 @@ class CommerceClient(RestClient):
             query=[("fields", ORDER_FIELDS)],
             body=document,
             subject=subject,
-            scrub=scrub,
+            personal=personal,
         )
         return self._read("createOrder", read_order, answer, is_write=True, subject=subject)
 

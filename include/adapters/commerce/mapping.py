@@ -6,13 +6,9 @@ it checks no stock, recalculates no price or tax and sends no mail.
 
 from __future__ import annotations
 
-import html
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
-from urllib.parse import unquote
 
 import simplejson
 
@@ -34,11 +30,7 @@ from include.domain.stores import Store
 _LONGEST_EXT_ORDER_ID = 32  # sales_order.ext_order_id and sales_order_payment.po_number: varchar(32)
 _LONGEST_INCREMENT_ID = 50
 _LONGEST_TEXT = 255
-_LONGEST_REASON = 300
 _PRICE_STEP = Decimal("0.0001")  # Commerce keeps amounts as decimal(20, 4)
-_REMOVED = "[removed]"
-_WORD = re.compile(r"[^\W_]{3,}")
-_JSON_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _VIRTUAL_TYPES = frozenset({"virtual", "downloadable"})
 
 
@@ -138,36 +130,6 @@ def encode_order(entity: Mapping[str, Any]) -> bytes:
     """
     text = simplejson.dumps({"entity": entity}, use_decimal=True, ensure_ascii=False)
     return text.encode("utf-8", "replace")
-
-
-def scrub(text: str, contact: Contact) -> str:
-    """`text` with every value of the contact, and every word of three letters or more in one, as [removed].
-
-    Case does not matter, nor does it whether the text quotes as JSON, HTML or URL does. At most 300 characters: what
-    Commerce says when it refuses an order can quote the order.
-    """
-    text = _unescaped(text)
-    wanted: set[str] = set()
-    for value in map(_unescaped, contact.texts()):
-        wanted |= {value.strip(), *_WORD.findall(value)}
-    # The longest first: a whole address goes before its words do. Very short values only as words of their own.
-    patterns = [
-        re.escape(value) if len(value) >= 3 else rf"(?<!\w){re.escape(value)}(?!\w)"
-        for value in sorted(filter(None, wanted), key=lambda value: (-len(value), value))
-    ]
-    if patterns:
-        text = re.sub("|".join(patterns), _REMOVED, text, flags=re.IGNORECASE)
-    return text[:_LONGEST_REASON]
-
-
-def _unescaped(text: str) -> str:
-    """`text` with its letters as letters: PHP escapes them in JSON, pages have entities, addresses have percents.
-
-    Signs that cannot be shown, of which the database refuses some, become spaces.
-    """
-    text = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), unquote(html.unescape(text)))
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # JSON escapes emoji in two halves
-    return "".join(sign if sign.isprintable() else " " for sign in unicodedata.normalize("NFC", text))
 
 
 def _malformed(order: Order, finding: str) -> MalformedOrderError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -13,7 +13,7 @@ import simplejson
 from include.adapters.api_calls import CallRecorder
 from include.adapters.commerce.auth import USER_AGENT
 from include.adapters.commerce.documents import read_rows
-from include.adapters.commerce.errors import Scrub, explain, words
+from include.adapters.commerce.errors import explain
 from include.adapters.commerce.rights import RIGHT_OF, listed, missing_rights
 from include.adapters.commerce.search import PAGE_SIZE, Filter, search_query
 from include.adapters.http import NotAuthorizedError, Timeouts, exchange, http_date, is_loopback, open_client
@@ -123,9 +123,12 @@ class RestClient:
         query: Sequence[tuple[str, str]] = (),
         body: Mapping[str, Any] | bytes | None = None,
         subject: str = "",
-        scrub: Scrub = str,
+        personal: Collection[str] | None = None,
     ) -> Any:
-        """Send one request to a store view (`scope`) and return the JSON of its answer. Its right is in RIGHT_OF."""
+        """Send one request to a store view (`scope`) and return the JSON of its answer. Its right is in RIGHT_OF.
+
+        `personal`: see errors.explain.
+        """
         if operation not in RIGHT_OF:
             raise LookupError(f"{operation} is not in rights.RIGHT_OF")
         is_saas = self._edition == "saas"
@@ -148,12 +151,13 @@ class RestClient:
                 is_write=method != "GET",
                 record=self._record,
                 subject=subject,
-                explain=lambda status, document: explain(status, document, scrub),
+                explain=lambda status, document: explain(status, document, personal),
             )
         except NotAuthorizedError as error:
-            rights = missing_rights(operation, error.answer.document)
+            status, document = error.answer.status, error.answer.document
+            rights = missing_rights(operation, document)
             raise NotAuthorizedError(
-                f"Commerce refused {operation} ({error.answer.status}: {words(error.answer.document, scrub)}). "
+                f"Commerce refused {operation} ({status}: {explain(status, document, personal).reason}). "
                 f"Resolution: check that the integration behind the connection {self._connection} has the right "
                 f"{listed(rights)}; if it has, check the credentials in the connection and this machine's clock.",
                 error.answer,
