@@ -44,6 +44,9 @@ def _line(row: Row[Any]) -> OrderLine:
         gift_wrap_amount=row.gift_wrap_amount,
         tax_amount=row.tax_amount,
         discount_amount=row.discount_amount,
+        shipping_discount_amount=row.shipping_discount_amount,
+        gift_wrap_discount_amount=row.gift_wrap_discount_amount,
+        other_discount_amount=row.other_discount_amount,
         other_amount=row.other_amount,
         line_total_amount=row.line_total_amount,
     )

@@ -15,9 +15,16 @@ AMAZON = "AMAZON"
 
 @dataclass(frozen=True)
 class OrderLine:
+<<<<<<< HEAD
     """One line of an Amazon order, without its canceled units.
 
     Amounts: of the whole line, in the order's currency; None where Amazon gave none.
+=======
+    """One line of an Amazon order. Amounts: of the whole line, in the order's currency; None where Amazon gave none.
+
+    Discounts are positive. `discount_amount` is all of them; what is not on shipping, gift wrap or other charges is on
+    the goods.
+>>>>>>> h-c
     """
 
     amazon_item_id: str
@@ -31,7 +38,10 @@ class OrderLine:
     shipping_amount: Decimal | None = None
     gift_wrap_amount: Decimal | None = None
     tax_amount: Decimal | None = None
-    discount_amount: Decimal | None = None  # positive
+    discount_amount: Decimal | None = None
+    shipping_discount_amount: Decimal | None = None
+    gift_wrap_discount_amount: Decimal | None = None
+    other_discount_amount: Decimal | None = None
     other_amount: Decimal | None = None
     line_total_amount: Decimal | None = None
 

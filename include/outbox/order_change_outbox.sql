@@ -53,14 +53,15 @@ order by due.amazon_order_id
 on conflict (amazon_order_id, kind, payload_sha256) do update
     set
         items = changes.items || excluded.items,
-        state = 'planned',
+        state = case when changes.state in ('sent', 'in_doubt') then changes.state else 'planned' end,
         done_at = null,
         next_attempt_at = null,
         dag_run_id = excluded.dag_run_id,
         updated_at = excluded.updated_at;
 
 -- name: due_changes
--- The creation of the order has come to its end before: it would invoice what is taken off here.
+-- The creation of the order has come to its end before: it would invoice what is taken off here. A change waits while
+-- another of its order has an unknown outcome: what the Commerce order shows may not be all that was done.
 select
     changes.amazon_order_id,
     changes.kind,
@@ -74,6 +75,14 @@ where
     and changes.account_name = :account_name
     and coalesce(changes.next_attempt_at, :now) <= :now
     and outbox.finished_at is not null
+    and not exists (
+        select from ops.order_change_outbox as others
+        where
+            others.amazon_order_id = changes.amazon_order_id
+            and others.state in ('sent', 'in_doubt')
+            and others.done_at is null
+            and (others.kind, others.payload_sha256) <> (changes.kind, changes.payload_sha256)
+    )
 order by changes.failures, changes.planned_at, changes.amazon_order_id, changes.kind;
 
 -- name: accounts_with_changes

@@ -299,7 +299,7 @@ class _Creation:
         """Commit the Commerce order's id, then finish the order."""
         finding = None
         total = self.order.grand_total_amount
-        if state == "adopted" and total is not None and found.grand_total != total:
+        if total is not None and found.grand_total != total:
             finding = (
                 f"Commerce order {found.number} has the total {found.grand_total.normalize():f}, Amazon's is "
                 f"{total.normalize():f}."

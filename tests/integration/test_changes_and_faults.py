@@ -168,3 +168,24 @@ def side_by_side(road: Road, work: Callable[[Road], Any]) -> None:
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(begin) for _ in range(2)]:
             future.result()
+
+
+def test_units_are_credited_once_when_amazon_cancels_more_while_the_first_call_is_in_doubt(road: Road) -> None:
+    one = order_id(1)
+    road.buy(one, {TRAY: 3})
+    road.next_run()
+    road.sandbox.commerce_faults.add(Fault("refundOrder", "html_500"))
+    for left in (2, 1):
+        line = road.sandbox.amazon.order(one)["orderItems"][0]
+        units = {"fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": left}}
+        road.sandbox.amazon.apply(one, {"orderItems": [{"orderItemId": line["orderItemId"]} | units]})
+        road.pass_time(minutes=10)
+        road.run_as_airflow()
+    states = road.rows("select state from ops.order_change_outbox order by planned_at")
+    assert [row.state for row in states] == ["in_doubt", "planned"]
+    for _ in range(6):
+        road.pass_time(hours=1)
+        road.run_as_airflow()
+    (order,) = road.sandbox.commerce.order_by_ext_id(one)
+    assert int(order["items"][0]["qty_refunded"]) == 2
+    assert {row.state for row in road.rows("select state from ops.order_change_outbox")} == {"done"}

@@ -47,6 +47,7 @@ _UNFINISHED = """
         (select count(*) from ops.ingest_windows where state = 'open')
         + (select count(*) from ops.ingest_pages where staged_at is null)
         + (select count(*) from ops.order_outbox where finished_at is null and state not in ('rejected', 'canceled'))
+        + (select count(*) from ops.order_change_outbox where done_at is null)
         + (select count(*) from ops.shipment_outbox where state in ('planned', 'sent', 'in_doubt'))
 """
 STORES_FILE = Path(__file__).parents[2] / "include" / "stores.yaml"

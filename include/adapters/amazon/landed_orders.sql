@@ -99,6 +99,16 @@ select
     money.gift_wrap_amount,
     money.tax_amount,
     money.discount_amount,
+    -- Parts of the discount, so never more than it; `least` leaves nulls out.
+    nullif(
+        least(coalesce(money.shipping_discount_amount, 0), coalesce(money.discount_amount, 0)), 0
+    ) as shipping_discount_amount,
+    nullif(
+        least(coalesce(money.gift_wrap_discount_amount, 0), coalesce(money.discount_amount, 0)), 0
+    ) as gift_wrap_discount_amount,
+    nullif(
+        least(coalesce(money.other_discount_amount, 0), coalesce(money.discount_amount, 0)), 0
+    ) as other_discount_amount,
     money.other_amount,
     cast(item.document #>> '{proceeds,proceedsTotal,amount}' as numeric) as line_total_amount,
     item.document #> '{cancellation,cancellationRequest}' is not null as is_buyer_cancel_requested
@@ -122,13 +132,32 @@ left join lateral (
         sum(breakdown.amount) filter (where breakdown.type_code = 'GIFT_WRAP') as gift_wrap_amount,
         sum(breakdown.amount) filter (where breakdown.type_code = 'TAX') as tax_amount,
         sum(abs(breakdown.amount)) filter (where breakdown.type_code = 'DISCOUNT') as discount_amount,
+        -- Amazon does not document the sign of a discount (selling-partner-api-models issue 5297).
+        sum(breakdown.shipping_part) filter (where breakdown.type_code = 'DISCOUNT') as shipping_discount_amount,
+        sum(breakdown.gift_wrap_part) filter (where breakdown.type_code = 'DISCOUNT') as gift_wrap_discount_amount,
+        sum(breakdown.other_part) filter (where breakdown.type_code = 'DISCOUNT') as other_discount_amount,
         sum(breakdown.amount) filter (
             where breakdown.type_code not in ('ITEM', 'SHIPPING', 'GIFT_WRAP', 'TAX', 'DISCOUNT')
         ) as other_amount
     from (
         select
             entry ->> 'type' as type_code,
-            cast(entry #>> '{subtotal,amount}' as numeric) as amount
+            cast(entry #>> '{subtotal,amount}' as numeric) as amount,
+            parts.shipping_part,
+            parts.gift_wrap_part,
+            parts.other_part
         from jsonb_array_elements(item.document #> '{proceeds,breakdowns}') as entry
+        left join lateral (
+            select
+                sum(part.amount) filter (where part.subtype_code = 'SHIPPING') as shipping_part,
+                sum(part.amount) filter (where part.subtype_code = 'GIFT_WRAP') as gift_wrap_part,
+                sum(part.amount) filter (where part.subtype_code in ('COD_FEE', 'OTHER')) as other_part
+            from (
+                select
+                    detail ->> 'subtype' as subtype_code,
+                    abs(cast(detail #>> '{value,amount}' as numeric)) as amount
+                from jsonb_array_elements(entry -> 'detailedBreakdowns') as detail
+            ) as part
+        ) as parts on true
     ) as breakdown
 ) as money on true;

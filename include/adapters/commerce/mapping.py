@@ -258,6 +258,8 @@ def _comment(order: Order, contact: Contact, totals: OrderTotals, currency: str)
         yield f"Replaces Amazon order {order.replaced_amazon_order_id}."
     if totals.gift_wrap:
         yield f"Shipping includes {totals.gift_wrap} {currency} for gift wrap."
+    if totals.gift_wrap_discount:
+        yield f"Shipping discount includes {totals.gift_wrap_discount} {currency} for gift wrap."
     if totals.fees:
         yield f"Shipping includes {totals.fees} {currency} of other charges."
     if totals.tax_left_out:

@@ -21,7 +21,7 @@ _ZERO = Decimal(0)
 class LineTotals:
     """One line as Commerce counts it. `row` is without tax, `row_incl_tax` with it, `discount` is positive.
 
-    `charges` are shipping, gift wrap and fees of the line without tax.
+    `charges` are shipping, gift wrap and fees of the line without tax; `charges_discount` is the discount on them.
     """
 
     row: Decimal
@@ -39,7 +39,8 @@ class OrderTotals:
     """All lines, in their order, and the sums. `grand_total` is Amazon's, to the last digit.
 
     grand_total = subtotal + shipping + tax - discount + adjustment. `tax_left_out` is the part of the adjustment that
-    the setting `tax: none` causes; `gift_wrap` and `fees` are parts of `shipping`, tax included.
+    the setting `tax: none` causes; `gift_wrap` and `fees` are parts of `shipping`, tax included. `discount` is all
+    discounts, `shipping_discount` the part of it on `shipping`, of which `gift_wrap_discount` is on gift wrap.
     """
 
     lines: tuple[LineTotals, ...]
@@ -53,6 +54,7 @@ class OrderTotals:
     tax: Decimal
     discount: Decimal
     gift_wrap: Decimal
+    gift_wrap_discount: Decimal
     fees: Decimal
     tax_left_out: Decimal
     adjustment: Decimal
@@ -91,6 +93,7 @@ def order_totals(
         tax=tax,
         discount=discount,
         gift_wrap=_sum(_positive(line.gift_wrap_amount) for line in lines),
+        gift_wrap_discount=_sum(_or_zero(line.gift_wrap_discount_amount) for line in lines),
         fees=_sum(_positive(line.other_amount) for line in lines),
         tax_left_out=_ZERO if is_tax_used or is_inclusive else amazon_tax,
         adjustment=grand_total - (subtotal + shipping + tax - discount),
@@ -117,13 +120,13 @@ def _is_inclusive(
 def _line_totals(line: OrderLine, currency_code: str, is_inclusive: bool, is_tax_used: bool) -> LineTotals:
     item = _item_amount(line)
     charges = _or_zero(line.shipping_amount) + _positive(line.gift_wrap_amount) + _positive(line.other_amount)
-    discount = _or_zero(line.discount_amount)
-    item_discount = min(discount, item)
+    item_discount, charges_discount = _discounts(line, item, charges)
     tax = _or_zero(line.tax_amount) if is_tax_used else _ZERO
     charges_tax = _ZERO
-    if is_inclusive and item + charges > 0:
-        # Amazon gives one tax amount per line; shipping carries the tax of what it ships.
-        charges_tax = quantize(tax * charges / (item + charges), currency_code)
+    paid = item - item_discount, max(charges - charges_discount, _ZERO)
+    if is_inclusive and sum(paid) > 0:
+        # Amazon gives one tax amount per line; goods and charges share it by what is paid for each.
+        charges_tax = quantize(tax * paid[1] / sum(paid), currency_code)
     item_tax = tax - charges_tax
     return LineTotals(
         row=item - item_tax if is_inclusive else item,
@@ -133,8 +136,20 @@ def _line_totals(line: OrderLine, currency_code: str, is_inclusive: bool, is_tax
         charges=charges - charges_tax if is_inclusive else charges,
         charges_incl_tax=charges if is_inclusive else charges + charges_tax,
         charges_tax=charges_tax,
-        charges_discount=discount - item_discount,
+        charges_discount=charges_discount,
     )
+
+
+def _discounts(line: OrderLine, item: Decimal, charges: Decimal) -> tuple[Decimal, Decimal]:
+    """The discount on the goods and on the charges. What is too much for the one goes to the other; the sum stays."""
+    discount = _or_zero(line.discount_amount)
+    on_charges = (
+        _or_zero(line.shipping_discount_amount)
+        + _or_zero(line.gift_wrap_discount_amount)
+        + _or_zero(line.other_discount_amount)
+    )
+    on_item = min(discount - min(on_charges, discount, charges), item)
+    return on_item, discount - on_item
 
 
 def _item_amount(line: OrderLine) -> Decimal:

@@ -139,7 +139,7 @@ order_outbox = Table(
     ),
     text(
         "refusal_cause",
-        "Digest of Commerce's last refusal without names and numbers: orders refused for one cause share it.",
+        "Digest of why Commerce refused it last, whatever the text names: orders refused for one cause share it.",
         nullable=True,
     ),
     Index("ix_order_outbox_rejected", "commerce_connection", "refusal_cause", postgresql_where="state = 'rejected'"),

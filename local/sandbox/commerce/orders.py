@@ -255,11 +255,16 @@ def _invoice_amounts(
         return left
     rows = [(item, quantities.get(item["item_id"], _ZERO)) for item in order["items"]]
     is_first = not order.get(f"{prefix}total_invoiced")
-    shipping_tax = order.get(f"{prefix}shipping_tax_amount", _ZERO) if is_first else _ZERO
+    shipping_tax, shipping_discount = (
+        order.get(f"{prefix}{name}", _ZERO) if is_first else _ZERO
+        for name in ("shipping_tax_amount", "shipping_discount_amount")
+    )
     return {
         "subtotal": sum((_share(item, quantity, f"{prefix}row_total") for item, quantity in rows), _ZERO),
         "tax": sum((_share(item, quantity, f"{prefix}tax_amount") for item, quantity in rows), shipping_tax),
-        "discount": -sum((_share(item, quantity, f"{prefix}discount_amount") for item, quantity in rows), _ZERO),
+        "discount": -sum(
+            (_share(item, quantity, f"{prefix}discount_amount") for item, quantity in rows), shipping_discount
+        ),
         "shipping": left["shipping"],
     }
 
