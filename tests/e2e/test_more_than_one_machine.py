@@ -20,10 +20,11 @@ import yaml
 from local.airflow_api import AirflowApi
 from local.processes import LocalProcesses
 from local.sandbox.faults import Fault
+from tests.support.airflow_server import server_variables
 from tests.support.installation import AIRFLOW, CHECKOUT, ORDERS, Installation
 from tests.support.orders import order_id
 from tests.support.ports import free_port
-from tests.support.scheduled_airflow import sign_in, sign_in_variables
+from tests.support.scheduled_airflow import sign_in
 from tests.support.waiting import PATIENCE_SECONDS, SLOW_SECONDS, wait_until
 
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yaml").read_text(encoding="utf-8"))
@@ -97,7 +98,7 @@ def running(installation: Installation) -> Iterator[tuple[Stack, AirflowApi]]:
     ports = {name: free_port() for name in ("api", "redis")}
     base_url = f"http://127.0.0.1:{ports['api']}"
     metadata = installation.variables()["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-    variables = installation.variables() | sign_in_variables(folder, base_url)
+    variables = installation.variables() | server_variables(folder, base_url)
     variables |= {
         "ORDERS_STORES_FILE": str(folder / "stores.yaml"),
         "ORDERS_SYNC_SCHEDULE": "off",

@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.sandbox.seeds import AmazonOrderSeed, Product
+from tests.support.models import AMAZON_ORDERS, needs_models
 from tests.support.road import Road
 
-MODEL_FILE = Path(__file__).parents[3] / "shared" / "models" / "amazon" / "orders_2026-01-01.json"
-
-pytestmark = pytest.mark.skipif(
-    not MODEL_FILE.parents[1].is_dir(), reason="../shared/models, Amazon's published models, is not beside the checkout"
-)
+pytestmark = needs_models
 
 # Marketplace of an example -> the account and the store that take it
 OWNERS = {
@@ -29,7 +25,7 @@ OWNERS = {
 
 def official_orders() -> dict[str, dict[str, Any]]:
     """Every order of every example of the two operations, by id; numbers without floats."""
-    model = json.loads(MODEL_FILE.read_text(encoding="utf-8"), parse_float=Decimal)
+    model = json.loads(AMAZON_ORDERS.read_text(encoding="utf-8"), parse_float=Decimal)
     documents: list[dict[str, Any]] = []
     for path in model["paths"].values():
         answer = path["get"]["responses"]["200"]

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,8 +14,8 @@ import pytest
 
 from local.sandbox.servers import Sandbox
 from tests.support.commerce_shop import TRACK, order_entity, shop_scenario
+from tests.support.models import MODELS, needs_models
 
-MODELS = Path(__file__).resolve().parents[3] / "shared" / "models" / "commerce"
 EXT = "111-0000000-0000001"
 
 
@@ -265,12 +264,10 @@ def _nullable(node: Any) -> Any:
     return loose
 
 
-@pytest.mark.skipif(
-    not MODELS.is_dir(), reason="../shared/models, Adobe's published models, is not beside the checkout"
-)
+@needs_models
 @pytest.mark.parametrize("version", ["2.4.6", "2.4.9"])
 def test_answers_fit_adobes_schema_when_validated(http: httpx.Client, sandbox: Sandbox, version: str) -> None:
-    model = json.loads((MODELS / f"openapi-admin-{version}-subset.json").read_text())
+    model = json.loads((MODELS / "commerce" / f"openapi-admin-{version}-subset.json").read_text())
     definitions = _nullable(model["definitions"])
     sandbox.commerce.add_customer(email="zoe@example.com", firstname="Zoë", lastname="Sandbox", website_id=1)
     histories = [{"comment": "first", "is_customer_notified": 0, "is_visible_on_front": 0, "parent_id": 0}]

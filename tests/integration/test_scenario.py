@@ -36,21 +36,17 @@ from local.sandbox.scenario.orders import CA, DE, JP, UK, US, item_id, order_id
 from local.sandbox.seeds import AmazonApplication, Scenario
 from local.sandbox.servers import Sandbox
 from tests.support.amazon_calls import ALL_DATA, SEARCH, SINCE, client_of, confirm, shipment
+from tests.support.models import MODELS, needs_models
 
 ROOT = Path(__file__).parents[2]
-MODELS = ROOT.parent / "shared" / "models" / "amazon"
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 STORY = [timedelta(), timedelta(minutes=13), timedelta(minutes=5), timedelta(minutes=6), timedelta(minutes=6)]
 
-needs_models = pytest.mark.skipif(
-    not MODELS.is_dir(), reason="../shared/models, Amazon's published models, is not beside the checkout"
-)
-
 
 def validator(file_name: str, definition: str) -> Any:
     """A validator of one definition of a Swagger 2 model. Stricter than the model: unknown fields are refused."""
-    definitions = json.loads((MODELS / file_name).read_text(encoding="utf-8"))["definitions"]
+    definitions = json.loads((MODELS / "amazon" / file_name).read_text(encoding="utf-8"))["definitions"]
     for schema in definitions.values():
         if "properties" in schema:
             schema["additionalProperties"] = False

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import psycopg
@@ -44,6 +44,24 @@ class AirflowServer:
         return token
 
 
+def server_variables(folder: Path, base_url: str) -> dict[str, str]:
+    """The environment of an API server at `base_url`, on this machine, with USERS; their passwords go to `folder`."""
+    (folder / ".data").mkdir()
+    passwords = folder / "passwords.json"
+    passwords.write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)), encoding="utf-8")
+    return {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(urlsplit(base_url).port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__BASE_URL": base_url,
+        "AIRFLOW__API__SECRET_KEY": "a-secret-key-for-this-test-only-0123456789",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a-jwt-secret-for-this-test-only-0123456789-0123456789-0123456789",
+    }
+
+
 @contextmanager
 def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]) -> Iterator[AirflowServer]:
     """Migrate a new metadata database on `server` and run an API server on it. `variables` join its environment."""
@@ -53,12 +71,8 @@ def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]
     ) as connection:
         connection.execute(sql.SQL("create database {} owner airflow").format(sql.Identifier(database)))
     folder = Path(tempfile.mkdtemp(prefix="orders-airflow-"))
-    (folder / ".data").mkdir()
-    passwords = folder / "passwords.json"
-    passwords.write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)), encoding="utf-8")
     (folder / "dags").mkdir()
-    port = free_port()
-    base_url = f"http://127.0.0.1:{port}{BASE_PATH}"
+    base_url = f"http://127.0.0.1:{free_port()}{BASE_PATH}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "ORDERS_"))}
     environment = kept | {
         "AIRFLOW_HOME": str(folder),
@@ -68,14 +82,7 @@ def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]
         "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API__BASE_URL": base_url,
-        "AIRFLOW__API__SECRET_KEY": "a-secret-key-for-this-test-only-0123456789",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a-jwt-secret-for-this-test-only-0123456789-0123456789-0123456789",
+        **server_variables(folder, base_url),
         "PYTHONPATH": str(CHECKOUT),
         **variables,
     }

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 from local.airflow_api import AirflowApi
 from local.processes import LocalProcesses
+from tests.support.airflow_server import PASSWORD, server_variables
 from tests.support.installation import AIRFLOW, CHECKOUT, ORDERS, REPORTING, SHIPMENTS, Installation
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_SECONDS
-
-PASSWORD = "only-for-this-test"
 
 
 class Quiet:
@@ -26,26 +24,9 @@ class Quiet:
         """Something goes on."""
 
 
-def sign_in_variables(folder: Path, base_url: str) -> dict[str, str]:
-    """An API server at `base_url`, on this machine, with the one user of `sign_in`; his password is in `folder`."""
-    (folder / ".data").mkdir()
-    passwords = folder / "passwords.json"
-    passwords.write_text(json.dumps({"admin": PASSWORD}), encoding="utf-8")
-    return {
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": base_url.rpartition(":")[2],
-        "AIRFLOW__API__BASE_URL": base_url,
-        "AIRFLOW__API__SECRET_KEY": "a-secret-key-for-this-test-only-0123456789",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a-jwt-secret-for-this-test-only-0123456789-0123456789-0123456789",
-    }
-
-
 @contextmanager
 def sign_in(base_url: str) -> Iterator[AirflowApi]:
-    """A patient client of an API server with these variables."""
+    """A patient client of an API server with `server_variables`, signed in as admin."""
     api = AirflowApi(base_url, "admin", PASSWORD, Quiet())
     with closing(api._client) as client:  # elsewhere it lives as long as its process
         client.timeout = PATIENCE_SECONDS
@@ -60,12 +41,8 @@ def scheduled(installation: Installation) -> Iterator[AirflowApi]:
     """
     folder, base_url = installation.folder, f"http://127.0.0.1:{free_port()}"
     without_schedules = {"ORDERS_SYNC_SCHEDULE": "off", "ORDERS_SHIPMENT_SCHEDULE": "off"}
-    executor = {
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "2",
-        "AIRFLOW__API__WORKERS": "1",
-    }
-    variables = without_schedules | installation.variables() | executor | sign_in_variables(folder, base_url)
+    executor = {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor", "AIRFLOW__CORE__PARALLELISM": "2"}
+    variables = without_schedules | installation.variables() | executor | server_variables(folder, base_url)
     with LocalProcesses(folder, variables) as processes:
         for name in ("api-server", "scheduler", "dag-processor"):
             processes.start(name, AIRFLOW, name, *(["--skip-serve-logs"] if name == "scheduler" else []))

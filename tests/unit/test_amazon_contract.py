@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +13,10 @@ import pytest
 from include.adapters.amazon.contract import check, contract, parse_moment
 from include.adapters.amazon.split import split_order
 from include.domain.errors import MalformedOrderError
+from tests.support.models import AMAZON_ORDERS, needs_models
 
-MODEL_FILE = Path(__file__).parents[3] / "shared" / "models" / "amazon" / "orders_2026-01-01.json"
 SEARCH_ORDERS = "/orders/2026-01-01/orders"
 
-needs_models = pytest.mark.skipif(
-    not MODEL_FILE.parents[1].is_dir(), reason="../shared/models, Amazon's published models, is not beside the checkout"
-)
 
 # Fields of Amazon's model that our contract leaves out, with the reason.
 LEFT_OUT: dict[str, str] = {}
@@ -44,7 +40,7 @@ MINIMAL: dict[str, Any] = {
 
 
 def model() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(MODEL_FILE.read_text(encoding="utf-8"), parse_float=Decimal)
+    loaded: dict[str, Any] = json.loads(AMAZON_ORDERS.read_text(encoding="utf-8"), parse_float=Decimal)
     return loaded
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,11 +13,7 @@ import pytest
 from include.adapters.amazon.carriers import CARRIERS, carrier_for
 from include.adapters.amazon.requests import amazon_time, search_query, shipment_confirmation
 from include.domain.errors import MisconfiguredError, RefusedError
-
-MODELS = Path(__file__).parents[3] / "shared" / "models"
-needs_models = pytest.mark.skipif(
-    not MODELS.is_dir(), reason="../shared/models, Amazon's published models, is not beside the checkout"
-)
+from tests.support.models import AMAZON_ORDERS, MODELS, needs_models
 
 
 def test_search_query_is_sorted_and_without_duplicates_when_it_is_built() -> None:
@@ -36,7 +31,7 @@ def test_search_query_is_sorted_and_without_duplicates_when_it_is_built() -> Non
 
 @needs_models
 def test_search_query_has_known_parameters_only_when_compared_with_amazons_model() -> None:
-    model = json.loads((MODELS / "amazon" / "orders_2026-01-01.json").read_text(encoding="utf-8"))
+    model = json.loads(AMAZON_ORDERS.read_text(encoding="utf-8"))
     parameters = {p["name"]: p for p in model["paths"]["/orders/2026-01-01/orders"]["get"]["parameters"]}
     moment = datetime(2026, 11, 1, tzinfo=UTC)
     query = search_query(["ATVPDKIKX0DER"], moment, moment)

@@ -6,7 +6,6 @@ import copy
 import json
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -18,9 +17,7 @@ from include.adapters.amazon.split import split_order
 from include.domain.contacts import Contact
 from include.domain.orders import Order, OrderLine
 from tests.support.commerce_entities import US, entity, line, order
-
-MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
-needs_models = pytest.mark.skipif(not MODELS.is_dir(), reason="the folder ../shared/models is absent")
+from tests.support.models import MODELS, needs_models
 
 
 def strict_schema(file: str) -> dict[str, Any]:
