@@ -15,16 +15,10 @@ AMAZON = "AMAZON"
 
 @dataclass(frozen=True)
 class OrderLine:
-<<<<<<< HEAD
     """One line of an Amazon order, without its canceled units.
 
-    Amounts: of the whole line, in the order's currency; None where Amazon gave none.
-=======
-    """One line of an Amazon order. Amounts: of the whole line, in the order's currency; None where Amazon gave none.
-
-    Discounts are positive. `discount_amount` is all of them; what is not on shipping, gift wrap or other charges is on
-    the goods.
->>>>>>> h-c
+    Amounts: of the whole line, in the order's currency; None where Amazon gave none. Discounts are positive.
+    `discount_amount` is all of them; what is not on shipping, gift wrap or other charges is on the goods.
     """
 
     amazon_item_id: str

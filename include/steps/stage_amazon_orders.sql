@@ -201,28 +201,18 @@ on conflict (amazon_order_id) do update
 -- name: write_items
 insert into core.order_items (
     amazon_order_id, amazon_item_id, line_number, seller_sku, asin, title, ordered_qty, fulfilled_qty, currency_code,
-<<<<<<< HEAD
-    unit_price_amount, item_amount, shipping_amount, gift_wrap_amount, tax_amount, discount_amount, other_amount,
-    line_total_amount, is_buyer_cancel_requested, canceled_qty
-=======
     unit_price_amount, item_amount, shipping_amount, gift_wrap_amount, tax_amount, discount_amount,
     shipping_discount_amount, gift_wrap_discount_amount, other_discount_amount, other_amount, line_total_amount,
-    is_buyer_cancel_requested
->>>>>>> h-c
+    is_buyer_cancel_requested, canceled_qty
 )
 select
     newest_items.amazon_order_id, newest_items.amazon_item_id, newest_items.line_number, newest_items.seller_sku,
     newest_items.asin, newest_items.title, newest_items.ordered_qty, newest_items.fulfilled_qty,
     newest_items.currency_code, newest_items.unit_price_amount, newest_items.item_amount,
     newest_items.shipping_amount, newest_items.gift_wrap_amount, newest_items.tax_amount,
-<<<<<<< HEAD
-    newest_items.discount_amount, newest_items.other_amount, newest_items.line_total_amount,
-    newest_items.is_buyer_cancel_requested, newest_items.canceled_qty
-=======
     newest_items.discount_amount, newest_items.shipping_discount_amount, newest_items.gift_wrap_discount_amount,
     newest_items.other_discount_amount, newest_items.other_amount, newest_items.line_total_amount,
-    newest_items.is_buyer_cancel_requested
->>>>>>> h-c
+    newest_items.is_buyer_cancel_requested, newest_items.canceled_qty
 from newest_items
 inner join changed_orders on newest_items.amazon_order_id = changed_orders.amazon_order_id
 on conflict (amazon_order_id, amazon_item_id) do update

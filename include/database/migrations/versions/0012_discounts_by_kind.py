@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from include.database.migrations.sql_file import refuse_downgrade, run_sql_file
 
-revision = "0013"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
