@@ -222,7 +222,7 @@ def test_person_is_asked_when_commerce_refuses_to_credit(road: Road) -> None:
     cancel_units(road, MAT, left=0)
     road.next_run()
     assert changes(road) == [("canceled_units", "rejected")]
-    assert "A creditmemo can not be created when an order has a status of holded" in road.shown(ORDER).order_notes
+    assert "A credit memo cannot be created when an order has its present status" in road.shown(ORDER).order_notes
     stored["state"] = stored["status"] = "processing"
     road.pass_time(hours=1)
     road.next_run()

@@ -111,5 +111,5 @@ def test_shipment_is_refused_when_staging_could_not_read_it(changes: dict[str, A
 )
 def test_product_is_orderable_when_it_is_no_composite(type_id: str, is_orderable: bool) -> None:
     product = read_product({"id": 1, "sku": "MUG", "status": 1, "type_id": type_id})
-    assert product == CatalogProduct(1, "MUG", "MUG", True, type_id, None, None, ())
+    assert product == CatalogProduct(1, "MUG", "MUG", True, type_id, None, None, None)
     assert product.is_orderable is is_orderable

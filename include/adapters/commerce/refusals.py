@@ -1,7 +1,7 @@
 """The reasons for which Commerce refuses a request, as it words them, and what we keep of each: never its own text.
 
 Sources, checked 2026-11: magento/magento2, `Sales/Plugin/Model/OrderRepositoryPlugin.php`,
-`Sales/Model/Order/Address/Validator.php`, `Sales/Model/Order/Invoice/*Validator.php`,
+`Sales/Model/Order/Address/Validator.php`, `Sales/Model/Order/{Invoice,Creditmemo}/*Validator.php`,
 `Framework/Webapi/ServiceInputProcessor.php`, `Framework/Exception/*`, `Payment`, `Store`, `Oauth`; magento/inventory.
 """
 
@@ -70,6 +70,19 @@ _CAUSES = [
         (r"greater than the uninvoiced quantity",
          "The quantity to invoice must not be greater than the uninvoiced quantity"),
         (r"could not save an invoice", "Could not save an invoice, see error log for details"),
+        # Crediting it.
+        (r"^creditmemo document validation error", "Credit Memo Document Validation Error(s)"),
+        (r"creditmemo can ?not be created when an order has a status",
+         "A credit memo cannot be created when an order has its present status"),
+        (r"order does not allow a creditmemo", "The order does not allow a credit memo to be created"),
+        (r"creditmemo contains .*not part of the original order",
+         "The credit memo contains one or more items that are not part of the original order"),
+        (r"can't create a creditmemo without products", "You can't create a credit memo without products"),
+        (r"greater than the unrefunded quantity",
+         "The quantity to credit must not be greater than the unrefunded quantity"),
+        (r"shipping amount allowed to refund", "The shipping amount is more than is left to refund"),
+        (r"total must be positive", "The credit memo's total must be positive"),
+        (r"could not save a creditmemo", "Could not save a credit memo, see error log for details"),
         # Any request.
         (r"request does not match any route", "Request does not match any route"),
         (r"no linked stock", "No linked stock found"),
