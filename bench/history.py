@@ -31,6 +31,7 @@ _TABLES = (
     "order_items",
     "order_status_changes",
     "order_outbox",
+    "order_change_outbox",
     "shipment_sweep",
     "blocker_episodes",
     "quarantined_orders",

@@ -94,7 +94,13 @@ select
         when 'completed' then 'Shipped on Amazon; the Commerce order is linked.'
         when 'amazon_fulfilled' then 'Shipped on Amazon; the Commerce order is linked.'
         else 'Created in Commerce as ' || lpad(cast(n as text), 9, '0') || '.'
-    end as state_reason
+    end as state_reason,
+    case
+        when kind = 'completed' and n % 50 = 0
+            then
+                'Amazon canceled 1 unit of SKU-17; taken off Commerce order ' || lpad(cast(n as text), 9, '0')
+                || ', do not ship.'
+    end as change_note
 from placed;
 
 -- name: ingest_windows
@@ -153,7 +159,7 @@ from chunk;
 -- name: order_items
 insert into core.order_items (
     amazon_order_id, amazon_item_id, line_number, seller_sku, asin, title, ordered_qty, fulfilled_qty, currency_code,
-    unit_price_amount, item_amount, line_total_amount, commerce_item_id
+    unit_price_amount, item_amount, line_total_amount, commerce_item_id, commerce_qty
 )
 select
     chunk.amazon_order_id, chunk.n || '-' || line.number, line.number,
@@ -161,7 +167,8 @@ select
     'B000000000',
     'A thing for the house',
     1, case when chunk.amazon_status = 'SHIPPED' then 1 else 0 end, chunk.currency_code, chunk.line_amount,
-    chunk.line_amount, chunk.line_amount, case when chunk.is_linked then chunk.n || '-' || line.number end
+    chunk.line_amount, chunk.line_amount, case when chunk.is_linked then chunk.n || '-' || line.number end,
+    case when chunk.is_linked then 1 end
 from chunk
 cross join lateral generate_series(1, chunk.item_count) as line (number);
 
@@ -219,6 +226,21 @@ select
     case when kind in ('completed', 'amazon_fulfilled', 'package_sent') then purchased_at end
 from chunk
 where is_linked or kind in ('ready', 'rejected');
+
+-- name: order_change_outbox
+-- Of one in fifty finished orders Amazon canceled a unit after its Commerce order was created.
+insert into ops.order_change_outbox (
+    amazon_order_id, kind, payload_sha256, account_name, commerce_connection, items, state, attempts, planned_at,
+    sent_at, done_at, note, dag_run_id, updated_at
+)
+select
+    amazon_order_id, 'canceled_units', payload_sha256, account_name, commerce_connection,
+    jsonb_build_array(
+        jsonb_build_object('amazon_item_id', n || '-1', 'seller_sku', 'SKU-17', 'canceled_qty', 1, 'keep_qty', 1)
+    ),
+    'done', 1, purchased_at, purchased_at, purchased_at, change_note, 'history', purchased_at
+from chunk
+where change_note is not null;
 
 -- name: shipment_sweep
 insert into ops.shipment_sweep (amazon_order_id, swept_at)
@@ -327,10 +349,10 @@ select
     orders.store_name, orders.purchased_at, orders.amazon_order_id,
     case chunk.kind when 'canceled' then 'Canceled' when 'left_out' then 'Shipped' else 'Completed' end,
     orders.grand_total_amount, orders.currency_code,
-    case
+    concat_ws(' ', chunk.change_note, case
         when chunk.is_linked then 'Shipped; Commerce order ' || lpad(cast(chunk.n as text), 9, '0') || '.'
         else chunk.state_reason
-    end,
+    end),
     case
         when chunk.is_linked then stores.commerce_admin_url || '/sales/order/view/order_id/' || chunk.n
         else 'https://' || stores.seller_central_host || '/orders-v3/order/' || orders.amazon_order_id

@@ -10,7 +10,7 @@ with due as (
         ordered_qty - canceled_qty as keep_qty,
         commerce_qty
     from core.order_items
-    where commerce_qty > ordered_qty - canceled_qty
+    where has_units_to_withdraw
     order by amazon_order_id, amazon_item_id
     for update
 ),

@@ -62,7 +62,10 @@ CHANGES: dict[str, Callable[[Road], object]] = {
 
 
 def _more(road: Road) -> list[dict[str, Any]]:
-    return [item | {"quantityOrdered": 200} for item in road.sandbox.amazon.order(ORDER)["orderItems"]]
+    return [
+        item | {"quantityOrdered": 200, "fulfillment": item["fulfillment"] | {"quantityUnfulfilled": 200}}
+        for item in road.sandbox.amazon.order(ORDER)["orderItems"]
+    ]
 
 
 @pytest.mark.parametrize("fact", CHANGES)

@@ -58,6 +58,7 @@ def test_every_statement_of_a_run_has_an_index_plan_when_history_is_long(engine:
                 found[name] = explain(connection, statement.text, used)
     assert {table for _, table in found["publish"]} >= {
         "orders", "order_outbox", "shipment_outbox", "blocker_episodes", "shipments", "quarantined_orders",
+        "order_change_outbox",
     }  # fmt: skip
     assert {table for _, table in found["claim"] + found["first_of_batch"]} == {"orders_to_publish"}
     full = [(name, *scan) for name, plan in found.items() for scan in plan if scan[0].endswith("Seq Scan")]

@@ -231,7 +231,7 @@ BEGINNINGS = {
     "accepted": "Amazon has confirmed 1 package of Commerce order 0000000",
     "refused": "Amazon refused the package: ",
     "late": "Amazon had the whole order as shipped before this package was sent; check it",
-    "canceled": "Amazon canceled the order after Commerce order 0000000",
+    "canceled": "Amazon canceled the order; taken off Commerce order 0000",
     "pending": "Amazon is still verifying the payment.",
     "ignored": "The store ignores orders that Amazon fulfills.",
 }

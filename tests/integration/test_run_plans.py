@@ -21,6 +21,7 @@ GROWING = {
     "blocker_episodes",
     "commerce_shipments",
     "ingest_pages",
+    "order_change_outbox",
     "order_contacts",
     "order_items",
     "order_outbox",

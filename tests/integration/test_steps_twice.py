@@ -16,7 +16,9 @@ from local.sandbox.seeds import AmazonOrderSeed
 from tests.support.orders import SELLER_US, amazon_order, order_id
 from tests.support.road import Road
 
-SHIPPED, PLUS, SPLIT, AMAZONS, PENDING, CANCELED, MISSING, SHORT, DOUBTFUL, REFUSED = map(order_id, range(1, 11))
+SHIPPED, PLUS, SPLIT, AMAZONS, PENDING, CANCELED, MISSING, SHORT, DOUBTFUL, REFUSED, CHANGED = map(
+    order_id, (*range(1, 11), 12)
+)
 
 Dump = dict[str, list[dict[str, Any]]]
 
@@ -46,6 +48,22 @@ def create_orders(road: Road) -> None:
         road.create_commerce_orders()
 
 
+def amazon_cancels_a_unit(road: Road) -> None:
+    """Of an order that Commerce has; the next run notices it."""
+    (line,) = road.sandbox.amazon.order(CHANGED)["orderItems"]
+    units = {"fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": 1}}
+    canceled = {"cancellation": {"cancellationExecution": {"cancelledBy": "BUYER"}}}
+    road.sandbox.amazon.apply(CHANGED, {"orderItems": [{"orderItemId": line["orderItemId"]} | units | canceled]})
+    road.pass_time(minutes=4)  # the order in doubt is not looked up yet
+    road.extract_amazon_orders()
+    road.stage_amazon_orders()
+    road.validate_orders()
+
+
+def carry_out_changes(road: Road) -> None:
+    create_orders(road)
+
+
 def warehouse_ships(road: Road) -> None:
     """What the merchant's people do between the two DAGs."""
     road.sandbox.commerce.ship(SHIPPED, None, [("ups", "UPS", "1ZA"), ("ups", "UPS", "1ZB"), ("ups", "UPS", "1ZC")])
@@ -64,6 +82,8 @@ PATH: list[Callable[[Road], Any]] = [
     Road.stage_amazon_orders,
     Road.validate_orders,
     create_orders,
+    amazon_cancels_a_unit,
+    carry_out_changes,
     warehouse_ships,
     Road.extract_commerce_shipments,
     Road.stage_commerce_shipments,
@@ -72,7 +92,7 @@ PATH: list[Callable[[Road], Any]] = [
     Road.verify_amazon_shipments,
     Road.publish_recent_orders,
 ]
-STEPS = [step for step in PATH if step not in (warehouse_ships, amazon_shows_the_packages)]
+STEPS = [step for step in PATH if step not in (amazon_cancels_a_unit, warehouse_ships, amazon_shows_the_packages)]
 
 
 def buy_one_of_each_kind(road: Road) -> None:
@@ -90,6 +110,7 @@ def buy_one_of_each_kind(road: Road) -> None:
     road.buy(MISSING, {"LANTERN-COPPER": 1})
     road.buy(SHORT, {"VASE-GLASS-TALL": 10_000})
     road.buy(DOUBTFUL, {"TRAY-WALNUT": 3})
+    road.buy(CHANGED, {"DOORMAT-COIR": 2})
     refused = amazon_order(REFUSED, {"TRAY-WALNUT": 1}, at=at)
     del refused["proceeds"], refused["orderItems"][0]["proceeds"]
     road.sandbox.amazon.add_order(AmazonOrderSeed(SELLER_US, refused))
@@ -111,7 +132,7 @@ def without(dump: Dump, ignored: dict[str, set[str]]) -> Dump:
 def outside(road: Road) -> dict[str, Any]:
     """What the world can see of us: everything that we wrote to Amazon and to the shop, and how often we tried."""
     commerce, amazon = road.sandbox.commerce, road.sandbox.amazon
-    writes = ("createOrder", "invoiceOrder", "commentOrder", "shipOrder", "cancelOrder", "addTrack")
+    writes = ("createOrder", "invoiceOrder", "commentOrder", "shipOrder", "cancelOrder", "refundOrder", "addTrack")
     return {
         "orders": commerce.orders(),
         "shipments": [dict(shipment) for shipment in commerce.shipments()],
@@ -157,6 +178,7 @@ def test_every_kind_of_row_is_there_when_the_path_has_been_walked(road: Road) ->
     empty = [table for table, rows in dump.items() if not rows]
     assert sorted(empty) == ["ops.api_calls_hourly", "ops.dag_runs", "ops.orders_to_publish"], "all are published"
     assert {row["state"] for row in dump["ops.order_outbox"]} == {"created", "in_doubt"}
+    assert {row["state"] for row in dump["ops.order_change_outbox"]} == {"done"}
     assert {row["state"] for row in dump["ops.shipment_outbox"]} == {"accepted", "skipped"}
     states = {row["pipeline_state"] for row in dump["core.orders"]}
     assert states == {"created", "in_doubt", "blocked", "waiting", "canceled"}

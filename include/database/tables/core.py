@@ -6,7 +6,17 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index,
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Integer, Text
 
-from include.database.tables.metadata import amount, count, flag, metadata, quantity, text, timestamp, typed
+from include.database.tables.metadata import (
+    amount,
+    computed_flag,
+    count,
+    flag,
+    metadata,
+    quantity,
+    text,
+    timestamp,
+    typed,
+)
 from include.domain.statuses import PIPELINE_STATES
 
 stores = Table(
@@ -135,12 +145,12 @@ order_items = Table(
         "until the order is linked.",
         nullable=True,
     ),
-    Index(
-        "ix_order_items_canceled",
-        "amazon_order_id",
-        "amazon_item_id",
-        postgresql_where="commerce_qty > ordered_qty - canceled_qty",
+    computed_flag(
+        "has_units_to_withdraw",
+        "coalesce(commerce_qty > ordered_qty - canceled_qty, false)",
+        "The Commerce order has more units of the line than Amazon still wants.",
     ),
+    Index("ix_order_items_to_withdraw", "amazon_order_id", "amazon_item_id", postgresql_where="has_units_to_withdraw"),
     schema="core",
     comment="One row per line of an Amazon order's newest version.",
 )

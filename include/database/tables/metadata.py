@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, Numeric, Text
+from sqlalchemy import BigInteger, Boolean, Column, Computed, DateTime, Integer, MetaData, Numeric, Text
 from sqlalchemy.types import TypeEngine
 
 SCHEMAS: dict[str, str] = {
@@ -66,6 +66,11 @@ def flag(name: str, comment: str, **options: Any) -> Column[Any]:
     """A boolean, false by default."""
     options.setdefault("server_default", "false")
     return _column(name, Boolean(), comment, **options)
+
+
+def computed_flag(name: str, expression: str, comment: str) -> Column[Any]:
+    """A boolean that the database computes from the other columns of the row, and stores."""
+    return _column(name, Boolean(), comment, Computed(expression, persisted=True))
 
 
 def number(name: str, comment: str, *constraints: Any, **options: Any) -> Column[Any]:
