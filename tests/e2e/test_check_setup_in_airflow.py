@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from include.adapters.commerce.rights import INVOICE, NEEDED
+from include.adapters.commerce.rights import CUSTOMERS, LEGACY_STOCK, NEEDED
 from tests.support.installation import AIRFLOW, CHECKOUT, Installation
 
 PROBLEM = f"shop commerce_api: the integration lacks the right {INVOICE.place} ({INVOICE.resource})"
@@ -98,6 +98,6 @@ def test_command_finds_connections_when_airflows_database_keeps_them(installatio
     added = command(installation, AIRFLOW, "connections", "add", "commerce_api", "--conn-json", json.dumps(shop))
     assert added.returncode == 0, added.stderr[-3000:]
     _, lines = check(installation)
-    # Nobody has a fixed customer, so the right to read customers is not needed.
-    asked = len(set(NEEDED) - {LEGACY_STOCK, CUSTOMERS})  # the shop has multi-source inventory, its stores take guests
+    # The shop has multi-source inventory, and all of its stores order as guests.
+    asked = len(set(NEEDED) - {LEGACY_STOCK, CUSTOMERS})
     assert f"OK           shop commerce_api: credentials and all {asked} rights" in lines
