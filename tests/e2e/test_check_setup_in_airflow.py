@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from include.adapters.commerce.rights import CUSTOMERS, LEGACY_STOCK, NEEDED
+from include.adapters.commerce.rights import CUSTOMERS, INVOICE, LEGACY_STOCK, NEEDED
 from tests.support.installation import AIRFLOW, CHECKOUT, Installation
 
 PROBLEM = f"shop commerce_api: the integration lacks the right {INVOICE.place} ({INVOICE.resource})"
