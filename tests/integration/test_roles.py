@@ -15,7 +15,7 @@ from include.database.tables.metadata import SCHEMAS
 EVERYTHING = {"select", "insert", "update", "delete"}
 ATTEMPTS = {
     "select": "select * from {name} limit 1",
-    "insert": "insert into {name} overriding system value select * from {name} where false",
+    "insert": "insert into {name} ({column}) overriding system value select {column} from {name} where false",
     "update": "update {name} set {column} = {column} where false",
     "delete": "delete from {name} where false",
     "truncate": "truncate {name} cascade",
@@ -38,7 +38,8 @@ def relations(engine: Engine) -> list[tuple[str, str, str]]:
         rows = connection.execute(
             text(
                 "select table_schema, table_name, (array_agg(column_name order by ordinal_position desc))[1]"
-                " from information_schema.columns where table_schema = any(:schemas) group by 1, 2 order by 1, 2"
+                " from information_schema.columns where table_schema = any(:schemas) and is_generated = 'NEVER'"
+                " group by 1, 2 order by 1, 2"
             ),
             {"schemas": list(SCHEMAS)},
         )
