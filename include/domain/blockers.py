@@ -1,6 +1,7 @@
-"""Why an order may not be created yet: codes, severities, sentences and remedies.
+"""Why an order may not be created yet, and what people should know of it: codes, severities, sentences and remedies.
 
-The Great Expectations suite (`include/expectations`) finds them; these are their meanings for people.
+The Great Expectations suite (`include/expectations`), the creation, and a look at the shop afterwards
+(`include/outbox/shop_findings.py`) find them; these are their meanings for people. Only critical ones block an order.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ Severity = Literal["critical", "warning", "info"]
 
 @dataclass(frozen=True)
 class BlockerCode:
-    """One kind of blocker. `sentence` takes fields of the checked line, or a reason."""
+    """One kind of blocker. `sentence` takes fields of the checked line, or a reason; that of a finding, its facts."""
 
     code: str
     severity: Severity
@@ -94,6 +95,13 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Currency differs",
             "The order is in {currency_code}, the store view sells in {store_currency}.",
             "Bind the store in stores.yaml to a store view with the order's currency.",
+        ),
+        BlockerCode(
+            "duplicate_commerce_order",
+            "warning",
+            "Second Commerce order",
+            "Commerce has another order for it, {others}, besides the linked {number}.",
+            "Cancel {others} in Commerce, or refund it if it is invoiced; only shipments of {number} reach Amazon.",
         ),
     )
 }

@@ -193,17 +193,17 @@ class _Creation:
                 return Outcome("refused")
             self.outbox.put_back(row, str(error))
             return Outcome("in_doubt")
-        if found is not None:
-            return self.link("adopted", found)
+        if found:
+            return self.link("adopted", *found)
         if row.state == "in_doubt":
             return self.not_found(row)
         if self.store is None:
             return Outcome("passed_over")
         return self.create(row, self.store)
 
-    def look_up(self) -> CommerceOrder | None:
-        """The Commerce order that exists for this Amazon order already, if any. Looks, never writes."""
-        found = self.client.find_orders(ext_order_id=self.order_id)
+    def look_up(self) -> list[CommerceOrder]:
+        """The Commerce orders that exist for this Amazon order already, the one to link first. Looks, never writes."""
+        found = sorted(self.client.find_orders(ext_order_id=self.order_id), key=lambda order: order.is_withdrawn)
         if len(found) > 1:
             log.error(
                 "create_commerce_orders: order=%s has %d Commerce orders (%s). Resolution: cancel all but %s in "
@@ -213,7 +213,7 @@ class _Creation:
                 ", ".join(order.number for order in found),
                 found[0].number,
             )
-        return found[0] if found else None
+        return found
 
     def not_found(self, row: Row[Any]) -> Outcome:
         """Commerce does not have an order in doubt."""
@@ -253,9 +253,9 @@ class _Creation:
             raise
         except RefusedError as error:
             # A number that is taken: by this order, sent earlier, or by a stranger. Looking it up shows which.
-            found = self.look_up() if error.code == "duplicate" else None
-            if found is not None:
-                return self.link("adopted", found)
+            found = self.look_up() if error.code == "duplicate" else []
+            if found:
+                return self.link("adopted", *found)
             self.outbox.reject(row, error)
             return Outcome("refused")
         return self.link("created", created)
@@ -295,8 +295,8 @@ class _Creation:
             )
         return customer_id
 
-    def link(self, state: str, found: CommerceOrder) -> Outcome:
-        """Commit the Commerce order's id, then finish the order."""
+    def link(self, state: str, found: CommerceOrder, *others: CommerceOrder) -> Outcome:
+        """Commit the Commerce order's id, then finish the order. `others`: further ones for the same Amazon order."""
         finding = None
         total = self.order.grand_total_amount
         if total is not None and found.grand_total != total:
@@ -305,7 +305,9 @@ class _Creation:
                 f"{total.normalize():f}."
             )
         self.outbox.link(
-            self.order_id, state, LinkedOrder(found.order_id, found.number, found.item_ids, found.units, finding)
+            self.order_id,
+            state,
+            LinkedOrder(found.order_id, found.number, found.item_ids, found.units, [found, *others], finding),
         )
         finished = self.finish(self.read())
         return Outcome(state, finished.failure, then=finished.counted_as)

@@ -50,6 +50,7 @@ with facts as (
         coalesce(shown.status, orders.amazon_status) as status_on_amazon,
         coalesce(blockers.blocker_codes, cast('{}' as text[])) as blocker_codes,
         blockers.sentences,
+        findings.warnings,
         packages.accepted_count,
         packages.waiting_count,
         packages.refusal,
@@ -81,6 +82,14 @@ with facts as (
             and episodes.closed_at is null
             and episodes.severity = 'critical'
     ) as blockers on true
+    left join lateral (
+        select string_agg(episodes.message || ' ' || episodes.remedy, ' ' order by episodes.opened_at) as warnings
+        from ops.blocker_episodes as episodes
+        where
+            episodes.amazon_order_id = orders.amazon_order_id
+            and episodes.closed_at is null
+            and episodes.severity = 'warning'
+    ) as findings on true
     left join lateral (
         select
             count(*) filter (where sent.state = 'accepted') as accepted_count,
@@ -151,7 +160,7 @@ written as (
         end,
         grand_total_amount,
         currency_code,
-        left(concat_ws(' ', case when not is_canceled then change_note end, coalesce(
+        left(concat_ws(' ', warnings, case when not is_canceled then change_note end, coalesce(
             case
                 when is_unreadable
                     then

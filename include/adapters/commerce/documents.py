@@ -121,6 +121,11 @@ class CommerceOrder:
         return {item_id: line.ordered - line.ended for item_id, line in self.lines.items()}
 
     @property
+    def is_withdrawn(self) -> bool:
+        """Whether it was canceled, or refunded whole."""
+        return self.state in ("canceled", "closed")
+
+    @property
     def is_invoiced(self) -> bool:
         """Whether it was invoiced. The state tells of zero-value orders only: shipping alone makes one `processing`."""
         if self.grand_total > 0:
