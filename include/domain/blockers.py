@@ -103,5 +103,12 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Commerce has another order for it, {others}, besides the linked {number}.",
             "Cancel {others} in Commerce, or refund it if it is invoiced; only shipments of {number} reach Amazon.",
         ),
+        BlockerCode(
+            "lines_not_matched",
+            "warning",
+            "Lines not matched",
+            "Commerce order {number} was not created by this project, and it is unclear which of its lines is {skus}.",
+            "Confirm shipments of {skus} in Seller Central; they are not confirmed automatically.",
+        ),
     )
 }

@@ -7,6 +7,7 @@ with due as (
         amazon_item_id,
         seller_sku,
         line_number,
+        commerce_item_id,
         ordered_qty - canceled_qty as keep_qty,
         commerce_qty
     from core.order_items
@@ -35,6 +36,7 @@ select
     jsonb_agg(
         jsonb_build_object(
             'amazon_item_id', due.amazon_item_id,
+            'commerce_item_id', due.commerce_item_id,
             'seller_sku', due.seller_sku,
             'canceled_qty', due.commerce_qty - due.keep_qty,
             'keep_qty', due.keep_qty

@@ -156,7 +156,10 @@ class _Change:
 
 
 def _wanted(row: Row[Any], found: CommerceOrder) -> Withdrawal:
-    keep = {item["amazon_item_id"]: item["keep_qty"] for item in row.items}
+    keep = {
+        item.get("commerce_item_id") or found.item_ids.get(item["amazon_item_id"], ""): item["keep_qty"]
+        for item in row.items
+    }
     return withdrawal(found.lines, keep, is_invoiced=found.is_invoiced)
 
 

@@ -18,6 +18,7 @@ from include.database.statements import load_statements
 from include.database.tables import order_items, order_outbox
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import OrdersError, RefusedError
+from include.domain.order_changes import LineUnits
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
 from include.outbox.pipeline_state import move_orders
 from include.outbox.shop_findings import record_findings
@@ -191,14 +192,14 @@ class OrderOutbox:
                 connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, is_creation_over=True
             )
             self._move(connection, order_id, "created", found.finding or f"Created in Commerce as {found.number}.")
-            record_findings(connection, {order_id: found.in_shop}, now=self._clock(), dag_run_id=self._dag_run_id)
             # Last: staging locks orders before lines, too; the other way round the two would deadlock.
-            for amazon_item_id, commerce_item_id in found.item_ids.items():
+            for amazon_item_id, line in found.lines.items():
                 connection.execute(
                     update(order_items)
                     .where(order_items.c.amazon_order_id == order_id, order_items.c.amazon_item_id == amazon_item_id)
-                    .values(commerce_item_id=commerce_item_id, commerce_qty=found.units.get(amazon_item_id))
+                    .values(commerce_item_id=line.commerce_item_id, commerce_qty=line.ordered - line.ended)
                 )
+            record_findings(connection, {order_id: found.in_shop}, now=self._clock(), dag_run_id=self._dag_run_id)
 
     def reject(self, row: Row[Any], error: RefusedError) -> None:
         """Commerce refused the order: block it with Commerce's reason, and try again some times at growing distance.
@@ -372,7 +373,7 @@ class OrderOutbox:
 
 @dataclass(frozen=True)
 class LinkedOrder:
-    """The Commerce order to link: its entity_id, its number, and Amazon's item ids -> Commerce's, and -> its units.
+    """The Commerce order to link: its entity_id, its number, and its lines by Amazon's item ids.
 
     `in_shop` are all orders that the shop has for the Amazon order. `finding` is what a person should look at, in a
     sentence; None when all is well.
@@ -380,7 +381,6 @@ class LinkedOrder:
 
     order_id: str
     number: str
-    item_ids: dict[str, str]
-    units: dict[str, int]
+    lines: dict[str, LineUnits]
     in_shop: Sequence[CommerceOrder]
     finding: str | None = None

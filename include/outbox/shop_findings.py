@@ -5,7 +5,7 @@ They rest on what the shop shows now: a finding ends as soon as the shop does no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from include.adapters.commerce.changes import SeenOrder
 from include.adapters.commerce.documents import CommerceOrder
 from include.database.statements import load_statements
 from include.domain.blockers import BLOCKER_CODES
+from include.domain.statuses import OPEN_STATUSES
 from include.outbox.blocker_episodes import FOUND_IN_SHOP, Blocker, close_findings, open_episodes
 
 
@@ -46,12 +47,17 @@ def record_findings(
     close_findings(connection, sorted(gone), now=now, dag_run_id=dag_run_id)
 
 
-def _findings(linked: Row[Any], found: Sequence[CommerceOrder]) -> list[Blocker]:
+def _findings(linked: Row[Any], found: Sequence[CommerceOrder]) -> Iterator[Blocker]:
+    facts = {"number": linked.commerce_order_number}
     others = [order.number for order in found if order.order_id != linked.commerce_order_id and not order.is_withdrawn]
-    if not others:
-        return []
-    code = BLOCKER_CODES["duplicate_commerce_order"]
-    names = {"number": linked.commerce_order_number, "others": " and ".join(others)}
-    return [
-        Blocker(linked.amazon_order_id, code.code, code.sentence.format(**names), remedy=code.remedy.format(**names))
-    ]
+    if others:
+        yield _finding(linked, "duplicate_commerce_order", **facts, others=" and ".join(others))
+    if linked.unmatched_skus and linked.amazon_status in OPEN_STATUSES:
+        yield _finding(linked, "lines_not_matched", **facts, skus=", ".join(linked.unmatched_skus))
+
+
+def _finding(linked: Row[Any], code_name: str, **facts: str) -> Blocker:
+    code = BLOCKER_CODES[code_name]
+    return Blocker(
+        linked.amazon_order_id, code.code, code.sentence.format(**facts)[:300], remedy=code.remedy.format(**facts)[:300]
+    )

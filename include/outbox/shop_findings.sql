@@ -22,10 +22,22 @@ where
 order by episodes.amazon_order_id;
 
 -- name: linked
+-- The linked ones of these orders, and which lines that are still wanted are not matched to a line of Commerce.
 select
-    amazon_order_id,
-    commerce_order_id,
-    commerce_order_number
-from ops.order_outbox
-where amazon_order_id = any(cast(:order_ids as text[])) and commerce_order_id is not null
-order by amazon_order_id;
+    outbox.amazon_order_id,
+    outbox.commerce_order_id,
+    outbox.commerce_order_number,
+    orders.amazon_status,
+    array(
+        select distinct items.seller_sku
+        from core.order_items as items
+        where
+            items.amazon_order_id = outbox.amazon_order_id
+            and items.commerce_item_id is null
+            and items.ordered_qty > items.canceled_qty
+        order by items.seller_sku
+    ) as unmatched_skus
+from ops.order_outbox as outbox
+inner join core.orders as orders on outbox.amazon_order_id = orders.amazon_order_id
+where outbox.amazon_order_id = any(cast(:order_ids as text[])) and outbox.commerce_order_id is not null
+order by outbox.amazon_order_id;

@@ -23,6 +23,7 @@ from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CommerceOrder
 from include.adapters.commerce.mapping import encode_order, order_entity
+from include.adapters.commerce.search import sku_key
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.orders import load_orders
 from include.database.tables import order_contacts
@@ -37,6 +38,8 @@ from include.domain.errors import (
     UnavailableError,
     UndecryptableError,
 )
+from include.domain.line_matching import match_lines
+from include.domain.order_changes import LineUnits
 from include.domain.orders import AMAZON, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store, Stores
@@ -307,10 +310,27 @@ class _Creation:
         self.outbox.link(
             self.order_id,
             state,
-            LinkedOrder(found.order_id, found.number, found.item_ids, found.units, [found, *others], finding),
+            LinkedOrder(found.order_id, found.number, self.lines_of(found), [found, *others], finding),
         )
         finished = self.finish(self.read())
         return Outcome(state, finished.failure, then=finished.counted_as)
+
+    def lines_of(self, found: CommerceOrder) -> dict[str, LineUnits]:
+        """The lines of a Commerce order by Amazon's item ids. Lines that people entered match by SKU and quantity."""
+        catalog_sku = self.store.catalog_sku if self.store is not None else str
+        matched = match_lines(
+            {
+                line.amazon_item_id: (sku_key(catalog_sku(line.seller_sku)), line.ordered_qty)
+                for line in self.order.lines
+                if line.amazon_item_id not in found.item_ids
+            },
+            {
+                item_id: (sku_key(line.sku), line.ordered)
+                for item_id, line in found.lines.items()
+                if line.amazon_item_id is None
+            },
+        )
+        return {amazon_id: found.lines[item_id] for amazon_id, item_id in (found.item_ids | matched).items()}
 
     def finish(self, row: Row[Any]) -> Outcome:
         """Invoice the linked order and give it its final status; each part is looked at before it is done.

@@ -21,8 +21,8 @@ order_change_outbox = Table(
     typed(
         "items",
         JSONB(),
-        "Lines that it is about: list of {amazon_item_id, seller_sku, canceled_qty, keep_qty}; keep_qty is what Amazon "
-        "still wants shipped or has shipped.",
+        "Lines that it is about: list of {amazon_item_id, commerce_item_id, seller_sku, canceled_qty, keep_qty}; "
+        "keep_qty is what Amazon still wants shipped or has shipped.",
         server_default="[]",
     ),
     text(
