@@ -101,14 +101,21 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "warning",
             "Second Commerce order",
             "Commerce has another order for it, {others}, besides the linked {number}.",
-            "Cancel {others} in Commerce, or refund it if it is invoiced; only shipments of {number} reach Amazon.",
+            "In Commerce, cancel the one that is not linked, or refund it if it is invoiced; the notes name both.",
+        ),
+        BlockerCode(
+            "ended_in_commerce",
+            "warning",
+            "Ended in Commerce only",
+            "{what} in Commerce, but Amazon still expects {expected}.",
+            "Cancel the order in Seller Central, or ship it and confirm it there; it is not created again.",
         ),
         BlockerCode(
             "lines_not_matched",
             "warning",
             "Lines not matched",
             "Commerce order {number} was not created by this project, and it is unclear which of its lines is {skus}.",
-            "Confirm shipments of {skus} in Seller Central; they are not confirmed automatically.",
+            "Confirm the shipments of these products in Seller Central; they are not confirmed automatically.",
         ),
     )
 }

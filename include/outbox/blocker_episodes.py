@@ -15,7 +15,7 @@ from include.domain.blockers import BLOCKER_CODES
 # What Commerce, not a check of ours, has found; the creation of the order ends it.
 FOUND_BY_CREATION = ("rejected_by_commerce", "needs_attention")
 # What the shop shows after the creation; `close_findings` ends it.
-FOUND_IN_SHOP = ("duplicate_commerce_order", "lines_not_matched")
+FOUND_IN_SHOP = ("duplicate_commerce_order", "ended_in_commerce", "lines_not_matched")
 
 
 @dataclass(frozen=True)

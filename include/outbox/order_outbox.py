@@ -17,7 +17,7 @@ from include.adapters.commerce.documents import CommerceOrder
 from include.database.statements import load_statements
 from include.database.tables import order_items, order_outbox
 from include.domain.blockers import BLOCKER_CODES
-from include.domain.errors import OrdersError, RefusedError
+from include.domain.errors import NotFoundError, OrdersError, RefusedError
 from include.domain.order_changes import LineUnits
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
 from include.outbox.pipeline_state import move_orders
@@ -275,7 +275,10 @@ class OrderOutbox:
     def finish_refused(self, row: Row[Any], error: RefusedError) -> None:
         """Commerce refused to invoice the order: it is blocked with the reason and tried again at growing distance."""
         order_id, failures = row.amazon_order_id, row.failures + 1
-        message = f"Commerce order {row.commerce_order_number} exists, but its invoice was refused: {error.reason}"
+        number = row.commerce_order_number
+        message = f"Commerce order {number} exists, but its invoice was refused: {error.reason}"
+        if isinstance(error, NotFoundError):
+            message = f"Commerce order {number} is not invoiced: Commerce does not find it. It may have been deleted."
         code = error.code
         if row.last_error_code == TOTAL_DIFFERS:
             code, message = TOTAL_DIFFERS, f"{row.last_error} {message}"

@@ -335,16 +335,14 @@ class _Creation:
     def finish(self, row: Row[Any]) -> Outcome:
         """Invoice the linked order and give it its final status; each part is looked at before it is done.
 
-        An order that Amazon canceled meanwhile stays without invoice: a plain cancellation in Commerce ends it.
+        An order that Amazon canceled meanwhile stays without invoice: a plain cancellation in Commerce ends it. So does
+        one that somebody has canceled or refunded in Commerce; `shop_findings` says so.
         """
         try:
             if self.order.amazon_status not in CANCELED_STATUSES:
                 found = self.client.order(row.commerce_order_id)
-                if row.invoiced_at is None:
-                    if not found.is_invoiced:
-                        found = self.invoice(found)
-                    self.outbox.mark_invoiced(self.order_id)
-                self.set_status(found)
+                if not found.is_withdrawn:
+                    self.complete(row, found)
         except RefusedError as error:
             self.outbox.finish_refused(row, error)
             return Outcome("unfinished")
@@ -352,6 +350,14 @@ class _Creation:
             return Outcome("unfinished", error)
         self.outbox.finish(row)
         return Outcome("finished")
+
+    def complete(self, row: Row[Any], found: CommerceOrder) -> None:
+        """Invoice the order and give it its status, where that is not done yet."""
+        if row.invoiced_at is None:
+            if not found.is_invoiced:
+                found = self.invoice(found)
+            self.outbox.mark_invoiced(self.order_id)
+        self.set_status(found)
 
     def invoice(self, found: CommerceOrder) -> CommerceOrder:
         """Invoice once; a refusal of an order that turns out to be invoiced is success."""

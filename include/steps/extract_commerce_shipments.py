@@ -1,6 +1,7 @@
 """Fetches what happened in Commerce to the linked orders: new and changed shipments, and orders that have ended.
 
-The same search notices a second Commerce order for an Amazon order, such as one that Commerce committed late.
+The same searches notice a second Commerce order for an Amazon order, such as one that Commerce committed late, and an
+order that somebody has canceled, refunded or deleted in Commerce although Amazon still expects it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from sqlalchemy import Connection, Engine, Row
 from include.adapters.canonical_json import sha256_of
 from include.adapters.commerce.changes import (
     changed_shipments,
-    ended_orders_of,
     new_and_ended_orders,
     orders_for,
+    orders_with_ids,
     shipments_of,
 )
 from include.adapters.commerce.client import CommerceClient
@@ -224,15 +225,21 @@ class _Reading:
         return True
 
     def _sweep(self, rows: Orders) -> None:
-        """Read the shipments of these orders, and whether they have ended; then they are last in the queue."""
+        """Read the shipments of these orders, and whether they have ended or are gone; then they queue up again."""
         to_ship = [row.commerce_order_id for row in rows if row.is_shippable]
-        holding = [row.commerce_order_id for row in rows if row.holds_stock]
+        holding = {row.commerce_order_id: row.amazon_order_id for row in rows if row.holds_stock}
         shipments = shipments_of(self.client, to_ship) if to_ship else []
-        ended = ended_orders_of(self.client, holding) if holding else []
+        seen = orders_with_ids(self.client, list(holding)) if holding else []
+        ended = [order.order_id for order in seen if order.has_ended]
+        missing = holding.keys() - {order.order_id for order in seen}
+        # Asked for once more, in another way: an order is not deleted because one answer lacks it.
+        found = orders_for(self.client, sorted(holding[one] for one in missing)) if missing else {}
+        there = {order.order_id for orders in found.values() for order in orders}
         statements = load_statements(__file__)
         with self.engine.begin() as connection:
             self._land(connection, shipments)
-            self._release(connection, ended)
+            self._release(connection, [*ended, *(missing - there)])
+            record_findings(connection, found, **self._stamp())
             self._mark_swept(connection, rows)
             last = {"order_ids": [row.amazon_order_id for row in rows if row.is_last_time]}
             connection.execute(statements["end_watch"], last)

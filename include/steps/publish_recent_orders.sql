@@ -51,6 +51,7 @@ with facts as (
         coalesce(blockers.blocker_codes, cast('{}' as text[])) as blocker_codes,
         blockers.sentences,
         findings.warnings,
+        coalesce(findings.has_ended, false) as has_ended_in_commerce,
         packages.accepted_count,
         packages.waiting_count,
         packages.refusal,
@@ -83,7 +84,9 @@ with facts as (
             and episodes.severity = 'critical'
     ) as blockers on true
     left join lateral (
-        select string_agg(episodes.message || ' ' || episodes.remedy, ' ' order by episodes.opened_at) as warnings
+        select
+            string_agg(episodes.message || ' ' || episodes.remedy, ' ' order by episodes.opened_at) as warnings,
+            bool_or(episodes.blocker_code = 'ended_in_commerce') as has_ended
         from ops.blocker_episodes as episodes
         where
             episodes.amazon_order_id = orders.amazon_order_id
@@ -160,7 +163,7 @@ written as (
         end,
         grand_total_amount,
         currency_code,
-        left(concat_ws(' ', warnings, case when not is_canceled then change_note end, coalesce(
+        left(rtrim(concat_ws(' ', warnings, case when not is_canceled then change_note end, coalesce(
             case
                 when is_unreadable
                     then
@@ -195,10 +198,11 @@ written as (
                         || case when accepted_count = 1 then ' package' else ' packages' end
                         || ' of Commerce order ' || commerce_order_number || '.' || coalesce(' ' || skipped, '')
                 when skipped is not null then skipped
+                when has_ended_in_commerce then '' -- that it was created is not worth mentioning any more
             end,
             state_reason,
             'Not checked yet.'
-        )), 500),
+        ))), 500),
         case
             when commerce_order_id is not null and commerce_admin_url is not null
                 then commerce_admin_url || '/sales/order/view/order_id/' || commerce_order_id

@@ -82,7 +82,7 @@ def test_a_person_is_asked_to_confirm_when_no_single_line_fits(road: Road, lines
     assert finding(road) == ["lines_not_matched"]
     note = (
         f"Commerce order {number} was not created by this project, and it is unclear which of its lines is {TRAY}. "
-        f"Confirm shipments of {TRAY} in Seller Central; they are not confirmed automatically."
+        "Confirm the shipments of these products in Seller Central; they are not confirmed automatically."
     )
     assert road.shown(ORDER).order_notes.startswith(note)
     (order,) = road.sandbox.commerce.order_by_ext_id(ORDER)
@@ -115,7 +115,7 @@ def test_only_the_unclear_line_is_left_to_a_person_when_the_other_one_fits(road:
 
     (package,) = road.sandbox.amazon.order(ORDER)["packages"]
     assert package["packageItems"] == [{"orderItemId": item_ids(road)[TRAY], "quantity": 2}]
-    assert f"Confirm shipments of {MAT} in Seller Central" in road.shown(ORDER).order_notes
+    assert f"it is unclear which of its lines is {MAT}." in road.shown(ORDER).order_notes
 
 
 def test_canceled_unit_is_credited_when_its_line_was_matched_by_sku(road: Road) -> None:

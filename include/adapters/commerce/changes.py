@@ -20,6 +20,7 @@ from include.adapters.commerce.documents import (
     CommerceOrder,
     CommerceShipment,
     read_id,
+    read_number,
     read_order,
     read_shipment,
 )
@@ -33,11 +34,15 @@ _ENDED_STATES = "complete,closed,canceled"
 
 @dataclass(frozen=True)
 class SeenOrder:
-    """One order of a search: its entity_id, its ext_order_id, and whether nothing is left to ship of it."""
+    """One order of a search: its entity_id and its ext_order_id.
+
+    `has_ended`: nothing is left to ship of it. `is_taken_back`: it was canceled, or something of it was refunded.
+    """
 
     order_id: str
     ext_order_id: str
     has_ended: bool
+    is_taken_back: bool
 
 
 def shipments_of(client: CommerceClient, commerce_order_ids: Sequence[str]) -> list[CommerceShipment]:
@@ -59,21 +64,26 @@ def changed_shipments(
 def new_and_ended_orders(
     client: CommerceClient, since: datetime, before: datetime | None = None
 ) -> Iterator[list[SeenOrder]]:
-    """Pages of the orders with an Amazon id that changed in this time, and were made in it or have ended."""
-    either: list[Filter] = [("state", "in", _ENDED_STATES), ("created_at", "gteq", _text(since))]
-    groups = [*_changed(since, before), [("ext_order_id", "notnull", "1")], either]
-    for page in client.pages("searchOrders", "orders", groups, "entity_id,ext_order_id,state", _seen_order):
-        yield list(page.values())
-
-
-def ended_orders_of(client: CommerceClient, commerce_order_ids: Sequence[str]) -> list[str]:
-    """Those of the orders that are complete, closed or canceled; at most as many ids as fit into one request."""
-    groups: list[list[Filter]] = [
-        [("entity_id", "in", ",".join(commerce_order_ids))],
-        [("state", "in", _ENDED_STATES)],
+    """Pages of the orders with an Amazon id that changed in this time: those that are new, have ended or lost units."""
+    either: list[Filter] = [
+        ("state", "in", _ENDED_STATES),
+        ("created_at", "gteq", _text(since)),
+        ("total_refunded", "gt", "0"),
     ]
-    pages = client.pages("searchOrders", "orders", groups, "entity_id", lambda row: read_id(row["entity_id"]))
-    return [order_id for page in pages for order_id in page.values()]
+    groups = [*_changed(since, before), [("ext_order_id", "notnull", "1")], either]
+    yield from _seen_orders(client, groups)
+
+
+def orders_with_ids(client: CommerceClient, commerce_order_ids: Sequence[str]) -> list[SeenOrder]:
+    """Those of the orders that the shop still has; at most as many ids as fit into one request."""
+    groups: list[list[Filter]] = [[("entity_id", "in", ",".join(commerce_order_ids))]]
+    return [order for page in _seen_orders(client, groups) for order in page]
+
+
+def _seen_orders(client: CommerceClient, groups: list[list[Filter]]) -> Iterator[list[SeenOrder]]:
+    fields = "entity_id,ext_order_id,state,total_refunded"
+    for page in client.pages("searchOrders", "orders", groups, fields, _seen_order):
+        yield list(page.values())
 
 
 def orders_for(client: CommerceClient, amazon_order_ids: Sequence[str]) -> dict[str, list[CommerceOrder]]:
@@ -89,7 +99,13 @@ def orders_for(client: CommerceClient, amazon_order_ids: Sequence[str]) -> dict[
 
 
 def _seen_order(row: dict[str, Any]) -> SeenOrder:
-    return SeenOrder(read_id(row["entity_id"]), str(row["ext_order_id"]), row.get("state") in _ENDED_STATES.split(","))
+    state = row.get("state")
+    return SeenOrder(
+        order_id=read_id(row["entity_id"]),
+        ext_order_id=str(row.get("ext_order_id") or ""),
+        has_ended=state in _ENDED_STATES.split(","),
+        is_taken_back=state in ("closed", "canceled") or read_number(row.get("total_refunded") or 0) > 0,
+    )
 
 
 def _shipment_pages(client: CommerceClient, groups: list[list[Filter]]) -> Iterator[list[CommerceShipment]]:

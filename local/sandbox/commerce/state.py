@@ -277,6 +277,11 @@ class CommerceState:
         """Create an order as POST /V1/orders would, by default in the first store view. Returns a copy."""
         return copy.deepcopy(self.create_order(entity, self.seed.store_views[0]))
 
+    def delete_order(self, order_id: int) -> None:
+        """Delete an order, as modules for that do."""
+        with self.lock:
+            del self._orders[order_id]
+
     def add_customer(self, **fields: Any) -> None:
         """Add a customer with these fields (email, firstname, lastname, website_id …)."""
         with self.lock:
