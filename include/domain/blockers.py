@@ -90,6 +90,13 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Check the order in Seller Central, and create it in Commerce by hand if it is to be shipped.",
         ),
         BlockerCode(
+            "buyer_requested_cancel",
+            "critical",
+            "Buyer asked to cancel",
+            "The buyer asked to cancel {seller_sku}.",
+            "Cancel it in Seller Central; if you ship it instead, confirm the shipment there.",
+        ),
+        BlockerCode(
             "currency_mismatch",
             "critical",
             "Currency differs",

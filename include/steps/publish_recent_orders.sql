@@ -58,6 +58,7 @@ with facts as (
         packages.skipped,
         untracked.commerce_shipment_id as untracked_shipment_id,
         changes.change_note,
+        coalesce(changes.has_hold, false) as has_hold,
         coalesce(unreadable.is_unreadable, false) as is_unreadable,
         orders.amazon_status = any(cast(:canceled_statuses as text[])) as is_canceled,
         orders.pipeline_state = any(cast(:blocked_states as text[])) as is_held,
@@ -113,7 +114,8 @@ with facts as (
             string_agg(
                 coalesce(changes.note, 'Canceled on Amazon; the next run carries it out in Commerce.'),
                 ' ' order by changes.planned_at
-            ) as change_note
+            ) filter (where changes.kind <> 'hold' or changes.over_at is null) as change_note,
+            bool_or(changes.kind = 'hold' and changes.over_at is null) as has_hold
         from ops.order_change_outbox as changes
         where changes.amazon_order_id = orders.amazon_order_id
     ) as changes on true
@@ -180,7 +182,7 @@ written as (
                 when is_unfinished then rtrim(last_error, '. ') || '. It will be retried automatically.'
                 when refusal is not null then refusal
                 when pipeline_state = 'completed' then 'Shipped; Commerce order ' || commerce_order_number || '.'
-                when is_buyer_cancel_requested
+                when is_buyer_cancel_requested and not has_hold
                     then
                         'The buyer asked to cancel. Decide in Seller Central before you ship. '
                         || coalesce(state_reason, '')

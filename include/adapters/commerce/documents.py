@@ -125,6 +125,11 @@ class CommerceOrder:
         return self.state in ("canceled", "closed")
 
     @property
+    def is_on_hold(self) -> bool:
+        """Whether it can be neither invoiced nor shipped until somebody releases it."""
+        return self.state == "holded"
+
+    @property
     def is_invoiced(self) -> bool:
         """Whether it was invoiced. The state tells of zero-value orders only: shipping alone makes one `processing`."""
         if self.grand_total > 0:
