@@ -49,6 +49,7 @@ def _line(row: Row[Any]) -> OrderLine:
         other_discount_amount=row.other_discount_amount,
         other_amount=row.other_amount,
         line_total_amount=row.line_total_amount,
+        is_buyer_cancel_requested=row.is_buyer_cancel_requested,
     )
 
 

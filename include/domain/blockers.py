@@ -1,6 +1,7 @@
-"""Why an order may not be created yet: codes, severities, sentences and remedies.
+"""Why an order may not be created yet, and what people should know of it: codes, severities, sentences and remedies.
 
-The Great Expectations suite (`include/expectations`) finds them; these are their meanings for people.
+The Great Expectations suite (`include/expectations`), the creation, and a look at the shop afterwards
+(`include/outbox/shop_findings.py`) find them; these are their meanings for people. Only critical ones block an order.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ Severity = Literal["critical", "warning", "info"]
 
 @dataclass(frozen=True)
 class BlockerCode:
-    """One kind of blocker. `sentence` takes fields of the checked line, or a reason."""
+    """One kind of blocker. `sentence` takes fields of the checked line, or a reason; that of a finding, its facts."""
 
     code: str
     severity: Severity
@@ -89,11 +90,39 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Check the order in Seller Central, and create it in Commerce by hand if it is to be shipped.",
         ),
         BlockerCode(
+            "buyer_requested_cancel",
+            "critical",
+            "Buyer asked to cancel",
+            "The buyer asked to cancel {seller_sku}.",
+            "Cancel it in Seller Central; if you ship it instead, confirm the shipment there.",
+        ),
+        BlockerCode(
             "currency_mismatch",
             "critical",
             "Currency differs",
             "The order is in {currency_code}, the store view sells in {store_currency}.",
             "Bind the store in stores.yaml to a store view with the order's currency.",
+        ),
+        BlockerCode(
+            "duplicate_commerce_order",
+            "warning",
+            "Second Commerce order",
+            "Commerce has another order for it, {others}, besides the linked {number}.",
+            "In Commerce, cancel the one that is not linked, or refund it if it is invoiced; the notes name both.",
+        ),
+        BlockerCode(
+            "ended_in_commerce",
+            "warning",
+            "Ended in Commerce only",
+            "{what} in Commerce, but Amazon still expects {expected}.",
+            "Cancel the order in Seller Central, or ship it and confirm it there; it is not created again.",
+        ),
+        BlockerCode(
+            "lines_not_matched",
+            "warning",
+            "Lines not matched",
+            "Commerce order {number} was not created by this project, and it is unclear which of its lines is {skus}.",
+            "Confirm the shipments of these products in Seller Central; they are not confirmed automatically.",
         ),
     )
 }

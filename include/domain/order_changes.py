@@ -9,12 +9,17 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class LineUnits:
-    """One line of a Commerce order in units. `ended` units were canceled or refunded."""
+    """One line of a Commerce order in units. `ended` units were canceled or refunded.
+
+    `amazon_item_id` is None on a line that was not made for Amazon's, such as one that a person has entered.
+    """
 
     commerce_item_id: str
     ordered: int
     shipped: int
     ended: int
+    sku: str = ""
+    amazon_item_id: str | None = None
 
     @property
     def left_to_ship(self) -> int:
@@ -36,7 +41,7 @@ class Withdrawal:
 
 
 def withdrawal(lines: Mapping[str, LineUnits], keep: Mapping[str, int], *, is_invoiced: bool) -> Withdrawal:
-    """What is to be taken off, when Amazon keeps `keep` units of each line (Amazon's item id -> units).
+    """What is to be taken off, when Amazon keeps `keep` units of each line. Both are by Commerce's item_id.
 
     It rests on what the Commerce order shows now, so that what was canceled or credited before, by anybody, is not
     taken off twice. Lines that `keep` does not name stay as they are.

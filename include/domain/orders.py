@@ -38,6 +38,7 @@ class OrderLine:
     other_discount_amount: Decimal | None = None
     other_amount: Decimal | None = None
     line_total_amount: Decimal | None = None
+    is_buyer_cancel_requested: bool = False
 
 
 @dataclass(frozen=True)

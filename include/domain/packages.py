@@ -95,7 +95,7 @@ def plan_packages(
                 plan.changed[package.reference_id] = track
             continue
         number += 1
-        skipped = _why_skipped(shipment_id, shares[track.track_id], programs)
+        skipped = _why_skipped(shipment_id, units, shares[track.track_id], programs)
         plan.new.append(NewPackage(str(number), track, shares[track.track_id], skipped))
     return plan
 
@@ -113,9 +113,16 @@ def _follow_replaced_tracks(plan: PackagePlan, by_track: dict[str, KnownPackage]
         by_track[track_id] = by_track.pop(package.track_id)
 
 
-def _why_skipped(shipment_id: str, units: Mapping[str, int], programs: Sequence[str]) -> tuple[str, str] | None:
+def _why_skipped(
+    shipment_id: str, shipped: Mapping[str, int], units: Mapping[str, int], programs: Sequence[str]
+) -> tuple[str, str] | None:
     if SHIP_PLUS in programs:
         return "ship_plus", "Ship+ orders are confirmed by Amazon itself; nothing to do."
+    if not shipped:
+        return (
+            "lines_not_matched",
+            f"No product of shipment {shipment_id} is matched to a line on Amazon; confirm it in Seller Central.",
+        )
     if not units:
         return (
             "no_units_left",

@@ -9,6 +9,8 @@ from typing import Literal
 SHIPPED = "SHIPPED"
 CANCELED_STATUSES = frozenset({"CANCELLED", "UNFULFILLABLE"})
 SHIPPABLE_STATUSES = frozenset({"UNSHIPPED", "PARTIALLY_SHIPPED", SHIPPED})
+# Amazon expects the merchant to ship.
+OPEN_STATUSES = SHIPPABLE_STATUSES - {SHIPPED}
 
 # Where an order is in our process -> what that means. Only include/outbox/pipeline_state.py changes it.
 PIPELINE_STATES = {

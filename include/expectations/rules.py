@@ -29,7 +29,7 @@ class CheckedLine:
     """One order line with all that the rules need. No personal data.
 
     Quantities in units; `available_qty` None: stock is not limited. Currencies ISO 4217; None: not known.
-    `has_amounts`: Amazon gives a total for the order.
+    `has_amounts`: Amazon gives a total for the order. `is_wanted`: the buyer has not asked to cancel the line.
     """
 
     amazon_order_id: str
@@ -46,6 +46,7 @@ class CheckedLine:
     is_orderable_type: bool = True
     is_in_website: bool = True
     has_amounts: bool = True
+    is_wanted: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,14 @@ CATALOG_RULES: tuple[Rule, ...] = (
     ),
     *(_known(column) for column in KEY_COLUMNS),
     _known("has_amounts"),
+    _known("is_wanted"),
     _known("is_in_catalog"),
     _known("is_enabled"),
     _known("is_in_website"),
     _known("is_orderable_type"),
     Rule("line_unique", "critical", "expect_compound_columns_to_be_unique", {"column_list": list(KEY_COLUMNS)}),
     _flag("amount_missing", "has_amounts"),
+    _flag("buyer_requested_cancel", "is_wanted"),
     _flag("missing_product", "is_in_catalog"),
     _flag("disabled_product", "is_enabled", only_where=("is_in_catalog",)),
     _flag("not_in_website", "is_in_website", only_where=("is_in_catalog",)),

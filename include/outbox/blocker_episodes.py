@@ -14,6 +14,8 @@ from include.domain.blockers import BLOCKER_CODES
 
 # What Commerce, not a check of ours, has found; the creation of the order ends it.
 FOUND_BY_CREATION = ("rejected_by_commerce", "needs_attention")
+# What the shop shows after the creation; `close_findings` ends it.
+FOUND_IN_SHOP = ("duplicate_commerce_order", "ended_in_commerce", "lines_not_matched")
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,24 @@ def close_episodes(
     *,
     now: datetime,
     dag_run_id: str,
-    kept: Sequence[str] = FOUND_BY_CREATION,
+    is_creation_over: bool = False,
 ) -> None:
     """Close the episodes of these orders that were not found again at `now`.
 
-    `closed_by` maps an Amazon order id to how they end: solved, canceled or settings_changed. Solved ones of the codes
-    in `kept` stay open.
+    `closed_by` maps an Amazon order id to how they end: solved, canceled or settings_changed. `solved` leaves open what
+    the shop shows and, unless `is_creation_over`, what the creation has found.
     """
     if closed_by:
-        values = {"order_ids": list(closed_by), "closed_by_codes": list(closed_by.values()), "kept": list(kept)}
+        kept = [*FOUND_IN_SHOP, *(() if is_creation_over else FOUND_BY_CREATION)]
+        values = {"order_ids": list(closed_by), "closed_by_codes": list(closed_by.values()), "kept": kept}
         connection.execute(load_statements(__file__)["close"], values | {"now": now, "dag_run_id": dag_run_id})
+
+
+def close_findings(
+    connection: Connection, findings: Sequence[tuple[str, str]], *, now: datetime, dag_run_id: str
+) -> None:
+    """Close these findings, by Amazon order id and code, where they are open."""
+    if findings:
+        order_ids, codes = (list(column) for column in zip(*findings, strict=True))
+        values = {"order_ids": order_ids, "codes": codes, "now": now, "dag_run_id": dag_run_id}
+        connection.execute(load_statements(__file__)["close_findings"], values)

@@ -40,3 +40,12 @@ where
     and episodes.closed_at is null
     and (checked.closed_by_code <> 'solved' or not episodes.blocker_code = any(cast(:kept as text[])))
     and episodes.last_seen_at < :now;
+
+-- name: close_findings
+update ops.blocker_episodes as episodes
+set closed_at = :now, closed_by_code = 'solved', dag_run_id = :dag_run_id
+from unnest(cast(:order_ids as text[]), cast(:codes as text[])) as gone (amazon_order_id, blocker_code)
+where
+    episodes.amazon_order_id = gone.amazon_order_id
+    and episodes.blocker_code = gone.blocker_code
+    and episodes.closed_at is null;

@@ -20,6 +20,16 @@ from include.settings import Settings
 
 _LONGEST_NOTE = 400
 _MAY_BE_SENT = ("planned", "rejected")
+_WHAT = {
+    "canceled_units": "Canceled on Amazon",
+    "hold": "The buyer asked to cancel",
+    "release": "The buyer's request to cancel is gone",
+}
+_BY_HAND = {
+    "canceled_units": "Do it in Commerce by hand.",
+    "hold": "Put it on hold in Commerce by hand, or do not ship it.",
+    "release": "Release it in Commerce by hand.",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,8 @@ class DueChange:
 
 def plan_changes(connection: Connection, *, now: datetime, dag_run_id: str) -> None:
     """Plan what Amazon changed on orders that Commerce has, each change once."""
-    connection.execute(load_statements(__file__)["plan_canceled_units"], {"now": now, "dag_run_id": dag_run_id})
+    for name in ("plan_canceled_units", "plan_holds", "plan_releases"):
+        connection.execute(load_statements(__file__)[name], {"now": now, "dag_run_id": dag_run_id})
 
 
 def accounts_with_changes(connection: Connection, now: datetime) -> list[str]:
@@ -124,7 +135,7 @@ class OrderChangeOutbox:
         """Commerce refused it: tried again some times at growing distance; then a person does it by hand."""
         refusals = row.refusals + 1
         is_last = refusals >= self._settings.refused_attempts
-        tail = "Do it in Commerce by hand." if is_last else "It is tried again; otherwise do it in Commerce by hand."
+        tail = _BY_HAND[row.kind] if is_last else f"It is tried again. Otherwise: {_BY_HAND[row.kind]}"
         with self._engine.begin() as connection:
             self._update(
                 connection,
@@ -134,7 +145,7 @@ class OrderChangeOutbox:
                 next_attempt_at=None if is_last else self._later(self._settings.refused_retry, refusals),
                 done_at=self._clock() if is_last else None,
                 last_error_code=error.code,
-                note=f"{note[: _LONGEST_NOTE - 60]} {tail}",
+                note=f"{note[: _LONGEST_NOTE - 80]} {tail}",
             )
 
     def put_back(self, row: Row[Any], error: OrdersError) -> None:
@@ -144,7 +155,8 @@ class OrderChangeOutbox:
         note = self._waiting(row, error)
         if is_last:
             number = row.commerce_order_number
-            note = f"Not carried out in Commerce order {number} after {failures} attempts: do it there by hand. {error}"
+            note = f"{_WHAT[row.kind]}, but Commerce order {number} has not followed after {failures} attempts: "
+            note += f"{_BY_HAND[row.kind]} {error}"
         with self._engine.begin() as connection:
             self._update(
                 connection,
@@ -157,7 +169,7 @@ class OrderChangeOutbox:
             )
 
     def _waiting(self, row: Row[Any], error: OrdersError) -> str:
-        note = f"Canceled on Amazon, but not carried out in Commerce order {row.commerce_order_number} yet: {error}"
+        note = f"{_WHAT[row.kind]}, but Commerce order {row.commerce_order_number} has not followed yet: {error}"
         return note[:_LONGEST_NOTE]
 
     def _look_later(self, connection: Connection, row: Row[Any], not_found_count: int, code: str | None) -> None:
@@ -169,7 +181,7 @@ class OrderChangeOutbox:
             next_attempt_at=self._clock() + self._settings.in_doubt_gap,
             not_found_count=not_found_count,
             last_error_code=code,
-            note=f"Canceled on Amazon; whether Commerce order {row.commerce_order_number} has followed is looked up. "
+            note=f"{_WHAT[row.kind]}; whether Commerce order {row.commerce_order_number} has followed is looked up. "
             "Nothing to do.",
         )
 

@@ -7,6 +7,7 @@ with due as (
         amazon_item_id,
         seller_sku,
         line_number,
+        commerce_item_id,
         ordered_qty - canceled_qty as keep_qty,
         commerce_qty
     from core.order_items
@@ -35,6 +36,7 @@ select
     jsonb_agg(
         jsonb_build_object(
             'amazon_item_id', due.amazon_item_id,
+            'commerce_item_id', due.commerce_item_id,
             'seller_sku', due.seller_sku,
             'canceled_qty', due.commerce_qty - due.keep_qty,
             'keep_qty', due.keep_qty
@@ -58,6 +60,95 @@ on conflict (amazon_order_id, kind, payload_sha256) do update
         next_attempt_at = null,
         dag_run_id = excluded.dag_run_id,
         updated_at = excluded.updated_at;
+
+-- name: plan_holds
+-- Open orders of which the buyer asks to cancel something: an index of very few orders. Each request puts its order on
+-- hold once: who releases the order in Commerce has decided.
+insert into ops.order_change_outbox (
+    amazon_order_id, kind, payload_sha256, account_name, commerce_connection, state, note, planned_at, dag_run_id,
+    updated_at
+)
+select
+    orders.amazon_order_id,
+    'hold',
+    orders.payload_sha256,
+    outbox.account_name,
+    outbox.commerce_connection,
+    'planned',
+    'The buyer asked to cancel; the next run puts the Commerce order on hold.',
+    :now,
+    :dag_run_id,
+    :now
+from core.orders as orders
+inner join ops.order_outbox as outbox on orders.amazon_order_id = outbox.amazon_order_id
+where
+    orders.is_buyer_cancel_requested
+    and orders.amazon_status in ('UNSHIPPED', 'PARTIALLY_SHIPPED')
+    and outbox.commerce_order_id is not null
+    and exists (
+        select from core.order_items as items
+        where
+            items.amazon_order_id = orders.amazon_order_id
+            and items.is_buyer_cancel_requested
+            and items.ordered_qty > items.canceled_qty
+    )
+    and not exists (
+        select from ops.order_change_outbox as holds
+        where holds.amazon_order_id = orders.amazon_order_id and holds.kind = 'hold' and holds.over_at is null
+    )
+order by orders.amazon_order_id
+on conflict do nothing;
+
+-- name: plan_releases
+-- Holds whose request is gone: withdrawn, or the order or its lines were canceled or shipped. One that was not sent is
+-- dropped; one that was not ours, or could not be done, needs no release.
+with over as (
+    update ops.order_change_outbox as holds
+    set
+        over_at = :now,
+        state = case when holds.state in ('planned', 'rejected') then 'skipped' else holds.state end,
+        done_at = case when holds.state in ('planned', 'rejected') then :now else holds.done_at end,
+        dag_run_id = :dag_run_id,
+        updated_at = :now
+    from core.orders as orders
+    where
+        holds.kind = 'hold'
+        and holds.over_at is null
+        and holds.amazon_order_id = orders.amazon_order_id
+        and not (
+            orders.is_buyer_cancel_requested
+            and orders.amazon_status in ('UNSHIPPED', 'PARTIALLY_SHIPPED')
+            and exists (
+                select from core.order_items as items
+                where
+                    items.amazon_order_id = orders.amazon_order_id
+                    and items.is_buyer_cancel_requested
+                    and items.ordered_qty > items.canceled_qty
+            )
+        )
+    returning
+        holds.amazon_order_id, holds.account_name, holds.commerce_connection, holds.state, orders.payload_sha256
+)
+
+insert into ops.order_change_outbox (
+    amazon_order_id, kind, payload_sha256, account_name, commerce_connection, state, note, planned_at, dag_run_id,
+    updated_at
+)
+select
+    amazon_order_id,
+    'release',
+    payload_sha256,
+    account_name,
+    commerce_connection,
+    'planned',
+    'The buyer''s request to cancel is gone; the next run releases the Commerce order from hold.',
+    :now,
+    :dag_run_id,
+    :now
+from over
+where state <> 'skipped'
+order by amazon_order_id
+on conflict do nothing;
 
 -- name: due_changes
 -- The creation of the order has come to its end before: it would invoice what is taken off here. A change waits while
@@ -83,7 +174,9 @@ where
             and others.done_at is null
             and (others.kind, others.payload_sha256) <> (changes.kind, changes.payload_sha256)
     )
-order by changes.failures, changes.planned_at, changes.amazon_order_id, changes.kind;
+-- An order on hold cannot be credited: it is released before.
+order by
+    changes.failures, changes.kind = 'canceled_units', changes.planned_at, changes.amazon_order_id, changes.kind;
 
 -- name: accounts_with_changes
 select distinct changes.account_name

@@ -97,25 +97,39 @@ class _Change:
             return Outcome("change_skipped")
         except RefusedError as error:
             return self.reject(row, error)
-        wanted = _wanted(row, found)
-        if wanted.action == "none":
-            return self.end(row, wanted, is_ours=row.state == "in_doubt")
+        ended = self.look(row, found, is_ours=row.state == "in_doubt")
+        if ended is not None:
+            return ended
         if row.state == "in_doubt":
             self.outbox.not_found(row)
             return Outcome("change_in_doubt")
-        return self.send(row, wanted)
+        return self.send(row, found)
 
-    def send(self, row: Row[Any], wanted: Withdrawal) -> Outcome:
+    def look(self, row: Row[Any], found: CommerceOrder, *, is_ours: bool) -> Outcome | None:
+        """End the change if the Commerce order shows that nothing is left to do. `is_ours`: we may have done it."""
+        if row.kind != "canceled_units":
+            return self.look_at_hold(row, found, is_ours=is_ours)
+        wanted = _wanted(row, found)
+        return self.end(row, wanted, is_ours=is_ours) if wanted.action == "none" else None
+
+    def look_at_hold(self, row: Row[Any], found: CommerceOrder, *, is_ours: bool) -> Outcome | None:
+        """The same for a hold and for the release from it."""
+        if row.kind == "release":
+            return None if found.is_on_hold else self.end_hold(row, is_ours=is_ours)
+        if found.is_on_hold:
+            return self.end_hold(row, is_ours=is_ours)
+        if found.state not in ("complete", "closed", "canceled"):
+            return None
+        note = f"The buyer asked to cancel; nothing is left to ship of Commerce order {row.commerce_order_number}."
+        self.outbox.finish(row, "skipped", note)
+        return Outcome("change_skipped")
+
+    def send(self, row: Row[Any], found: CommerceOrder) -> Outcome:
         """Call Commerce once."""
         if not self.outbox.mark_sent(self.session, row):
             return Outcome("passed_over")
-        order_id = row.commerce_order_id
         try:
-            if wanted.action != "cancel":
-                self.client.refund(order_id, wanted.units, with_shipping=wanted.action == "credit_all")
-            elif not self.client.cancel(order_id):
-                text = "the order cannot be canceled in its state"
-                raise RefusedError(f"Commerce answered that {text}.", code="not_canceled", reason=text)
+            self.call(row, found)
         except OutcomeUnknownError as error:
             self.outbox.doubt(row, "unknown_outcome")
             return Outcome("change_in_doubt", error)
@@ -124,9 +138,42 @@ class _Change:
             raise
         except RefusedError as error:
             # Refused because somebody was quicker: then it is done.
-            after = _wanted(row, self.client.order(order_id))
-            return self.end(row, after, is_ours=False) if after.action == "none" else self.reject(row, error)
-        return self.end(row, wanted, is_ours=True)
+            after = self.look(row, self.client.order(row.commerce_order_id), is_ours=False)
+            return after or self.reject(row, error)
+        if row.kind != "canceled_units":
+            return self.end_hold(row, is_ours=True)
+        return self.end(row, _wanted(row, found), is_ours=True)
+
+    def call(self, row: Row[Any], found: CommerceOrder) -> None:
+        """The call of this change."""
+        order_id = row.commerce_order_id
+        if row.kind == "hold":
+            is_done = self.client.hold(order_id)
+        elif row.kind == "release":
+            is_done = self.client.unhold(order_id)
+        else:
+            wanted = _wanted(row, found)
+            if wanted.action != "cancel":
+                self.client.refund(order_id, wanted.units, with_shipping=wanted.action == "credit_all")
+                return
+            is_done = self.client.cancel(order_id)
+        if not is_done:
+            text = "the order does not allow it in its state"
+            raise RefusedError(f"Commerce answered that {text}.", code="not_done", reason=text)
+
+    def end_hold(self, row: Row[Any], *, is_ours: bool) -> Outcome:
+        """The Commerce order is on hold, or released from it. A hold that a person has set is not ours to release."""
+        number = row.commerce_order_number
+        if row.kind == "hold":
+            note = (
+                f"The buyer asked to cancel; Commerce order {number} was put on hold. Cancel it in Seller Central, or "
+                "release it in Commerce to ship it."
+            )
+            self.outbox.finish(row, "done" if is_ours else "skipped", note)
+        else:
+            note = f"The buyer's request to cancel is gone; Commerce order {number} is released from hold."
+            self.outbox.finish(row, "done", note)
+        return Outcome("changed")
 
     def end(self, row: Row[Any], wanted: Withdrawal, *, is_ours: bool) -> Outcome:
         """Nothing is left to take off the Commerce order."""
@@ -156,11 +203,18 @@ class _Change:
 
 
 def _wanted(row: Row[Any], found: CommerceOrder) -> Withdrawal:
-    keep = {item["amazon_item_id"]: item["keep_qty"] for item in row.items}
+    keep = {
+        item.get("commerce_item_id") or found.item_ids.get(item["amazon_item_id"], ""): item["keep_qty"]
+        for item in row.items
+    }
     return withdrawal(found.lines, keep, is_invoiced=found.is_invoiced)
 
 
 def _what(row: Row[Any]) -> str:
+    if row.kind == "hold":
+        return "The buyer asked to cancel"
+    if row.kind == "release":
+        return "The buyer's request to cancel is gone"
     if row.amazon_status in CANCELED_STATUSES:
         return "Amazon canceled the order"
     lines = [f"{_units(item['canceled_qty'])} of {item['seller_sku']}" for item in row.items]

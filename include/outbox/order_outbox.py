@@ -13,12 +13,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
 
+from include.adapters.commerce.documents import CommerceOrder
 from include.database.statements import load_statements
 from include.database.tables import order_items, order_outbox
 from include.domain.blockers import BLOCKER_CODES
-from include.domain.errors import OrdersError, RefusedError
+from include.domain.errors import NotFoundError, OrdersError, RefusedError
+from include.domain.order_changes import LineUnits
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
 from include.outbox.pipeline_state import move_orders
+from include.outbox.shop_findings import record_findings
 from include.settings import Settings
 
 _LONGEST_ERROR = 500
@@ -84,23 +87,6 @@ def sent_orders(connection: Connection, order_ids: Collection[str]) -> set[str]:
     return set(
         connection.execute(load_statements(__file__)["sent_meanwhile"], {"order_ids": sorted(order_ids)}).scalars()
     )
-
-
-def release_ended_orders(
-    connection: Connection, shop: str, commerce_order_ids: Sequence[str], *, now: datetime, dag_run_id: str
-) -> int:
-    """These orders of the shop have ended in Commerce: their units stop counting as taken. Returns how many did."""
-    values = {"commerce_connection": shop, "commerce_order_ids": list(commerce_order_ids)}
-    statement = load_statements(__file__)["release_ended_orders"]
-    return connection.execute(statement, values | {"now": now, "dag_run_id": dag_run_id}).rowcount
-
-
-def release_shipped_orders(
-    connection: Connection, order_ids: Collection[str], *, now: datetime, dag_run_id: str
-) -> None:
-    """The units of those of these orders that are shipped whole in Commerce stop counting as taken."""
-    values = {"order_ids": sorted(order_ids), "now": now, "dag_run_id": dag_run_id}
-    connection.execute(load_statements(__file__)["release_shipped_orders"], values)
 
 
 def probe_refusals(connection: Connection, *, now: datetime, gap: timedelta, dag_run_id: str) -> None:
@@ -202,15 +188,18 @@ class OrderOutbox:
             )
             for name in ("release_stock_of_amazon", "watch_shipments", "release_refused"):
                 connection.execute(load_statements(__file__)[name], {"order_id": order_id, "now": self._clock()})
-            close_episodes(connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, kept=())
+            close_episodes(
+                connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, is_creation_over=True
+            )
             self._move(connection, order_id, "created", found.finding or f"Created in Commerce as {found.number}.")
             # Last: staging locks orders before lines, too; the other way round the two would deadlock.
-            for amazon_item_id, commerce_item_id in found.item_ids.items():
+            for amazon_item_id, line in found.lines.items():
                 connection.execute(
                     update(order_items)
                     .where(order_items.c.amazon_order_id == order_id, order_items.c.amazon_item_id == amazon_item_id)
-                    .values(commerce_item_id=commerce_item_id, commerce_qty=found.units.get(amazon_item_id))
+                    .values(commerce_item_id=line.commerce_item_id, commerce_qty=line.ordered - line.ended)
                 )
+            record_findings(connection, {order_id: found.in_shop}, now=self._clock(), dag_run_id=self._dag_run_id)
 
     def reject(self, row: Row[Any], error: RefusedError) -> None:
         """Commerce refused the order: block it with Commerce's reason, and try again some times at growing distance.
@@ -255,7 +244,9 @@ class OrderOutbox:
                 next_attempt_at=None,
                 failures=0,
             )
-            close_episodes(connection, {order_id: closed_by}, now=self._clock(), dag_run_id=self._dag_run_id, kept=())
+            close_episodes(
+                connection, {order_id: closed_by}, now=self._clock(), dag_run_id=self._dag_run_id, is_creation_over=True
+            )
             self._move(connection, order_id, state, reason)
 
     def put_back(self, row: Row[Any], cause: str) -> None:
@@ -284,7 +275,10 @@ class OrderOutbox:
     def finish_refused(self, row: Row[Any], error: RefusedError) -> None:
         """Commerce refused to invoice the order: it is blocked with the reason and tried again at growing distance."""
         order_id, failures = row.amazon_order_id, row.failures + 1
-        message = f"Commerce order {row.commerce_order_number} exists, but its invoice was refused: {error.reason}"
+        number = row.commerce_order_number
+        message = f"Commerce order {number} exists, but its invoice was refused: {error.reason}"
+        if isinstance(error, NotFoundError):
+            message = f"Commerce order {number} is not invoiced: Commerce does not find it. It may have been deleted."
         code = error.code
         if row.last_error_code == TOTAL_DIFFERS:
             code, message = TOTAL_DIFFERS, f"{row.last_error} {message}"
@@ -343,7 +337,9 @@ class OrderOutbox:
                 last_error_code=None,
                 last_error=None,
             )
-            close_episodes(connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, kept=())
+            close_episodes(
+                connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, is_creation_over=True
+            )
             if row.last_error_code != TOTAL_DIFFERS:
                 self._move(connection, order_id, "created", f"Created in Commerce as {row.commerce_order_number}.")
 
@@ -380,13 +376,14 @@ class OrderOutbox:
 
 @dataclass(frozen=True)
 class LinkedOrder:
-    """The Commerce order to link: its entity_id, its number, and Amazon's item ids -> Commerce's, and -> its units.
+    """The Commerce order to link: its entity_id, its number, and its lines by Amazon's item ids.
 
-    `finding` is what a person should look at, in a sentence; None when all is well.
+    `in_shop` are all orders that the shop has for the Amazon order. `finding` is what a person should look at, in a
+    sentence; None when all is well.
     """
 
     order_id: str
     number: str
-    item_ids: dict[str, str]
-    units: dict[str, int]
+    lines: dict[str, LineUnits]
+    in_shop: Sequence[CommerceOrder]
     finding: str | None = None

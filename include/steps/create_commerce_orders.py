@@ -23,6 +23,7 @@ from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CommerceOrder
 from include.adapters.commerce.mapping import encode_order, order_entity
+from include.adapters.commerce.search import sku_key
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.orders import load_orders
 from include.database.tables import order_contacts
@@ -37,6 +38,8 @@ from include.domain.errors import (
     UnavailableError,
     UndecryptableError,
 )
+from include.domain.line_matching import match_lines
+from include.domain.order_changes import LineUnits
 from include.domain.orders import AMAZON, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store, Stores
@@ -193,17 +196,17 @@ class _Creation:
                 return Outcome("refused")
             self.outbox.put_back(row, str(error))
             return Outcome("in_doubt")
-        if found is not None:
-            return self.link("adopted", found)
+        if found:
+            return self.link("adopted", *found)
         if row.state == "in_doubt":
             return self.not_found(row)
         if self.store is None:
             return Outcome("passed_over")
         return self.create(row, self.store)
 
-    def look_up(self) -> CommerceOrder | None:
-        """The Commerce order that exists for this Amazon order already, if any. Looks, never writes."""
-        found = self.client.find_orders(ext_order_id=self.order_id)
+    def look_up(self) -> list[CommerceOrder]:
+        """The Commerce orders that exist for this Amazon order already, the one to link first. Looks, never writes."""
+        found = sorted(self.client.find_orders(ext_order_id=self.order_id), key=lambda order: order.is_withdrawn)
         if len(found) > 1:
             log.error(
                 "create_commerce_orders: order=%s has %d Commerce orders (%s). Resolution: cancel all but %s in "
@@ -213,7 +216,7 @@ class _Creation:
                 ", ".join(order.number for order in found),
                 found[0].number,
             )
-        return found[0] if found else None
+        return found
 
     def not_found(self, row: Row[Any]) -> Outcome:
         """Commerce does not have an order in doubt."""
@@ -253,9 +256,9 @@ class _Creation:
             raise
         except RefusedError as error:
             # A number that is taken: by this order, sent earlier, or by a stranger. Looking it up shows which.
-            found = self.look_up() if error.code == "duplicate" else None
-            if found is not None:
-                return self.link("adopted", found)
+            found = self.look_up() if error.code == "duplicate" else []
+            if found:
+                return self.link("adopted", *found)
             self.outbox.reject(row, error)
             return Outcome("refused")
         return self.link("created", created)
@@ -295,8 +298,8 @@ class _Creation:
             )
         return customer_id
 
-    def link(self, state: str, found: CommerceOrder) -> Outcome:
-        """Commit the Commerce order's id, then finish the order."""
+    def link(self, state: str, found: CommerceOrder, *others: CommerceOrder) -> Outcome:
+        """Commit the Commerce order's id, then finish the order. `others`: further ones for the same Amazon order."""
         finding = None
         total = self.order.grand_total_amount
         if total is not None and found.grand_total != total:
@@ -305,24 +308,41 @@ class _Creation:
                 f"{total.normalize():f}."
             )
         self.outbox.link(
-            self.order_id, state, LinkedOrder(found.order_id, found.number, found.item_ids, found.units, finding)
+            self.order_id,
+            state,
+            LinkedOrder(found.order_id, found.number, self.lines_of(found), [found, *others], finding),
         )
         finished = self.finish(self.read())
         return Outcome(state, finished.failure, then=finished.counted_as)
 
+    def lines_of(self, found: CommerceOrder) -> dict[str, LineUnits]:
+        """The lines of a Commerce order by Amazon's item ids. Lines that people entered match by SKU and quantity."""
+        catalog_sku = self.store.catalog_sku if self.store is not None else str
+        matched = match_lines(
+            {
+                line.amazon_item_id: (sku_key(catalog_sku(line.seller_sku)), line.ordered_qty)
+                for line in self.order.lines
+                if line.amazon_item_id not in found.item_ids
+            },
+            {
+                item_id: (sku_key(line.sku), line.ordered)
+                for item_id, line in found.lines.items()
+                if line.amazon_item_id is None
+            },
+        )
+        return {amazon_id: found.lines[item_id] for amazon_id, item_id in (found.item_ids | matched).items()}
+
     def finish(self, row: Row[Any]) -> Outcome:
         """Invoice the linked order and give it its final status; each part is looked at before it is done.
 
-        An order that Amazon canceled meanwhile stays without invoice: a plain cancellation in Commerce ends it.
+        An order that Amazon canceled meanwhile stays without invoice: a plain cancellation in Commerce ends it. So does
+        one that somebody has canceled or refunded in Commerce; `shop_findings` says so.
         """
         try:
             if self.order.amazon_status not in CANCELED_STATUSES:
                 found = self.client.order(row.commerce_order_id)
-                if row.invoiced_at is None:
-                    if not found.is_invoiced:
-                        found = self.invoice(found)
-                    self.outbox.mark_invoiced(self.order_id)
-                self.set_status(found)
+                if not found.is_withdrawn:
+                    self.complete(row, found)
         except RefusedError as error:
             self.outbox.finish_refused(row, error)
             return Outcome("unfinished")
@@ -330,6 +350,14 @@ class _Creation:
             return Outcome("unfinished", error)
         self.outbox.finish(row)
         return Outcome("finished")
+
+    def complete(self, row: Row[Any], found: CommerceOrder) -> None:
+        """Invoice the order and give it its status, where that is not done yet."""
+        if row.invoiced_at is None:
+            if not found.is_invoiced:
+                found = self.invoice(found)
+            self.outbox.mark_invoiced(self.order_id)
+        self.set_status(found)
 
     def invoice(self, found: CommerceOrder) -> CommerceOrder:
         """Invoice once; a refusal of an order that turns out to be invoiced is success."""

@@ -1,4 +1,8 @@
-"""Fetches what happened in Commerce to the linked orders: new and changed shipments, and orders that have ended."""
+"""Fetches what happened in Commerce to the linked orders: new and changed shipments, and orders that have ended.
+
+The same searches notice a second Commerce order for an Amazon order, such as one that Commerce committed late, and an
+order that somebody has canceled, refunded or deleted in Commerce although Amazon still expects it.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +19,18 @@ from sqlalchemy import Connection, Engine, Row
 from include.adapters.canonical_json import sha256_of
 from include.adapters.commerce.changes import (
     changed_shipments,
-    ended_orders_of,
-    ended_orders_since,
+    new_and_ended_orders,
+    orders_for,
+    orders_with_ids,
     shipments_of,
 )
 from include.adapters.commerce.client import CommerceClient
-from include.adapters.commerce.documents import CommerceShipment
+from include.adapters.commerce.documents import CommerceOrder, CommerceShipment
 from include.adapters.commerce.search import batches
 from include.database.statements import load_statements
-from include.domain.errors import MisconfiguredError, OrdersError, ThrottledError, UnavailableError
-from include.outbox.order_outbox import release_ended_orders
+from include.domain.errors import MisconfiguredError, OrdersError, RefusedError, ThrottledError, UnavailableError
+from include.outbox.shop_findings import orders_with_findings, record_findings, suspects
+from include.outbox.stock_release import release_ended_orders
 from include.outbox.work_loop import LoopReport, summary
 from include.settings import Settings
 
@@ -75,6 +81,14 @@ def run(
     return dict(report.counts)
 
 
+@dataclass(frozen=True)
+class _OrderPage:
+    """Commerce orders that have ended, and all that the shop has for the Amazon orders that may have a second one."""
+
+    ended: list[str]
+    found: dict[str, list[CommerceOrder]]
+
+
 @dataclass
 class _Reading:
     """One shop in one run."""
@@ -95,17 +109,41 @@ class _Reading:
         """
         with self.engine.connect() as connection:
             portion = self._portion(connection)
-        if not (is_connected or portion):
+            flagged = orders_with_findings(connection, self.shop)
+        if not (is_connected or portion or flagged):
             return
         self.client = self.commerce(self.shop)
         self._search("shipments", changed_shipments, self._land)
-        self._search("orders", ended_orders_since, self._release)
+        self._search("orders", self._order_pages, self._keep_orders)
+        self._look_again(flagged)
         self.failures = 0
         rows = {row.commerce_order_id: row for row in portion}
         for batch in batches(sorted(rows, key=int)):
             orders: Orders = [rows[order_id] for order_id in batch]
             if not self._in_halves(orders, self._sweep, _half_the_orders, self._cannot_sweep):
                 break
+
+    def _order_pages(self, client: CommerceClient, since: datetime, before: datetime | None) -> Iterator[_OrderPage]:
+        for seen in new_and_ended_orders(client, since, before):
+            with self.engine.connect() as connection:
+                suspected = suspects(connection, self.shop, seen)
+            ended = [order.order_id for order in seen if order.has_ended]
+            yield _OrderPage(ended, orders_for(client, suspected) if suspected else {})
+
+    def _keep_orders(self, connection: Connection, page: _OrderPage) -> None:
+        self._release(connection, page.ended)
+        record_findings(connection, page.found, **self._stamp())
+
+    def _look_again(self, amazon_order_ids: Sequence[str]) -> None:
+        """Ask for the orders that had a finding, which ends when the shop does not show it any more."""
+        for batch in batches(amazon_order_ids):
+            try:
+                found = orders_for(self.client, batch)
+            except RefusedError as error:
+                self._note(f"the orders for {batch[0]} and others", error)
+                continue
+            with self.engine.begin() as connection:
+                record_findings(connection, found, **self._stamp())
 
     def _search(
         self,
@@ -187,15 +225,21 @@ class _Reading:
         return True
 
     def _sweep(self, rows: Orders) -> None:
-        """Read the shipments of these orders, and whether they have ended; then they are last in the queue."""
+        """Read the shipments of these orders, and whether they have ended or are gone; then they queue up again."""
         to_ship = [row.commerce_order_id for row in rows if row.is_shippable]
-        holding = [row.commerce_order_id for row in rows if row.holds_stock]
+        holding = {row.commerce_order_id: row.amazon_order_id for row in rows if row.holds_stock}
         shipments = shipments_of(self.client, to_ship) if to_ship else []
-        ended = ended_orders_of(self.client, holding) if holding else []
+        seen = orders_with_ids(self.client, list(holding)) if holding else []
+        ended = [order.order_id for order in seen if order.has_ended]
+        missing = holding.keys() - {order.order_id for order in seen}
+        # Asked for once more, in another way: an order is not deleted because one answer lacks it.
+        found = orders_for(self.client, sorted(holding[one] for one in missing)) if missing else {}
+        there = {order.order_id for orders in found.values() for order in orders}
         statements = load_statements(__file__)
         with self.engine.begin() as connection:
             self._land(connection, shipments)
-            self._release(connection, ended)
+            self._release(connection, [*ended, *(missing - there)])
+            record_findings(connection, found, **self._stamp())
             self._mark_swept(connection, rows)
             last = {"order_ids": [row.amazon_order_id for row in rows if row.is_last_time]}
             connection.execute(statements["end_watch"], last)

@@ -50,12 +50,15 @@ with facts as (
         coalesce(shown.status, orders.amazon_status) as status_on_amazon,
         coalesce(blockers.blocker_codes, cast('{}' as text[])) as blocker_codes,
         blockers.sentences,
+        findings.warnings,
+        coalesce(findings.has_ended, false) as has_ended_in_commerce,
         packages.accepted_count,
         packages.waiting_count,
         packages.refusal,
         packages.skipped,
         untracked.commerce_shipment_id as untracked_shipment_id,
         changes.change_note,
+        coalesce(changes.has_hold, false) as has_hold,
         coalesce(unreadable.is_unreadable, false) as is_unreadable,
         orders.amazon_status = any(cast(:canceled_statuses as text[])) as is_canceled,
         orders.pipeline_state = any(cast(:blocked_states as text[])) as is_held,
@@ -83,6 +86,16 @@ with facts as (
     ) as blockers on true
     left join lateral (
         select
+            string_agg(episodes.message || ' ' || episodes.remedy, ' ' order by episodes.opened_at) as warnings,
+            bool_or(episodes.blocker_code = 'ended_in_commerce') as has_ended
+        from ops.blocker_episodes as episodes
+        where
+            episodes.amazon_order_id = orders.amazon_order_id
+            and episodes.closed_at is null
+            and episodes.severity = 'warning'
+    ) as findings on true
+    left join lateral (
+        select
             count(*) filter (where sent.state = 'accepted') as accepted_count,
             count(*) filter (where sent.state in ('planned', 'sent', 'in_doubt')) as waiting_count,
             (
@@ -101,7 +114,8 @@ with facts as (
             string_agg(
                 coalesce(changes.note, 'Canceled on Amazon; the next run carries it out in Commerce.'),
                 ' ' order by changes.planned_at
-            ) as change_note
+            ) filter (where changes.kind <> 'hold' or changes.over_at is null) as change_note,
+            bool_or(changes.kind = 'hold' and changes.over_at is null) as has_hold
         from ops.order_change_outbox as changes
         where changes.amazon_order_id = orders.amazon_order_id
     ) as changes on true
@@ -151,7 +165,7 @@ written as (
         end,
         grand_total_amount,
         currency_code,
-        left(concat_ws(' ', case when not is_canceled then change_note end, coalesce(
+        left(rtrim(concat_ws(' ', warnings, case when not is_canceled then change_note end, coalesce(
             case
                 when is_unreadable
                     then
@@ -168,7 +182,7 @@ written as (
                 when is_unfinished then rtrim(last_error, '. ') || '. It will be retried automatically.'
                 when refusal is not null then refusal
                 when pipeline_state = 'completed' then 'Shipped; Commerce order ' || commerce_order_number || '.'
-                when is_buyer_cancel_requested
+                when is_buyer_cancel_requested and not has_hold
                     then
                         'The buyer asked to cancel. Decide in Seller Central before you ship. '
                         || coalesce(state_reason, '')
@@ -186,10 +200,11 @@ written as (
                         || case when accepted_count = 1 then ' package' else ' packages' end
                         || ' of Commerce order ' || commerce_order_number || '.' || coalesce(' ' || skipped, '')
                 when skipped is not null then skipped
+                when has_ended_in_commerce then '' -- that it was created is not worth mentioning any more
             end,
             state_reason,
             'Not checked yet.'
-        )), 500),
+        ))), 500),
         case
             when commerce_order_id is not null and commerce_admin_url is not null
                 then commerce_admin_url || '/sales/order/view/order_id/' || commerce_order_id

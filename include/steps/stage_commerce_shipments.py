@@ -19,9 +19,9 @@ from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.database.tables import shipment_tracks
 from include.domain.packages import Track, plan_packages
-from include.outbox.order_outbox import release_shipped_orders
 from include.outbox.pipeline_state import move_selected
 from include.outbox.shipment_outbox import ShipmentOutbox, accounts_with_packages
+from include.outbox.stock_release import release_shipped_orders
 from include.outbox.work_loop import summary
 from include.settings import Settings
 

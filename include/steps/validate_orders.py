@@ -25,6 +25,7 @@ from include.database.statements import load_statements
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import MisconfiguredError, OrdersError, RunIncompleteError
 from include.domain.orders import Candidate, OrderLine, decide
+from include.domain.statuses import OPEN_STATUSES
 from include.domain.stock import LineDemand, allocate
 from include.domain.stores import Store, Stores
 from include.expectations.order_lines import RuleResult, validate_lines
@@ -331,6 +332,7 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> Checked
         is_in_website=product is None or facts.is_in_website(store, product),
         is_orderable_type=product is None or facts.is_orderable(store, product),
         has_amounts=order.grand_total_amount is not None and order.currency_code is not None,
+        is_wanted=not (line.is_buyer_cancel_requested and order.amazon_status in OPEN_STATUSES),
     )
 
 

@@ -37,6 +37,7 @@ class AmazonChange:
     """A change of an order at a moment of the sandbox's clock: `patch` is merged deeply into the order.
 
     A list in `patch` replaces the order's list, except for `orderItems`, whose entries are merged by `orderItemId`.
+    None takes a field out.
     """
 
     at: datetime

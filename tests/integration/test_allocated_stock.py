@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from bench.history import fill_history
 from include.database.statements import load_statements
-from include.outbox.order_outbox import release_ended_orders, release_shipped_orders
+from include.outbox.stock_release import release_ended_orders, release_shipped_orders
 from include.steps import validate_orders
 
 NOW = datetime.now(UTC)

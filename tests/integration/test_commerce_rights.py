@@ -45,6 +45,8 @@ WORK: dict[Right, Callable[[CommerceClient], Any]] = {
     RIGHT_OF["invoiceOrder"]: lambda client: client.invoice("1"),
     RIGHT_OF["cancelOrder"]: lambda client: client.cancel("1"),
     RIGHT_OF["refundOrder"]: lambda client: client.refund("1", {"1": 1}, with_shipping=False),
+    RIGHT_OF["holdOrder"]: lambda client: client.hold("1"),
+    RIGHT_OF["unholdOrder"]: lambda client: client.unhold("1"),
     RIGHT_OF["searchShipments"]: lambda client: list(changed_shipments(client, SandboxClock().now())),
     RIGHT_OF["searchCustomers"]: lambda client: client.customer_id("ada@example.com", 1),
 }

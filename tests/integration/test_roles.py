@@ -28,6 +28,7 @@ VIEWS = {
     ("ops", "open_order_outbox"),
     ("reporting", "blocked_orders"),
     ("reporting", "data_freshness"),
+    ("reporting", "flagged_orders"),
     ("reporting", "quarantined_orders"),
 }
 

@@ -68,6 +68,7 @@ lines_strategy = st.lists(
         store_currency=currencies,
         is_orderable_type=st.booleans(),
         is_in_website=st.booleans(),
+        is_wanted=st.booleans(),
     ),
     unique_by=lambda line: (line.amazon_order_id, line.amazon_item_id),
     min_size=1,
@@ -108,6 +109,7 @@ def random_line(number: int, dice: random.Random) -> CheckedLine:
         is_orderable_type=dice.random() < 0.9,
         is_in_website=dice.random() < 0.9,
         has_amounts=dice.random() < 0.9,
+        is_wanted=dice.random() < 0.9,
     )
 
 
@@ -181,6 +183,7 @@ def test_counts_report_how_many_lines_a_rule_evaluated_when_it_skips_some() -> N
         ("is_in_catalog", None, "is_in_catalog_known"),
         ("is_enabled", None, "is_enabled_known"),
         ("is_in_website", None, "is_in_website_known"),
+        ("is_wanted", None, "is_wanted_known"),
         ("is_stock_required", None, "is_stock_required_known"),
         ("requested_qty", None, "requested_qty_known"),
         ("available_qty", Decimal("NaN"), "available_qty_known"),
@@ -206,7 +209,8 @@ def test_validation_is_void_when_the_frame_lost_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "column", ["has_amounts", "is_in_catalog", "is_enabled", "is_orderable_type", "available_qty", "store_currency"]
+    "column",
+    ["has_amounts", "is_wanted", "is_in_catalog", "is_enabled", "is_orderable_type", "available_qty", "store_currency"],
 )
 def test_validation_is_void_when_the_frame_lost_a_column(column: str) -> None:
     with pytest.raises(RunIncompleteError, match=column):
@@ -218,6 +222,7 @@ def test_rules_have_the_severity_of_their_blocker_when_they_find_one() -> None:
     assert blockers == {code: BLOCKER_CODES[code].severity for code in blockers}
     assert blockers.keys() == {
         "amount_missing",
+        "buyer_requested_cancel",
         "missing_product",
         "disabled_product",
         "not_in_website",

@@ -248,6 +248,16 @@ class CommerceClient(RestClient):
         document = self._send("cancelOrder", "POST", f"orders/{commerce_order_id}/cancel", subject=commerce_order_id)
         return self._read("cancelOrder", read_flag, document, is_write=True, subject=commerce_order_id)
 
+    def hold(self, commerce_order_id: str) -> bool:
+        """Put the order on hold: it can be neither invoiced nor shipped until it is released."""
+        document = self._send("holdOrder", "POST", f"orders/{commerce_order_id}/hold", subject=commerce_order_id)
+        return self._read("holdOrder", read_flag, document, is_write=True, subject=commerce_order_id)
+
+    def unhold(self, commerce_order_id: str) -> bool:
+        """Release the order from hold; it gets the state back that it had before."""
+        document = self._send("unholdOrder", "POST", f"orders/{commerce_order_id}/unhold", subject=commerce_order_id)
+        return self._read("unholdOrder", read_flag, document, is_write=True, subject=commerce_order_id)
+
     def refund(self, commerce_order_id: str, units: Mapping[str, int], *, with_shipping: bool) -> str:
         """Make an offline credit memo of these units (Commerce's item_id -> units) and return its id. No mail.
 

@@ -27,7 +27,7 @@ _COMPOSITE_TYPES = frozenset({"bundle", "configurable", "grouped", "giftcard"})
 # `fields` of an order: what CommerceOrder needs, and no address.
 ORDER_FIELDS = (
     "entity_id,increment_id,store_id,ext_order_id,state,status,grand_total,order_currency_code,created_at,"
-    "total_invoiced,items[item_id,ext_order_item_id,qty_ordered,qty_shipped,qty_refunded,qty_canceled]"
+    "total_invoiced,items[item_id,parent_item_id,ext_order_item_id,sku,qty_ordered,qty_shipped,qty_refunded,qty_canceled]"
 )
 PRODUCT_FIELDS = "id,sku,name,status,type_id,price,weight,extension_attributes[website_ids]"
 # What is kept of a shipment. Not its label, which is a printed address, and not its comments, which can name anybody.
@@ -99,7 +99,7 @@ class CommerceOrder:
     """One Commerce order without personal data.
 
     `order_id` is its entity_id, `number` its increment_id; amounts are in `currency` (ISO 4217), `created_at` is UTC;
-    `item_ids` maps Amazon's orderItemId to Commerce's item_id, `lines` to what became of the line's units.
+    `lines` has what became of each line's units, by Commerce's item_id.
     """
 
     order_id: str
@@ -112,13 +112,22 @@ class CommerceOrder:
     currency: str | None
     created_at: datetime
     total_invoiced: Decimal
-    item_ids: dict[str, str]
-    lines: dict[str, LineUnits] = field(default_factory=dict)
+    lines: dict[str, LineUnits]
 
     @property
-    def units(self) -> dict[str, int]:
-        """Units of each line that are neither canceled nor refunded, by Amazon's orderItemId."""
-        return {item_id: line.ordered - line.ended for item_id, line in self.lines.items()}
+    def item_ids(self) -> dict[str, str]:
+        """Amazon's orderItemId -> Commerce's item_id, of the lines that were made for Amazon's."""
+        return {line.amazon_item_id: item_id for item_id, line in self.lines.items() if line.amazon_item_id}
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether it was canceled, or refunded whole."""
+        return self.state in ("canceled", "closed")
+
+    @property
+    def is_on_hold(self) -> bool:
+        """Whether it can be neither invoiced nor shipped until somebody releases it."""
+        return self.state == "holded"
 
     @property
     def is_invoiced(self) -> bool:
@@ -174,15 +183,11 @@ def read_order(document: Any) -> CommerceOrder:
         currency=_text(document.get("order_currency_code")),
         created_at=_moment(document["created_at"]),
         total_invoiced=read_number(document.get("total_invoiced") or 0),
-        item_ids={
-            str(item["ext_order_item_id"]): str(item["item_id"])
-            for item in document.get("items") or []
-            if item.get("ext_order_item_id")
-        },
+        # The parts of a composite product ship with it.
         lines={
-            str(item["ext_order_item_id"]): _order_line(item)
+            str(item["item_id"]): _order_line(item)
             for item in document.get("items") or []
-            if item.get("ext_order_item_id")
+            if not item.get("parent_item_id")
         },
     )
 
@@ -191,7 +196,10 @@ def _order_line(item: dict[str, Any]) -> LineUnits:
     ordered, shipped, refunded, canceled = (
         int(_units(item.get(name) or 0)) for name in ("qty_ordered", "qty_shipped", "qty_refunded", "qty_canceled")
     )
-    return LineUnits(str(item["item_id"]), ordered, shipped, refunded + canceled)
+    amazon_item_id = _text(item.get("ext_order_item_id")) or None
+    return LineUnits(
+        str(item["item_id"]), ordered, shipped, refunded + canceled, _text(item.get("sku")) or "", amazon_item_id
+    )
 
 
 def join_store_views(

@@ -34,6 +34,8 @@ SAVE_ORDERS = Right("Magento_Sales::api_actions", f"{_ACTIONS} > Order Save API"
 INVOICE = Right("Magento_Sales::invoice", f"{_ACTIONS} > Invoice")
 CANCEL = Right("Magento_Sales::cancel", f"{_ACTIONS} > Cancel")
 CREDIT = Right("Magento_Sales::creditmemo", f"{_ACTIONS} > Credit Memos")
+HOLD = Right("Magento_Sales::hold", f"{_ACTIONS} > Hold")
+UNHOLD = Right("Magento_Sales::unhold", f"{_ACTIONS} > Unhold")
 SHIPMENTS = Right("Magento_Sales::shipment", "Sales > Operations > Shipments")
 CUSTOMERS = Right("Magento_Customer::customer", "Customers")
 # Older versions have no right SAVE_ORDERS and ask for this one in its place (magento2 pull request 20170).
@@ -57,6 +59,8 @@ RIGHT_OF: dict[str, Right] = {
     "invoiceOrder": INVOICE,
     "cancelOrder": CANCEL,
     "refundOrder": CREDIT,
+    "holdOrder": HOLD,
+    "unholdOrder": UNHOLD,
     "searchShipments": SHIPMENTS,
     "searchCustomers": CUSTOMERS,
 }
@@ -78,6 +82,8 @@ HARMLESS: dict[Right, Request] = {
     INVOICE: ("invoiceOrder", "POST", "order/0/invoice", ()),  # no order has the id 0: refused
     CANCEL: ("cancelOrder", "POST", "orders/0/cancel", ()),
     CREDIT: ("refundOrder", "POST", "order/0/refund", ()),
+    HOLD: ("holdOrder", "POST", "orders/0/hold", ()),
+    UNHOLD: ("unholdOrder", "POST", "orders/0/unhold", ()),
     SHIPMENTS: ("searchShipments", "GET", "shipments", (*_ONE_ROW, ("fields", "items[entity_id]"))),
     CUSTOMERS: ("searchCustomers", "GET", "customers/search", (*_ONE_ROW, ("fields", "items[id]"))),
 }

@@ -7,22 +7,27 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from include.database.tables.metadata import count, metadata, text, timestamp, typed
 
-ORDER_CHANGE_KINDS = ("canceled_units",)
+ORDER_CHANGE_KINDS = ("canceled_units", "hold", "release")
 ORDER_CHANGE_STATES = ("planned", "sent", "in_doubt", "done", "rejected", "skipped")
 
 order_change_outbox = Table(
     "order_change_outbox",
     metadata,
     text("amazon_order_id", "Amazon's order id.", ForeignKey("core.orders.amazon_order_id"), primary_key=True),
-    text("kind", "canceled_units: Amazon canceled units after the Commerce order existed.", primary_key=True),
+    text(
+        "kind",
+        "canceled_units: Amazon canceled units after the Commerce order existed; hold: the buyer asked to cancel; "
+        "release: that request is gone, and the hold ends.",
+        primary_key=True,
+    ),
     text("payload_sha256", "Version of the Amazon order that brought the change.", primary_key=True),
     text("account_name", "Account."),
     text("commerce_connection", "Airflow connection of the shop."),
     typed(
         "items",
         JSONB(),
-        "Lines that it is about: list of {amazon_item_id, seller_sku, canceled_qty, keep_qty}; keep_qty is what Amazon "
-        "still wants shipped or has shipped.",
+        "Lines that it is about: list of {amazon_item_id, commerce_item_id, seller_sku, canceled_qty, keep_qty}; "
+        "keep_qty is what Amazon still wants shipped or has shipped.",
         server_default="[]",
     ),
     text(
@@ -38,12 +43,19 @@ order_change_outbox = Table(
     timestamp("sent_at", "When it was sent last.", nullable=True),
     timestamp("next_attempt_at", "Not before this moment again.", nullable=True),
     timestamp("done_at", "When nothing was left to do.", nullable=True),
+    timestamp("over_at", "Of a hold: when the buyer's request was gone.", nullable=True),
     text("note", "What was done, or why not and what to do, in a sentence without personal data.", nullable=True),
     text("last_error_code", "Code of the last failure.", nullable=True),
     text("dag_run_id", "Airflow run that wrote this row last."),
     timestamp("updated_at", "When this row was written last."),
     CheckConstraint("kind in ('" + "', '".join(ORDER_CHANGE_KINDS) + "')", name="kind"),
     CheckConstraint("state in ('" + "', '".join(ORDER_CHANGE_STATES) + "')", name="state"),
+    Index(
+        "ix_order_change_outbox_hold",
+        "amazon_order_id",
+        postgresql_where="kind = 'hold' and over_at is null",
+        unique=True,
+    ),
     Index("ix_order_change_outbox_open", "account_name", postgresql_where="done_at is null"),
     schema="ops",
     comment="Changes on Amazon that are carried out in Commerce after an order was created: intent, attempts, outcome.",

@@ -105,6 +105,11 @@ orders = Table(
         "pipeline_state",
         postgresql_where="pipeline_state in ('new', 'waiting', 'blocked', 'ready', 'rejected')",
     ),
+    Index(
+        "ix_orders_cancel_requested",
+        "amazon_order_id",
+        postgresql_where="is_buyer_cancel_requested and amazon_status in ('UNSHIPPED', 'PARTIALLY_SHIPPED')",
+    ),
     Index("ix_orders_created", "amazon_status", postgresql_where="pipeline_state = 'created'"),
     Index("ix_orders_without_store", "account_name", "marketplace_id", postgresql_where="store_name is null"),
     Index("ix_orders_purchased_at", "purchased_at", "amazon_order_id"),

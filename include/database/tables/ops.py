@@ -273,6 +273,11 @@ blocker_episodes = Table(
         unique=True,
         postgresql_where="closed_at is null",
     ),
+    Index(
+        "ix_blocker_episodes_findings",
+        "amazon_order_id",
+        postgresql_where="closed_at is null and severity = 'warning'",
+    ),
     schema="ops",
     comment="Blockers as episodes: when each began, when it ended and how.",
 )

@@ -254,6 +254,8 @@ def _merged(document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
             merged[name] = [_merged(item, patches.get(item["orderItemId"], {})) for item in document[name]]
         elif isinstance(value, dict) and isinstance(merged.get(name), dict):
             merged[name] = _merged(merged[name], value)
+        elif value is None:
+            merged.pop(name, None)
         else:
             merged[name] = copy.deepcopy(value)
     return merged

@@ -1,6 +1,6 @@
 """Commerce orders as documents, and how creating, updating, invoicing, shipping and canceling change them.
 
-Rules: magento/magento2, `Sales/Model/InvoiceOrder.php`, `ShipOrder.php`, `Order/Address/Validator.php`,
+Rules: magento/magento2, `Sales/Model/Order.php`, `InvoiceOrder.php`, `ShipOrder.php`, `Order/Address/Validator.php`,
 `ResourceModel/Order/Handler/State.php` and the API tests `Sales/Service/V1`; see also the OpenAPI document 2.4.9.
 Amounts are Decimals in the order's currency; `base_` amounts are in the base currency of its website.
 """
@@ -240,6 +240,23 @@ def cancel(order: Document, now: str) -> dict[str, Decimal] | None:
     order["state"] = order["status"] = "canceled"
     order["updated_at"] = now
     return released
+
+
+def hold(order: Document, now: str) -> None:
+    """Put `order` on hold, in place. Raises CommerceRefusal (400) where its state does not allow it."""
+    if order.get("state") in ("holded", "canceled", "payment_review", "complete", "closed"):
+        raise CommerceRefusal(400, "A hold action is not available.")
+    order["hold_before_state"], order["hold_before_status"] = order.get("state"), order.get("status")
+    order["state"] = order["status"] = "holded"
+    order["updated_at"] = now
+
+
+def unhold(order: Document, now: str) -> None:
+    """Give `order` back the state that it had before, in place. Raises CommerceRefusal (400)."""
+    if order.get("state") != "holded":
+        raise CommerceRefusal(400, "You cannot remove the hold.")
+    order["state"], order["status"] = order.pop("hold_before_state"), order.pop("hold_before_status")
+    order["updated_at"] = now
 
 
 def _invoice_amounts(

@@ -225,6 +225,14 @@ def _cancel_order(call: Call) -> bool:
     return call.state.cancel_order(int(call.arguments["id"]))
 
 
+def _hold_order(call: Call) -> bool:
+    return call.state.hold_order(int(call.arguments["id"]))
+
+
+def _unhold_order(call: Call) -> bool:
+    return call.state.unhold_order(int(call.arguments["id"]))
+
+
 def _refund_order(call: Call) -> int:
     arguments = _part(call.body, "arguments")
     shipping = arguments.get("shipping_amount")
@@ -327,6 +335,8 @@ ROUTES = (
     _route("GET", "orders/{id}/comments", "orderComments", _SALES + "actions_view", _order_comments),
     _route("POST", "orders/{id}/comments", "commentOrder", _SALES + "comment", _comment_order),
     _route("POST", "orders/{id}/cancel", "cancelOrder", _SALES + "cancel", _cancel_order),
+    _route("POST", "orders/{id}/hold", "holdOrder", _SALES + "hold", _hold_order),
+    _route("POST", "orders/{id}/unhold", "unholdOrder", _SALES + "unhold", _unhold_order),
     _route("POST", "order/{id}/refund", "refundOrder", _SALES + "creditmemo", _refund_order),
     _route("POST", "order/{id}/invoice", "invoiceOrder", _SALES + "invoice", _invoice_order),
     _route("POST", "order/{id}/ship", "shipOrder", _SALES + "ship", _ship_order),

@@ -185,6 +185,18 @@ class CommerceState:
                 self.catalog.release(sku, self._stock_id(order), quantity)
             return True
 
+    def hold_order(self, order_id: int) -> bool:
+        """Put the order on hold."""
+        with self.lock:
+            rules.hold(self.order(order_id), self._now())
+            return True
+
+    def unhold_order(self, order_id: int) -> bool:
+        """Release the order from hold."""
+        with self.lock:
+            rules.unhold(self.order(order_id), self._now())
+            return True
+
     def refund_order(
         self,
         order_id: int,
@@ -276,6 +288,11 @@ class CommerceState:
     def add_order(self, entity: Document) -> Document:
         """Create an order as POST /V1/orders would, by default in the first store view. Returns a copy."""
         return copy.deepcopy(self.create_order(entity, self.seed.store_views[0]))
+
+    def delete_order(self, order_id: int) -> None:
+        """Delete an order, as modules for that do."""
+        with self.lock:
+            del self._orders[order_id]
 
     def add_customer(self, **fields: Any) -> None:
         """Add a customer with these fields (email, firstname, lastname, website_id …)."""
