@@ -86,6 +86,12 @@ class Resources:
         return dict(context["params"])
 
     @property
+    def user_name(self) -> str:
+        """The Airflow user who triggered the DAG run; `nobody` for runs that no user triggered."""
+        name: str | None = getattr(get_current_context()["dag_run"], "triggering_user_name", None)
+        return name or "nobody"
+
+    @property
     def run(self) -> dict[str, Any]:
         """What a step gets of its run: the time (UTC) and the run's id."""
         return {"now": utc_now(), "dag_run_id": self.run_id}

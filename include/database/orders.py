@@ -17,11 +17,13 @@ def load_orders(connection: Connection, amazon_order_ids: Collection[str]) -> di
     """The orders of these ids with their lines in Amazon's sequence, by id; ids that are not there are left out."""
     ids = list(amazon_order_ids)
     lines: dict[str, list[OrderLine]] = defaultdict(list)
+    found = connection.execute(select(orders).where(_is_any(orders.c.amazon_order_id, ids))).all()
+    corrected = {row.amazon_order_id: row.sku_map for row in found if row.sku_map}
     # A line that was emptied or canceled on Amazon does not count any more and cannot block the order.
     wanted = _is_any(order_items.c.amazon_order_id, ids) & (order_items.c.ordered_qty > order_items.c.canceled_qty)
     for row in connection.execute(select(order_items).where(wanted).order_by(order_items.c.line_number)):
-        lines[row.amazon_order_id].append(_line(row))
-    found = connection.execute(select(orders).where(_is_any(orders.c.amazon_order_id, ids)))
+        sku_map = corrected.get(row.amazon_order_id, {})
+        lines[row.amazon_order_id].append(_line(row, sku_map.get(row.seller_sku)))
     return {row.amazon_order_id: _order(row, tuple(lines[row.amazon_order_id])) for row in found}
 
 
@@ -30,7 +32,7 @@ def _is_any(column: ColumnElement[str], ids: list[str]) -> ColumnElement[bool]:
     return column == any_(literal(ids, ARRAY(Text())))
 
 
-def _line(row: Row[Any]) -> OrderLine:
+def _line(row: Row[Any], corrected_sku: str | None) -> OrderLine:
     return OrderLine(
         amazon_item_id=row.amazon_item_id,
         seller_sku=row.seller_sku,
@@ -50,6 +52,7 @@ def _line(row: Row[Any]) -> OrderLine:
         other_amount=row.other_amount,
         line_total_amount=row.line_total_amount,
         is_buyer_cancel_requested=row.is_buyer_cancel_requested,
+        corrected_sku=corrected_sku,
     )
 
 
@@ -67,4 +70,5 @@ def _order(row: Row[Any], lines: tuple[OrderLine, ...]) -> Order:
         programs=tuple(row.programs),
         replaced_amazon_order_id=row.replaced_amazon_order_id,
         lines=lines,
+        skip_reason=row.skip_reason,
     )

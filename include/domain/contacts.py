@@ -6,7 +6,7 @@ The classes show nothing when printed, so that a stray log line leaks nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +37,18 @@ class Recipient:
     phone: str = ""
 
 
+# What a person may correct, and where it is in a Recipient. A street may have several lines.
+ADDRESS_FIELDS = {
+    "name": "name",
+    "street": "address_lines",
+    "city": "city",
+    "region": "region",
+    "postcode": "postal_code",
+    "country_code": "country_code",
+    "phone": "phone",
+}
+
+
 @dataclass(frozen=True, repr=False)
 class Contact:
     """The personal part of one order.
@@ -49,6 +61,13 @@ class Contact:
     recipient: Recipient = Recipient()
     gift_messages: Mapping[str, str] = field(default_factory=dict)
     stored_texts: tuple[str, ...] = ()
+
+    def corrected(self, address: Mapping[str, str]) -> Contact:
+        """The contact with these fields of the delivery address in place of Amazon's (`ADDRESS_FIELDS`)."""
+        changes: dict[str, object] = {ADDRESS_FIELDS[name]: value for name, value in address.items()}
+        if "street" in address:
+            changes["address_lines"] = tuple(line.strip() for line in address["street"].splitlines() if line.strip())
+        return replace(self, recipient=replace(self.recipient, **changes))  # type: ignore[arg-type]
 
     def texts(self) -> Iterator[str]:
         """Every text of the contact, some more than once."""

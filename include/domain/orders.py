@@ -11,6 +11,10 @@ from include.domain.stores import Store
 
 MERCHANT = "MERCHANT"
 AMAZON = "AMAZON"
+_PENDING = {
+    "PENDING": "Amazon is still verifying the payment.",
+    "PENDING_AVAILABILITY": "Pre-ordered; Amazon releases it when the product is available.",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class OrderLine:
     other_amount: Decimal | None = None
     line_total_amount: Decimal | None = None
     is_buyer_cancel_requested: bool = False
+    corrected_sku: str | None = None  # the catalog SKU that a person gave for this order
+
+    def catalog_sku(self, store: Store) -> str:
+        """The catalog SKU that the line stands for: a person's correction, else what the store sells under it."""
+        return self.corrected_sku or store.catalog_sku(self.seller_sku)
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Order:
     programs: tuple[str, ...] = ()
     replaced_amazon_order_id: str | None = None
     lines: tuple[OrderLine, ...] = ()
+    skip_reason: str | None = None  # set: a person decided that it is never created
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,8 @@ def decide(order: Order, store: Store | None, import_since: datetime | None) -> 
     """
     if order.amazon_status in CANCELED_STATUSES:
         return Decision("canceled", "Amazon canceled the order before a Commerce order existed.")
+    if order.skip_reason is not None:
+        return Decision("not_imported", order.skip_reason)
     if store is None or import_since is None:
         return Decision(
             "not_imported", "No connected store sells in this marketplace; manage the order in Seller Central."
@@ -96,10 +108,8 @@ def decide(order: Order, store: Store | None, import_since: datetime | None) -> 
         return Decision("not_imported", "The store ignores orders that Amazon fulfills.")
     if not order.lines:
         return Decision("waiting", "Every line of the order was canceled; nothing is left to create.")
-    if order.amazon_status == "PENDING":
-        return Decision("waiting", "Amazon is still verifying the payment.")
-    if order.amazon_status == "PENDING_AVAILABILITY":
-        return Decision("waiting", "Pre-ordered; Amazon releases it when the product is available.")
+    if order.amazon_status in _PENDING:
+        return Decision("waiting", _PENDING[order.amazon_status])
     if order.amazon_status not in SHIPPABLE_STATUSES:
         return Decision("waiting", f"Amazon's status {order.amazon_status} is new to us; nothing is created for it.")
     if order.fulfilled_by == AMAZON:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from include.steps import publish_recent_orders as publish_recent_orders
     from include.steps import purge_operational_history as purge_operational_history
     from include.steps import push_amazon_shipments as push_amazon_shipments
+    from include.steps import repair_amazon_order as repair_amazon_order
     from include.steps import stage_amazon_orders as stage_amazon_orders
     from include.steps import stage_commerce_shipments as stage_commerce_shipments
     from include.steps import stage_stores as stage_stores

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select
 
-from include.adapters.amazon.contacts import read_contact
+from include.adapters.amazon.contacts import load_contact
 from include.adapters.commerce.address import AddressPlaceholders
 from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
@@ -26,7 +26,6 @@ from include.adapters.commerce.mapping import encode_order, order_entity
 from include.adapters.commerce.search import sku_key
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.orders import load_orders
-from include.database.tables import order_contacts
 from include.database.tables import stores as stores_table
 from include.domain.contacts import Contact
 from include.domain.errors import (
@@ -85,7 +84,7 @@ def run(
                 client=commerce(row.commerce_connection),
                 store=by_name.get(due.store_name),
                 order=load_orders(session, [due.amazon_order_id])[due.amazon_order_id],
-                contact=_contact(session, cipher, due.amazon_order_id),
+                contact=load_contact(session, cipher, due.amazon_order_id),
                 settings=settings,
             )
             return creation.advance(row)
@@ -149,12 +148,6 @@ def _unvalidated_stores(connection: Connection, account_name: str, dag_run_id: s
         stores_table.c.account_name == account_name, stores_table.c.commerce_problem_dag_run_id == dag_run_id
     )
     return {row.store_name: MisconfiguredError(row.commerce_problem) for row in connection.execute(query)}
-
-
-def _contact(connection: Connection, cipher: PersonalDataCipher, order_id: str) -> Contact:
-    query = select(order_contacts.c.contact_encrypted).where(order_contacts.c.amazon_order_id == order_id)
-    token = connection.execute(query).scalar_one_or_none()
-    return read_contact(cipher.decrypt(bytes(token))) if token is not None else Contact()
 
 
 @dataclass(frozen=True)
@@ -266,7 +259,7 @@ class _Creation:
     def document(self, store: Store) -> bytes | None:
         """The request that creates the order; None when validation has to check it again first."""
         view = store_view(self.client, store)
-        skus = {store.catalog_sku(line.seller_sku) for line in self.order.lines}
+        skus = {line.catalog_sku(store) for line in self.order.lines}
         products = self.client.products(store.commerce_store_view, skus)
         missing = sorted(skus - set(products))
         if missing:

@@ -310,18 +310,18 @@ def _unchecked(
 
 def _units(row: Row[Any], store: Store | None) -> AllocatedUnits:
     """`store` is None when it left stores.yaml: its goods are still to be shipped."""
-    sku = row.seller_sku if store is None else store.catalog_sku(row.seller_sku)
+    sku = row.corrected_sku or (row.seller_sku if store is None else store.catalog_sku(row.seller_sku))
     return AllocatedUnits(row.commerce_connection, row.commerce_store_view, sku, row.qty)
 
 
 def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> CheckedLine:
     order, store = candidate.order, candidate.store
-    product = facts.product(store, line.seller_sku)
+    product = facts.product(store, line)
     return CheckedLine(
         amazon_order_id=order.amazon_order_id,
         amazon_item_id=line.amazon_item_id,
         seller_sku=line.seller_sku,
-        catalog_sku=store.catalog_sku(line.seller_sku),
+        catalog_sku=line.catalog_sku(store),
         is_in_catalog=product is not None,
         is_enabled=product is not None and product.is_enabled,
         requested_qty=line.ordered_qty,
@@ -338,12 +338,12 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> Checked
 
 def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts, blocked: set[str]) -> LineDemand:
     order, store = candidate.order, candidate.store
-    product = facts.product(store, line.seller_sku)
+    product = facts.product(store, line)
     return LineDemand(
         amazon_order_id=order.amazon_order_id,
         amazon_item_id=line.amazon_item_id,
         purchased_at=order.purchased_at,
-        catalog_sku=product.sku if product else store.catalog_sku(line.seller_sku),
+        catalog_sku=product.sku if product else line.catalog_sku(store),
         stock_key=facts.stock_key(store),
         qty=line.ordered_qty,
         is_stock_required=product is not None and facts.is_stock_checked(candidate, product),
@@ -377,8 +377,8 @@ def _product_rows(facts: CatalogFacts) -> list[dict[str, Any]]:
     for candidate in facts.checked:
         store = candidate.store
         for line in candidate.order.lines:
-            product = facts.product(store, line.seller_sku)
-            key = (store.commerce_connection, store.commerce_store_view, store.catalog_sku(line.seller_sku))
+            product = facts.product(store, line)
+            key = (store.commerce_connection, store.commerce_store_view, line.catalog_sku(store))
             rows[key] = {
                 "commerce_connection": key[0],
                 "commerce_store_view": key[1],

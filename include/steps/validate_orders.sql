@@ -29,6 +29,7 @@ select
     outbox.commerce_connection,
     outbox.commerce_store_view,
     items.seller_sku,
+    orders.sku_map ->> items.seller_sku as corrected_sku,
     sum(items.ordered_qty - items.canceled_qty - coalesce(shipped.qty, 0)) as qty
 from ops.order_outbox as outbox
 inner join core.orders as orders on outbox.amazon_order_id = orders.amazon_order_id
@@ -51,7 +52,9 @@ where
     and orders.fulfilled_by = 'MERCHANT'
     and orders.amazon_status not in ('CANCELLED', 'UNFULFILLABLE')
     and items.ordered_qty - items.canceled_qty > coalesce(shipped.qty, 0)
-group by outbox.store_name, outbox.commerce_connection, outbox.commerce_store_view, items.seller_sku;
+group by
+    outbox.store_name, outbox.commerce_connection, outbox.commerce_store_view, items.seller_sku,
+    orders.sku_map ->> items.seller_sku;
 
 -- name: upsert_product
 insert into core.products (

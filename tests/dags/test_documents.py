@@ -21,6 +21,7 @@ from sqlalchemy import URL, Engine, text
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.engine import make_engine
 from include.domain.blockers import BLOCKER_CODES
+from include.steps import repair_amazon_order
 from local.documents import DagEntry, DocumentError, current, read_dags, write
 from local.sandbox.commerce.routes import ROUTES
 from local.sandbox.faults import Fault, FaultKind
@@ -30,7 +31,7 @@ CHECKOUT = Path(__file__).parents[2]
 ORDER = "902-0000001-0000001"
 DAGS = read_dags(CHECKOUT)
 # The README tells the story in this order.
-LAST = ["orders_to_reporting", "purge_operational_history", "check_setup"]
+LAST = ["orders_to_reporting", "purge_operational_history", "repair_amazon_order", "check_setup"]
 DAGS_BY_PATH = sorted(DAGS, key=lambda dag: LAST.index(dag.dag_id) + 1 if dag.dag_id in LAST else 0)
 HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "When it fails"]
 PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")])
@@ -241,11 +242,22 @@ def test_order_that_needs_attention_is_created_when_the_runbook_is_followed(road
     road.orders_run()
     assert road.sandbox.commerce.orders() == []
     listed = _snippet("docs/runbook.md", "needs_attention_at is not null and finished_at is null")
-    release = _snippet("docs/runbook.md", "needs_attention_at = null", order=("902-1234567-1234567", ORDER))
-    with road.engine.begin() as connection:
+    recorded = _snippet("docs/runbook.md", "from ops.order_repairs")
+    wanted = {"amazon_order_id": ORDER, "action": "retry", "comment": "The shop is repaired."}
+    with road.engine.connect() as connection:
         assert [row.amazon_order_id for row in connection.exec_driver_sql(listed)] == [ORDER]
-        connection.exec_driver_sql(release)
+    repair_amazon_order.run(
+        road.engine,
+        road.cipher,
+        repair_amazon_order.read_repair(wanted),
+        is_dry_run=False,
+        repaired_by="olga",
+        now=road.now(),
+        dag_run_id="manual__1",
+    )
+    with road.engine.connect() as connection:
         assert connection.exec_driver_sql(listed).all() == []
+        assert [row.comment for row in connection.exec_driver_sql(recorded)] == ["The shop is repaired."]
     road.orders_run()
     assert [order["ext_order_id"] for order in road.sandbox.commerce.orders()] == [ORDER]
     assert road.value("select pipeline_state from core.orders") == "created"
@@ -259,11 +271,15 @@ def test_old_contacts_are_deleted_when_their_orders_are_finished(road: Road) -> 
     delete = _snippet("SECURITY.md", "delete from pii.order_contacts")
     with road.engine.begin() as connection:
         connection.exec_driver_sql(old)
+        connection.exec_driver_sql(
+            "insert into pii.order_corrections select amazon_order_id, '', now() from pii.order_contacts"
+        )
         connection.exec_driver_sql(delete)
         assert connection.exec_driver_sql("select count(*) from pii.order_contacts").scalar_one() == 1  # unfinished
         connection.exec_driver_sql("update core.orders set pipeline_state = 'completed'")
         connection.exec_driver_sql(delete)
         assert connection.exec_driver_sql("select count(*) from pii.order_contacts").scalar_one() == 0
+        assert connection.exec_driver_sql("select count(*) from pii.order_corrections").scalar_one() == 0
 
 
 def test_quarantined_document_is_shown_when_the_runbook_is_followed(

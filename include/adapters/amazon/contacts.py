@@ -5,8 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import Connection, select
+
 from include.adapters.amazon.contract import Node, contract
+from include.adapters.personal_data import PersonalDataCipher
+from include.database.tables import order_contacts, order_corrections
 from include.domain.contacts import Buyer, Contact, Recipient
+
+
+def load_contact(connection: Connection, cipher: PersonalDataCipher, amazon_order_id: str) -> Contact:
+    """The stored contact of an order, with what a person has corrected; empty where Amazon gave none.
+
+    Raises UndecryptableError when no key opens it.
+    """
+    stored = select(order_contacts.c.contact_encrypted).where(order_contacts.c.amazon_order_id == amazon_order_id)
+    corrected = select(order_corrections.c.address_encrypted).where(
+        order_corrections.c.amazon_order_id == amazon_order_id
+    )
+    token = connection.execute(stored).scalar_one_or_none()
+    contact = read_contact(cipher.decrypt(bytes(token))) if token is not None else Contact()
+    token = connection.execute(corrected).scalar_one_or_none()
+    return contact.corrected(cipher.decrypt(bytes(token))) if token is not None else contact
 
 
 def read_contact(document: dict[str, Any]) -> Contact:

@@ -12,7 +12,7 @@ from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import UNASSIGNED_STOCK, CatalogProduct, StoreView
 from include.adapters.http import NotAuthorizedError
 from include.domain.errors import MisconfiguredError, OrdersError, RefusedError
-from include.domain.orders import Candidate
+from include.domain.orders import Candidate, OrderLine
 from include.domain.stock import StockKey
 from include.domain.stores import Store
 
@@ -42,10 +42,9 @@ class CatalogFacts:
     free: dict[tuple[StockKey, str], Decimal | None] = field(default_factory=dict)  # by stock and SKU, casefolded
     without_stock: set[tuple[StockKey, str]] = field(default_factory=set)  # stock cannot be queried for this SKU
 
-    def product(self, store: Store, seller_sku: str) -> CatalogProduct | None:
-        """The product that `store` sells under Amazon's `seller_sku`; None if the catalog lacks it."""
-        found = self.products[store.commerce_connection, store.commerce_store_view]
-        return found.get(store.catalog_sku(seller_sku))
+    def product(self, store: Store, line: OrderLine) -> CatalogProduct | None:
+        """The product of an order line of `store`; None if the catalog lacks it."""
+        return self.products[store.commerce_connection, store.commerce_store_view].get(line.catalog_sku(store))
 
     def stock_key(self, store: Store) -> StockKey:
         """The stock that `store` sells from; id 0 is the one legacy stock of a shop without multi-source inventory."""
@@ -106,7 +105,7 @@ def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, allocated: Se
                         raise
                     _fail(facts, (store,), error)
                     continue
-                skus = {store.catalog_sku(line.seller_sku) for entry in entries for line in entry.order.lines}
+                skus = {line.catalog_sku(store) for entry in entries for line in entry.order.lines}
                 found = facts.products.setdefault((connection, store.commerce_store_view), {})
                 found.update(client.products(store.commerce_store_view, skus))
                 checked += entries
@@ -138,7 +137,7 @@ def _ask_for_stock(
     wanted: dict[StockKey, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for candidate in candidates:
         for line in candidate.order.lines:
-            product = facts.product(candidate.store, line.seller_sku)
+            product = facts.product(candidate.store, line)
             if product is not None and facts.is_stock_checked(candidate, product):
                 wanted[facts.stock_key(candidate.store)][product.sku] += line.ordered_qty
     taken: dict[tuple[StockKey, str], Decimal] = defaultdict(Decimal)

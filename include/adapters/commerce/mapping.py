@@ -76,7 +76,7 @@ def order_entity(
     )
     items = []
     for line, line_totals in zip(lines, totals.lines, strict=True):
-        product = products.get(store.catalog_sku(line.seller_sku))
+        product = products.get(line.catalog_sku(store))
         if product is None:
             raise _malformed(order, f"the product of line {line.amazon_item_id} was not given")
         items.append(_item(line, line_totals, product, view))

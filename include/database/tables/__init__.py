@@ -31,6 +31,7 @@ from include.database.tables.ops import (
     shipment_sweep,
     validation_results,
 )
+from include.database.tables.repairs import order_corrections, order_repairs
 from include.database.tables.reporting import recent_orders
 from include.database.tables.runs import dag_runs
 
@@ -50,8 +51,10 @@ __all__ = [
     "order_change_outbox",
     "order_checks",
     "order_contacts",
+    "order_corrections",
     "order_items",
     "order_outbox",
+    "order_repairs",
     "order_status_changes",
     "orders",
     "orders_to_publish",

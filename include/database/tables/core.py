@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Table, UniqueConstraint
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Integer, Text
 
 from include.database.tables.metadata import (
@@ -98,6 +98,8 @@ orders = Table(
     text("dag_run_id", "Airflow run that wrote this row last."),
     timestamp("first_seen_at", "When the order was first staged."),
     timestamp("loaded_at", "When this row was written last."),
+    typed("sku_map", JSONB(), "A person's Amazon SKU -> catalog SKU for this order; null: none.", nullable=True),
+    text("skip_reason", "Why the order is never created: a person left it out; null: nobody did.", nullable=True),
     CheckConstraint("pipeline_state in ('" + "', '".join(PIPELINE_STATES) + "')", name="pipeline_state"),
     Index(
         "ix_orders_open",
