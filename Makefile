@@ -20,6 +20,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11
 SAY = @echo "==> $(1)" >&2
 
 .PHONY: help setup lock env migrate check demo up down test lint format docs bench clean
+.PHONY: lint-sql lint-types lint-style lint-imports
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -77,20 +78,29 @@ test: lint ## Everything that CI runs: the checks, then all tests
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Only the checks: style, types, direction of imports, SQL
+	@$(MAKE) --jobs 2 lint-sql lint-types lint-style lint-imports
+
+lint-sql:
+	$(call SAY,SQL)
+	@$(BIN)/sqlfluff lint --nocolor include
+
+lint-types:
+	$(call SAY,Types)
+	@$(BIN)/mypy
+
+lint-style:
 	$(call SAY,Style)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	$(call SAY,Types)
-	@$(BIN)/mypy
+
+lint-imports:
 	$(call SAY,Direction of imports)
 	@$(BIN)/lint-imports --no-logo
-	$(call SAY,SQL)
-	@$(BIN)/sqlfluff lint --nocolor include include/steps
 
 format: setup ## Format Python and SQL
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format .
-	@$(BIN)/sqlfluff fix --quiet include include/steps
+	@$(BIN)/sqlfluff fix --quiet include
 
 docs: setup ## Write the generated documents
 	@$(BIN)/python -m local docs

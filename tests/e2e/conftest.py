@@ -16,6 +16,7 @@ from local.sandbox.commerce.state import CommerceState
 from local.sandbox.scenario import build
 from local.sandbox.servers import Sandbox
 from tests.support.installation import Installation, connections_to, copied_database, migrate_airflow, superuser_engine
+from tests.support.warm_airflow import WarmAirflow
 
 Install = Callable[..., AbstractContextManager[Installation]]
 
@@ -23,17 +24,26 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def airflow_template(server: postgres.ServerAddress, tmp_path_factory: pytest.TempPathFactory) -> str:
+def airflow() -> Iterator[WarmAirflow]:
+    """A process that has imported Airflow."""
+    with WarmAirflow() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def airflow_template(
+    airflow: WarmAirflow, server: postgres.ServerAddress, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     """A database with Airflow's tables, to copy from: making them takes far longer."""
     name = "template_airflow"
     with superuser_engine(server).connect() as connection:
         connection.execute(text(f"create database {name} owner airflow"))
-    migrate_airflow(tmp_path_factory.mktemp("airflow"), server, name)
+    migrate_airflow(airflow, tmp_path_factory.mktemp("airflow"), server, name)
     return name
 
 
 @pytest.fixture(scope="session")
-def install(server: postgres.ServerAddress, template: str, airflow_template: str) -> Install:
+def install(airflow: WarmAirflow, server: postgres.ServerAddress, template: str, airflow_template: str) -> Install:
     """Sets up an installation in a folder: the scenario's sellers and shop, without orders; `shop` may be another."""
 
     @contextmanager
@@ -48,7 +58,7 @@ def install(server: postgres.ServerAddress, template: str, airflow_template: str
             sandbox,
         ):
             connections = connections_to(sandbox, story, orders)
-            yield Installation(folder, orders, metadata, sandbox, connections=connections)
+            yield Installation(folder, orders, metadata, sandbox, airflow, connections=connections)
 
     return installed
 

@@ -33,6 +33,7 @@ from tests.support.installation import (
 )
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
+from tests.support.warm_airflow import WarmAirflow
 
 # `python -m local <command>` with the data of another folder than the checkout's.
 PROGRAM = "import os, sys; from pathlib import Path; from local import demo; " + (
@@ -120,7 +121,11 @@ def started(played: Played, command: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture(scope="module")
 def played(
-    server: postgres.ServerAddress, template: str, airflow_template: str, tmp_path_factory: pytest.TempPathFactory
+    airflow: WarmAirflow,
+    server: postgres.ServerAddress,
+    template: str,
+    airflow_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Played]:
     """The story, interrupted before its third run and played on from there."""
     folder = tmp_path_factory.mktemp("story")
@@ -135,7 +140,7 @@ def played(
         seeds = build(clock.now())
         with Sandbox(build, clock=clock, state_dir=folder / ".data" / "sandbox") as sandbox:
             installation = Installation(
-                folder, orders, metadata, sandbox, connections=connections_to(sandbox, seeds, orders)
+                folder, orders, metadata, sandbox, airflow, connections=connections_to(sandbox, seeds, orders)
             )
             installation.settings["ORDERS_WINDOW_MINIMUM_SECONDS"] = "60"
             parts, runs = [], []

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,10 +22,10 @@ from local.environment import airflow_connections
 from local.sandbox.seeds import Scenario
 from local.sandbox.servers import Sandbox
 from tests.support.orders import seed
+from tests.support.warm_airflow import WarmAirflow
 
 CHECKOUT = Path(__file__).parents[2]
 ORDERS, SHIPMENTS, REPORTING = "amazon_orders_to_commerce", "commerce_shipments_to_amazon", "orders_to_reporting"
-RUN_SECONDS = 600  # only a safety net
 # The sandbox's clock is moved on; what waits by the wall clock waits as briefly as it can.
 SHORT_WAITS = {
     "ORDERS_WINDOW_MINIMUM_SECONDS": "0",
@@ -37,20 +34,6 @@ SHORT_WAITS = {
     "ORDERS_RATE_LIMIT_MAX_WAIT_SECONDS": "0",
 }
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
-
-_ENDED = "=== the run has ended ==="
-# `airflow dags test <line>` for each line that comes in.
-_CONSOLE = f"""
-import sys
-from airflow.__main__ import main
-for line in sys.stdin:
-    sys.argv = ["airflow", "dags", "test", line.strip()]
-    try:
-        main()
-    except SystemExit as exit:
-        print(exit, file=sys.stderr)
-    print("\\n{_ENDED}", flush=True)
-"""
 
 
 @dataclass(frozen=True)
@@ -86,6 +69,7 @@ class Installation:
     orders_url: URL
     metadata_url: URL
     sandbox: Sandbox
+    airflow: WarmAirflow
     pii_key: str = field(default_factory=lambda: Fernet.generate_key().decode(), repr=False)
     connections: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     settings: dict[str, str] = field(default_factory=lambda: dict(SHORT_WAITS))
@@ -114,51 +98,28 @@ class Installation:
 
     def dags_test(self, dag_id: str) -> DagRun:
         """Run a DAG once with the command `airflow dags test`."""
-        known = self._run_ids(dag_id)
-        ended = subprocess.run(
-            [AIRFLOW, "dags", "test", dag_id],
-            cwd=self.folder,
-            env=self.variables(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=RUN_SECONDS,
-        )
-        run = self._run(dag_id, known, ended.stdout)
-        assert (ended.returncode == 0) == (run.state == "success"), ended.stdout[-3000:]
-        return run
+        with self.console() as dags_test:
+            return dags_test(dag_id)
 
     @contextmanager
     def console(self) -> Iterator[Callable[[str], DagRun]]:
-        """The same command for many runs in one process, which imports Airflow and Great Expectations only once."""
-        process = subprocess.Popen(
-            [sys.executable, "-c", _CONSOLE],
-            cwd=self.folder,
-            env=self.variables(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            bufsize=1,
-        )
-        commands, output = process.stdin, process.stdout
-        assert commands is not None and output is not None
+        """The same command for many runs in one process."""
+        with self.airflow.console(self.folder, self.variables()) as run:
 
-        def dags_test(dag_id: str) -> DagRun:
-            known = self._run_ids(dag_id)
-            patience = threading.Timer(RUN_SECONDS, process.kill)
-            patience.start()
-            print(dag_id, file=commands)
-            lines = list(itertools.takewhile(lambda line: not line.startswith(_ENDED), output))
-            patience.cancel()
-            return self._run(dag_id, known, "".join(lines))
+            def dags_test(dag_id: str) -> DagRun:
+                known = self._run_ids(dag_id)
+                ended = run("dags", "test", dag_id)
+                found = self._run(dag_id, known, ended.output)
+                assert (ended.status == 0) == (found.state == "success"), ended.output[-3000:]
+                return found
 
-        try:
             yield dags_test
-        finally:
-            process.kill()
-            process.communicate()
+
+    def command(self, *arguments: str) -> None:
+        """Run another of Airflow's commands, which must succeed."""
+        with self.airflow.console(self.folder, self.variables()) as run:
+            ended = run(*arguments)
+        assert ended.status == 0, ended.output[-3000:]
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskRun]:
         """The tasks of a run, in the order in which they began."""
@@ -253,7 +214,7 @@ def connections_to(sandbox: Sandbox, story: Scenario, orders_url: URL) -> dict[s
     return connections
 
 
-def migrate_airflow(folder: Path, server: postgres.ServerAddress, database: str) -> None:
+def migrate_airflow(airflow: WarmAirflow, folder: Path, server: postgres.ServerAddress, database: str) -> None:
     """Create Airflow's tables in an empty database."""
     environment = {
         "AIRFLOW_HOME": str(folder),
@@ -261,7 +222,6 @@ def migrate_airflow(folder: Path, server: postgres.ServerAddress, database: str)
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "PATH": os.environ["PATH"],
     }
-    ended = subprocess.run(
-        [AIRFLOW, "db", "migrate"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    with airflow.console(folder, environment) as run:
+        ended = run("db", "migrate")
+    assert ended.status == 0, ended.output[-3000:]
