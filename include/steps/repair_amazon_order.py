@@ -216,7 +216,7 @@ class _Work:
         self._set_skip_reason(reason)
         stamp: dict[str, Any] = {"now": self.now, "dag_run_id": self.dag_run_id}
         withdraw_orders(self.connection, [self.order_id], **stamp)
-        close_episodes(self.connection, {self.order_id: "settings_changed"}, kept=(), **stamp)
+        close_episodes(self.connection, {self.order_id: "settings_changed"}, **stamp)
         self._move("not_imported", reason)
         return reason
 
