@@ -31,14 +31,12 @@ def airflow() -> Iterator[WarmAirflow]:
 
 
 @pytest.fixture(scope="session")
-def airflow_template(
-    airflow: WarmAirflow, server: postgres.ServerAddress, tmp_path_factory: pytest.TempPathFactory
-) -> str:
+def airflow_template(server: postgres.ServerAddress, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database with Airflow's tables, to copy from: making them takes far longer."""
     name = "template_airflow"
     with superuser_engine(server).connect() as connection:
         connection.execute(text(f"create database {name} owner airflow"))
-    migrate_airflow(airflow, tmp_path_factory.mktemp("airflow"), server, name)
+    migrate_airflow(tmp_path_factory.mktemp("airflow"), server, name)
     return name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -214,7 +215,7 @@ def connections_to(sandbox: Sandbox, story: Scenario, orders_url: URL) -> dict[s
     return connections
 
 
-def migrate_airflow(airflow: WarmAirflow, folder: Path, server: postgres.ServerAddress, database: str) -> None:
+def migrate_airflow(folder: Path, server: postgres.ServerAddress, database: str) -> None:
     """Create Airflow's tables in an empty database."""
     environment = {
         "AIRFLOW_HOME": str(folder),
@@ -222,6 +223,7 @@ def migrate_airflow(airflow: WarmAirflow, folder: Path, server: postgres.ServerA
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "PATH": os.environ["PATH"],
     }
-    with airflow.console(folder, environment) as run:
-        ended = run("db", "migrate")
-    assert ended.status == 0, ended.output[-3000:]
+    ended = subprocess.run(
+        [AIRFLOW, "db", "migrate"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
