@@ -95,5 +95,13 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "The order is in {currency_code}, the store view sells in {store_currency}.",
             "Bind the store in stores.yaml to a store view with the order's currency.",
         ),
+        BlockerCode(
+            "placeholder_address",
+            "warning",
+            "Address not given yet",
+            "Amazon gives no delivery address; the Commerce order has placeholders.",
+            "Do not ship yet. When Amazon gives the address, it is written to the Commerce order; until then it is in "
+            "Seller Central.",
+        ),
     )
 }

@@ -117,3 +117,20 @@ class Candidate:
     order: Order
     store: Store
     decision: Decision
+
+
+@dataclass(frozen=True)
+class LinkedOrder:
+    """The Commerce order to link: its entity_id, its number, and Amazon's item ids -> Commerce's, and -> its units.
+
+    `finding` is what a person should look at, in a sentence; None when all is well. `warnings` are codes of
+    BLOCKER_CODES. `contact_loaded_at` is the version of the contact that is known now.
+    """
+
+    order_id: str
+    number: str
+    item_ids: dict[str, str]
+    units: dict[str, int]
+    finding: str | None = None
+    warnings: tuple[str, ...] = ()
+    contact_loaded_at: datetime | None = None

@@ -14,6 +14,8 @@ from include.domain.blockers import BLOCKER_CODES
 
 # What Commerce, not a check of ours, has found; the creation of the order ends it.
 FOUND_BY_CREATION = ("rejected_by_commerce", "needs_attention")
+# What blocks nothing: an order keeps it when it is created.
+WARNINGS = tuple(code for code, blocker in BLOCKER_CODES.items() if blocker.severity == "warning")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ def open_episodes(connection: Connection, blockers: Sequence[Blocker], *, now: d
     ]
     if rows:
         connection.execute(load_statements(__file__)["open"], rows)
+
+
+def end_warning(connection: Connection, order_id: str, blocker_code: str, *, now: datetime, dag_run_id: str) -> None:
+    """Close the order's open episodes of one code: what it warned of is solved."""
+    values = {"order_id": order_id, "blocker_code": blocker_code, "now": now, "dag_run_id": dag_run_id}
+    connection.execute(load_statements(__file__)["end_warning"], values)
 
 
 def close_episodes(

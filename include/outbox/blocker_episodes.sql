@@ -40,3 +40,8 @@ where
     and episodes.closed_at is null
     and (checked.closed_by_code <> 'solved' or not episodes.blocker_code = any(cast(:kept as text[])))
     and episodes.last_seen_at < :now;
+
+-- name: end_warning
+update ops.blocker_episodes
+set closed_at = :now, closed_by_code = 'solved', dag_run_id = :dag_run_id
+where amazon_order_id = :order_id and blocker_code = :blocker_code and closed_at is null;

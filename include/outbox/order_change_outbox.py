@@ -6,7 +6,7 @@ is looked up in the Commerce order, twice, before the call may be made again. Ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,8 +16,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
 from include.database.statements import load_statements
 from include.database.tables import order_change_outbox, order_outbox, orders
 from include.domain.errors import OrdersError, RefusedError
+from include.outbox.blocker_episodes import end_warning
 from include.settings import Settings
 
+ADDRESS = "address"
 _LONGEST_NOTE = 400
 _MAY_BE_SENT = ("planned", "rejected")
 
@@ -36,6 +38,16 @@ class DueChange:
 def plan_changes(connection: Connection, *, now: datetime, dag_run_id: str) -> None:
     """Plan what Amazon changed on orders that Commerce has, each change once."""
     connection.execute(load_statements(__file__)["plan_canceled_units"], {"now": now, "dag_run_id": dag_run_id})
+
+
+def plan_addresses(connection: Connection, order_ids: Collection[str], *, now: datetime, dag_run_id: str) -> None:
+    """Plan the address of those of these orders that Commerce has and whose contact has changed since.
+
+    It takes locks in the order of a creation: rows of `ops.order_outbox` first. So it is not for staging, which has
+    locked orders before.
+    """
+    values = {"order_ids": sorted(order_ids), "now": now, "dag_run_id": dag_run_id}
+    connection.execute(load_statements(__file__)["plan_addresses"], values)
 
 
 def accounts_with_changes(connection: Connection, now: datetime) -> list[str]:
@@ -107,7 +119,7 @@ class OrderChangeOutbox:
             else:
                 self._update(connection, row, state="planned", next_attempt_at=None)
 
-    def finish(self, row: Row[Any], state: str, note: str) -> None:
+    def finish(self, row: Row[Any], state: str, note: str | None) -> None:
         """Nothing is left to do: `done`, or `skipped` because nothing could be done. `note` says so to people."""
         with self._engine.begin() as connection:
             self._update(
@@ -117,8 +129,16 @@ class OrderChangeOutbox:
                 done_at=self._clock(),
                 next_attempt_at=None,
                 last_error_code=None,
-                note=note[:_LONGEST_NOTE],
+                note=note[:_LONGEST_NOTE] if note else None,
             )
+            if row.kind == ADDRESS and note and state == "done":
+                end_warning(
+                    connection,
+                    row.amazon_order_id,
+                    "placeholder_address",
+                    now=self._clock(),
+                    dag_run_id=self._dag_run_id,
+                )
 
     def reject(self, row: Row[Any], error: RefusedError, note: str) -> None:
         """Commerce refused it: tried again some times at growing distance; then a person does it by hand."""
@@ -157,7 +177,11 @@ class OrderChangeOutbox:
             )
 
     def _waiting(self, row: Row[Any], error: OrdersError) -> str:
-        note = f"Canceled on Amazon, but not carried out in Commerce order {row.commerce_order_number} yet: {error}"
+        number = row.commerce_order_number
+        what = f"Canceled on Amazon, but not carried out in Commerce order {number} yet"
+        if row.kind == ADDRESS:
+            what = f"Amazon's delivery address is not written to Commerce order {number} yet"
+        note = f"{what}: {error}"
         return note[:_LONGEST_NOTE]
 
     def _look_later(self, connection: Connection, row: Row[Any], not_found_count: int, code: str | None) -> None:

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, case, select, update
 
 from include.database.statements import load_statements
 from include.database.tables import order_items, order_outbox
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import OrdersError, RefusedError
-from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
+from include.domain.orders import LinkedOrder
+from include.outbox.blocker_episodes import WARNINGS, Blocker, close_episodes, open_episodes
+from include.outbox.order_change_outbox import plan_addresses
 from include.outbox.pipeline_state import move_orders
 from include.settings import Settings
 
@@ -126,7 +128,9 @@ class OrderOutbox:
         """The row of one order."""
         return connection.execute(select(order_outbox).where(order_outbox.c.amazon_order_id == order_id)).one()
 
-    def mark_sent(self, session: Connection, order_id: str, request_sha256: str) -> bool:
+    def mark_sent(
+        self, session: Connection, order_id: str, request_sha256: str, contact_loaded_at: datetime | None
+    ) -> bool:
         """Commit that the order is being posted, before it is. False: the row is not planned any more; do not post.
 
         On the session that holds the order's lock: if that session is lost, so is the lock, and nothing may be sent.
@@ -140,6 +144,7 @@ class OrderOutbox:
             attempts=order_outbox.c.attempts + 1,
             not_found_count=0,
             request_sha256=request_sha256,
+            contact_loaded_at=contact_loaded_at,
             last_error_code=None,
             last_error=None,
         )
@@ -195,6 +200,10 @@ class OrderOutbox:
                 commerce_order_number=found.number,
                 linked_at=self._clock(),
                 linked_dag_run_id=self._dag_run_id,
+                # One that we never sent is taken as it is.
+                contact_loaded_at=case(
+                    (order_outbox.c.attempts == 0, found.contact_loaded_at), else_=order_outbox.c.contact_loaded_at
+                ),
                 next_attempt_at=None,
                 failures=0,
                 last_error_code=TOTAL_DIFFERS if found.finding else None,
@@ -202,7 +211,10 @@ class OrderOutbox:
             )
             for name in ("release_stock_of_amazon", "watch_shipments", "release_refused"):
                 connection.execute(load_statements(__file__)[name], {"order_id": order_id, "now": self._clock()})
-            close_episodes(connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, kept=())
+            plan_addresses(connection, [order_id], now=self._clock(), dag_run_id=self._dag_run_id)
+            self._solve(connection, order_id)
+            for code in found.warnings:
+                self._open(connection, Blocker(order_id, code, BLOCKER_CODES[code].sentence))
             self._move(connection, order_id, "created", found.finding or f"Created in Commerce as {found.number}.")
             # Last: staging locks orders before lines, too; the other way round the two would deadlock.
             for amazon_item_id, commerce_item_id in found.item_ids.items():
@@ -343,7 +355,7 @@ class OrderOutbox:
                 last_error_code=None,
                 last_error=None,
             )
-            close_episodes(connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, kept=())
+            self._solve(connection, order_id)
             if row.last_error_code != TOTAL_DIFFERS:
                 self._move(connection, order_id, "created", f"Created in Commerce as {row.commerce_order_number}.")
 
@@ -365,6 +377,11 @@ class OrderOutbox:
         factor: int = 2 ** min(failures - 1, 8)
         return self._clock() + gap * factor
 
+    def _solve(self, connection: Connection, order_id: str) -> None:
+        """Close what blocked the order; what only warns stays."""
+        stamp: dict[str, Any] = {"now": self._clock(), "dag_run_id": self._dag_run_id}
+        close_episodes(connection, {order_id: "solved"}, **stamp, kept=WARNINGS)
+
     def _open(self, connection: Connection, blocker: Blocker) -> None:
         open_episodes(connection, [blocker], now=self._clock(), dag_run_id=self._dag_run_id)
 
@@ -376,17 +393,3 @@ class OrderOutbox:
         stamp = {"dag_run_id": self._dag_run_id, "updated_at": self._clock()}
         statement = update(order_outbox).where(order_outbox.c.amazon_order_id == order_id, condition)
         return connection.execute(statement.values(values | stamp)).rowcount == 1
-
-
-@dataclass(frozen=True)
-class LinkedOrder:
-    """The Commerce order to link: its entity_id, its number, and Amazon's item ids -> Commerce's, and -> its units.
-
-    `finding` is what a person should look at, in a sentence; None when all is well.
-    """
-
-    order_id: str
-    number: str
-    item_ids: dict[str, str]
-    units: dict[str, int]
-    finding: str | None = None

@@ -56,6 +56,7 @@ with facts as (
         packages.skipped,
         untracked.commerce_shipment_id as untracked_shipment_id,
         changes.change_note,
+        warnings.sentences as warning,
         coalesce(unreadable.is_unreadable, false) as is_unreadable,
         orders.amazon_status = any(cast(:canceled_statuses as text[])) as is_canceled,
         orders.pipeline_state = any(cast(:blocked_states as text[])) as is_held,
@@ -82,6 +83,14 @@ with facts as (
             and episodes.severity = 'critical'
     ) as blockers on true
     left join lateral (
+        select string_agg(distinct episodes.message || ' ' || episodes.remedy, ' ') as sentences
+        from ops.blocker_episodes as episodes
+        where
+            episodes.amazon_order_id = orders.amazon_order_id
+            and episodes.closed_at is null
+            and episodes.severity = 'warning'
+    ) as warnings on true
+    left join lateral (
         select
             count(*) filter (where sent.state = 'accepted') as accepted_count,
             count(*) filter (where sent.state in ('planned', 'sent', 'in_doubt')) as waiting_count,
@@ -99,7 +108,11 @@ with facts as (
     left join lateral (
         select
             string_agg(
-                coalesce(changes.note, 'Canceled on Amazon; the next run carries it out in Commerce.'),
+                case
+                    when changes.note is not null then changes.note
+                    when changes.done_at is null and changes.kind = 'canceled_units'
+                        then 'Canceled on Amazon; the next run carries it out in Commerce.'
+                end,
                 ' ' order by changes.planned_at
             ) as change_note
         from ops.order_change_outbox as changes
@@ -189,7 +202,7 @@ written as (
             end,
             state_reason,
             'Not checked yet.'
-        )), 500),
+        ), case when not is_canceled and pipeline_state <> 'completed' then warning end), 500),
         case
             when commerce_order_id is not null and commerce_admin_url is not null
                 then commerce_admin_url || '/sales/order/view/order_id/' || commerce_order_id

@@ -7,22 +7,31 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from include.database.tables.metadata import count, metadata, text, timestamp, typed
 
-ORDER_CHANGE_KINDS = ("canceled_units",)
+ORDER_CHANGE_KINDS = ("canceled_units", "address")
 ORDER_CHANGE_STATES = ("planned", "sent", "in_doubt", "done", "rejected", "skipped")
 
 order_change_outbox = Table(
     "order_change_outbox",
     metadata,
     text("amazon_order_id", "Amazon's order id.", ForeignKey("core.orders.amazon_order_id"), primary_key=True),
-    text("kind", "canceled_units: Amazon canceled units after the Commerce order existed.", primary_key=True),
-    text("payload_sha256", "Version of the Amazon order that brought the change.", primary_key=True),
+    text(
+        "kind",
+        "What changed after the Commerce order existed: canceled_units (Amazon canceled units) or address (Amazon gave "
+        "the delivery address, or another one; it is in pii.order_contacts only).",
+        primary_key=True,
+    ),
+    text(
+        "payload_sha256",
+        "Version of the Amazon order that brought the change; for an address, the version known before.",
+        primary_key=True,
+    ),
     text("account_name", "Account."),
     text("commerce_connection", "Airflow connection of the shop."),
     typed(
         "items",
         JSONB(),
-        "Lines that it is about: list of {amazon_item_id, seller_sku, canceled_qty, keep_qty}; keep_qty is what Amazon "
-        "still wants shipped or has shipped.",
+        "The lines of canceled_units: list of {amazon_item_id, seller_sku, canceled_qty, keep_qty}; keep_qty is what "
+        "Amazon still wants shipped or has shipped.",
         server_default="[]",
     ),
     text(
