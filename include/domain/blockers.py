@@ -124,5 +124,13 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Commerce order {number} was not created by this project, and it is unclear which of its lines is {skus}.",
             "Confirm the shipments of these products in Seller Central; they are not confirmed automatically.",
         ),
+        BlockerCode(
+            "placeholder_address",
+            "warning",
+            "Address not given yet",
+            "Amazon gives no delivery address; the Commerce order has placeholders.",
+            "Do not ship yet. When Amazon gives the address, it is written to the Commerce order; until then it is in "
+            "Seller Central.",
+        ),
     )
 }

@@ -16,6 +16,8 @@ from include.domain.blockers import BLOCKER_CODES
 FOUND_BY_CREATION = ("rejected_by_commerce", "needs_attention")
 # What the shop shows after the creation; `close_findings` ends it.
 FOUND_IN_SHOP = ("duplicate_commerce_order", "ended_in_commerce", "lines_not_matched")
+# What blocks nothing: an order keeps it when it is created; `close_findings` ends it.
+WARNINGS = tuple(code for code, blocker in BLOCKER_CODES.items() if blocker.severity == "warning")
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ def close_episodes(
     """Close the episodes of these orders that were not found again at `now`.
 
     `closed_by` maps an Amazon order id to how they end: solved, canceled or settings_changed. `solved` leaves open what
-    the shop shows and, unless `is_creation_over`, what the creation has found.
+    only warns and, unless `is_creation_over`, what the creation has found.
     """
     if closed_by:
-        kept = [*FOUND_IN_SHOP, *(() if is_creation_over else FOUND_BY_CREATION)]
+        kept = [*WARNINGS, *(() if is_creation_over else FOUND_BY_CREATION)]
         values = {"order_ids": list(closed_by), "closed_by_codes": list(closed_by.values()), "kept": kept}
         connection.execute(load_statements(__file__)["close"], values | {"now": now, "dag_run_id": dag_run_id})
 

@@ -6,7 +6,7 @@ is looked up in the Commerce order, twice, before the call may be made again. Ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,19 +16,23 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
 from include.database.statements import load_statements
 from include.database.tables import order_change_outbox, order_outbox, orders
 from include.domain.errors import OrdersError, RefusedError
+from include.outbox.blocker_episodes import close_findings
 from include.settings import Settings
 
+ADDRESS = "address"
 _LONGEST_NOTE = 400
 _MAY_BE_SENT = ("planned", "rejected")
 _WHAT = {
     "canceled_units": "Canceled on Amazon",
     "hold": "The buyer asked to cancel",
     "release": "The buyer's request to cancel is gone",
+    "address": "Amazon gave a new delivery address",
 }
 _BY_HAND = {
     "canceled_units": "Do it in Commerce by hand.",
     "hold": "Put it on hold in Commerce by hand, or do not ship it.",
     "release": "Release it in Commerce by hand.",
+    "address": "Enter it in Commerce by hand; it is in Seller Central.",
 }
 
 
@@ -47,6 +51,16 @@ def plan_changes(connection: Connection, *, now: datetime, dag_run_id: str) -> N
     """Plan what Amazon changed on orders that Commerce has, each change once."""
     for name in ("plan_canceled_units", "plan_holds", "plan_releases"):
         connection.execute(load_statements(__file__)[name], {"now": now, "dag_run_id": dag_run_id})
+
+
+def plan_addresses(connection: Connection, order_ids: Collection[str], *, now: datetime, dag_run_id: str) -> None:
+    """Plan the address of those of these orders that Commerce has and whose contact has changed since.
+
+    It takes locks in the order of a creation: rows of `ops.order_outbox` first. So it is not for staging, which has
+    locked orders before.
+    """
+    values = {"order_ids": sorted(order_ids), "now": now, "dag_run_id": dag_run_id}
+    connection.execute(load_statements(__file__)["plan_addresses"], values)
 
 
 def accounts_with_changes(connection: Connection, now: datetime) -> list[str]:
@@ -118,7 +132,7 @@ class OrderChangeOutbox:
             else:
                 self._update(connection, row, state="planned", next_attempt_at=None)
 
-    def finish(self, row: Row[Any], state: str, note: str) -> None:
+    def finish(self, row: Row[Any], state: str, note: str | None) -> None:
         """Nothing is left to do: `done`, or `skipped` because nothing could be done. `note` says so to people."""
         with self._engine.begin() as connection:
             self._update(
@@ -128,8 +142,11 @@ class OrderChangeOutbox:
                 done_at=self._clock(),
                 next_attempt_at=None,
                 last_error_code=None,
-                note=note[:_LONGEST_NOTE],
+                note=note[:_LONGEST_NOTE] if note else None,
             )
+            if row.kind == ADDRESS and note and state == "done":
+                found = [(row.amazon_order_id, "placeholder_address")]
+                close_findings(connection, found, now=self._clock(), dag_run_id=self._dag_run_id)
 
     def reject(self, row: Row[Any], error: RefusedError, note: str) -> None:
         """Commerce refused it: tried again some times at growing distance; then a person does it by hand."""

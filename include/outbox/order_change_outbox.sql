@@ -150,6 +150,42 @@ where state <> 'skipped'
 order by amazon_order_id
 on conflict do nothing;
 
+-- name: plan_addresses
+-- Orders that Commerce has and whose contact is not the one that they were made with. Whether that concerns the address
+-- is seen when it is carried out: nobody decrypts it here.
+with due as (
+    update ops.order_outbox as outbox
+    set contact_loaded_at = contacts.loaded_at
+    from pii.order_contacts as contacts
+    where
+        outbox.amazon_order_id = any(cast(:order_ids as text[]))
+        and outbox.amazon_order_id = contacts.amazon_order_id
+        and outbox.commerce_order_id is not null
+        and outbox.contact_loaded_at is distinct from contacts.loaded_at
+    returning outbox.amazon_order_id, outbox.account_name, outbox.commerce_connection
+)
+
+insert into ops.order_change_outbox as changes (
+    amazon_order_id, kind, payload_sha256, account_name, commerce_connection, state, planned_at, dag_run_id, updated_at
+)
+select
+    due.amazon_order_id, 'address', orders.payload_sha256, due.account_name, due.commerce_connection, 'planned', :now,
+    :dag_run_id, :now
+from due
+inner join core.orders as orders on due.amazon_order_id = orders.amazon_order_id
+where orders.fulfilled_by = 'MERCHANT'
+order by due.amazon_order_id
+on conflict (amazon_order_id, kind, payload_sha256) do update
+    set
+        state = case when changes.state in ('sent', 'in_doubt') then changes.state else 'planned' end,
+        refusals = 0,
+        failures = 0,
+        done_at = null,
+        next_attempt_at = null,
+        note = null,
+        dag_run_id = excluded.dag_run_id,
+        updated_at = excluded.updated_at;
+
 -- name: due_changes
 -- The creation of the order has come to its end before: it would invoice what is taken off here. A change waits while
 -- another of its order has an unknown outcome: what the Commerce order shows may not be all that was done.

@@ -25,7 +25,8 @@ from include.domain.errors import (
 )
 from include.domain.order_changes import Withdrawal, withdrawal
 from include.domain.statuses import CANCELED_STATUSES
-from include.outbox.order_change_outbox import DueChange, OrderChangeOutbox, due_changes
+from include.outbox.address_changes import Addresses, write_addresses
+from include.outbox.order_change_outbox import ADDRESS, DueChange, OrderChangeOutbox, due_changes
 from include.outbox.work_loop import LoopReport, Outcome, work_through
 from include.settings import Settings
 
@@ -36,17 +37,21 @@ def carry_out_changes(
     account_name: str,
     settings: Settings,
     *,
+    addresses: Addresses,
     is_answering: Callable[[str], bool],
     clock: Callable[[], datetime],
     time_budget: timedelta,
     dag_run_id: str,
 ) -> LoopReport:
-    """Carry out the account's changes that are due. `is_answering` probes the shop behind a connection."""
+    """Carry out the account's changes that are due. `is_answering` probes the shop behind a connection.
+
+    `addresses` gives the newest addresses of an order.
+    """
     outbox = OrderChangeOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
 
     def attempt(session: Connection, due: DueChange) -> Outcome:
         try:
-            return _Change(outbox, session, commerce(due.system), due).advance()
+            return _Change(outbox, session, commerce(due.system), due, addresses).advance()
         except (MisconfiguredError, UnavailableError) as error:
             return Outcome("change_failed", error)
 
@@ -77,6 +82,7 @@ class _Change:
     session: Connection  # in autocommit; holds the order's lock
     client: CommerceClient
     due: DueChange
+    addresses: Addresses
 
     def advance(self) -> Outcome:
         """Take the change as far as it goes now."""
@@ -90,13 +96,13 @@ class _Change:
         try:
             found = self.client.order(row.commerce_order_id)
         except NotFoundError:
-            note = (
-                f"{_what(row)}, but Commerce order {row.commerce_order_number} was deleted in Commerce; nothing to do."
-            )
-            self.outbox.finish(row, "skipped", note)
+            number = row.commerce_order_number
+            self.outbox.finish(row, "skipped", f"{_what(row)}, but Commerce order {number} was deleted; nothing to do.")
             return Outcome("change_skipped")
         except RefusedError as error:
             return self.reject(row, error)
+        if row.kind == ADDRESS:
+            return write_addresses(self.outbox, self.session, self.client, row, found, self.addresses)
         ended = self.look(row, found, is_ours=row.state == "in_doubt")
         if ended is not None:
             return ended
@@ -215,6 +221,8 @@ def _what(row: Row[Any]) -> str:
         return "The buyer asked to cancel"
     if row.kind == "release":
         return "The buyer's request to cancel is gone"
+    if row.kind == ADDRESS:
+        return "Amazon gave a new delivery address"
     if row.amazon_status in CANCELED_STATUSES:
         return "Amazon canceled the order"
     lines = [f"{_units(item['canceled_qty'])} of {item['seller_sku']}" for item in row.items]

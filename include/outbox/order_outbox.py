@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, case, select, update
 
 from include.adapters.commerce.documents import CommerceOrder
 from include.database.statements import load_statements
@@ -20,13 +20,13 @@ from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import NotFoundError, OrdersError, RefusedError
 from include.domain.order_changes import LineUnits
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
+from include.outbox.order_change_outbox import plan_addresses
 from include.outbox.pipeline_state import move_orders
 from include.outbox.shop_findings import record_findings
 from include.settings import Settings
 
 _LONGEST_ERROR = 500
-# A total that differs stays in the order's note until a person has looked.
-TOTAL_DIFFERS = "total_differs"
+TOTAL_DIFFERS = "total_differs"  # it stays in the order's note until a person has looked
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ class OrderOutbox:
         """The row of one order."""
         return connection.execute(select(order_outbox).where(order_outbox.c.amazon_order_id == order_id)).one()
 
-    def mark_sent(self, session: Connection, order_id: str, request_sha256: str) -> bool:
+    def mark_sent(
+        self, session: Connection, order_id: str, request_sha256: str, contact_loaded_at: datetime | None
+    ) -> bool:
         """Commit that the order is being posted, before it is. False: the row is not planned any more; do not post.
 
         On the session that holds the order's lock: if that session is lost, so is the lock, and nothing may be sent.
@@ -126,6 +128,7 @@ class OrderOutbox:
             attempts=order_outbox.c.attempts + 1,
             not_found_count=0,
             request_sha256=request_sha256,
+            contact_loaded_at=contact_loaded_at,
             last_error_code=None,
             last_error=None,
         )
@@ -181,6 +184,10 @@ class OrderOutbox:
                 commerce_order_number=found.number,
                 linked_at=self._clock(),
                 linked_dag_run_id=self._dag_run_id,
+                # One that we never sent is taken as it is.
+                contact_loaded_at=case(
+                    (order_outbox.c.attempts == 0, found.contact_loaded_at), else_=order_outbox.c.contact_loaded_at
+                ),
                 next_attempt_at=None,
                 failures=0,
                 last_error_code=TOTAL_DIFFERS if found.finding else None,
@@ -188,9 +195,10 @@ class OrderOutbox:
             )
             for name in ("release_stock_of_amazon", "watch_shipments", "release_refused"):
                 connection.execute(load_statements(__file__)[name], {"order_id": order_id, "now": self._clock()})
-            close_episodes(
-                connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, is_creation_over=True
-            )
+            plan_addresses(connection, [order_id], now=self._clock(), dag_run_id=self._dag_run_id)
+            self._solve(connection, order_id)
+            for code in found.warnings:
+                self._open(connection, Blocker(order_id, code, BLOCKER_CODES[code].sentence))
             self._move(connection, order_id, "created", found.finding or f"Created in Commerce as {found.number}.")
             # Last: staging locks orders before lines, too; the other way round the two would deadlock.
             for amazon_item_id, line in found.lines.items():
@@ -217,14 +225,13 @@ class OrderOutbox:
                 f"Refused {refusals} times. Fix what it names; of the orders refused for this cause, one is sent again "
                 "now and then, and the others follow when it passes."
             )
-        wait = self._settings.refused_retry * 2 ** min(refusals - 1, 6)
         with self._engine.begin() as connection:
             self._update(
                 connection,
                 order_id,
                 order_outbox.c.state.in_(["planned", "sent"]),
                 state="rejected",
-                next_attempt_at=None if is_last else self._clock() + wait,
+                next_attempt_at=None if is_last else self._later(self._settings.refused_retry, refusals),
                 refusals=refusals,
                 refusal_cause=error.cause,
                 last_error_code=error.code,
@@ -337,9 +344,7 @@ class OrderOutbox:
                 last_error_code=None,
                 last_error=None,
             )
-            close_episodes(
-                connection, {order_id: "solved"}, now=self._clock(), dag_run_id=self._dag_run_id, is_creation_over=True
-            )
+            self._solve(connection, order_id)
             if row.last_error_code != TOTAL_DIFFERS:
                 self._move(connection, order_id, "created", f"Created in Commerce as {row.commerce_order_number}.")
 
@@ -358,8 +363,12 @@ class OrderOutbox:
         )
 
     def _later(self, gap: timedelta, failures: int) -> datetime:
-        factor: int = 2 ** min(failures - 1, 8)
-        return self._clock() + gap * factor
+        return self._clock() + gap * int(2 ** min(failures - 1, 8))
+
+    def _solve(self, connection: Connection, order_id: str) -> None:
+        """Close what blocked the order; what only warns stays."""
+        stamp: dict[str, Any] = {"now": self._clock(), "dag_run_id": self._dag_run_id}
+        close_episodes(connection, {order_id: "solved"}, **stamp, is_creation_over=True)
 
     def _open(self, connection: Connection, blocker: Blocker) -> None:
         open_episodes(connection, [blocker], now=self._clock(), dag_run_id=self._dag_run_id)
@@ -369,17 +378,17 @@ class OrderOutbox:
 
     def _update(self, connection: Connection, order_id: str, condition: ColumnElement[bool], **values: Any) -> bool:
         """Change the row if the condition holds; True if it was changed."""
-        stamp = {"dag_run_id": self._dag_run_id, "updated_at": self._clock()}
+        values |= {"dag_run_id": self._dag_run_id, "updated_at": self._clock()}
         statement = update(order_outbox).where(order_outbox.c.amazon_order_id == order_id, condition)
-        return connection.execute(statement.values(values | stamp)).rowcount == 1
+        return connection.execute(statement.values(values)).rowcount == 1
 
 
 @dataclass(frozen=True)
 class LinkedOrder:
     """The Commerce order to link: its entity_id, its number, and its lines by Amazon's item ids.
 
-    `in_shop` are all orders that the shop has for the Amazon order. `finding` is what a person should look at, in a
-    sentence; None when all is well.
+    `in_shop` are all orders that the shop has for the Amazon order, `finding` is what a person should look at, in a
+    sentence, `warnings` are codes of BLOCKER_CODES, `contact_loaded_at` is the version of the contact known now.
     """
 
     order_id: str
@@ -387,3 +396,5 @@ class LinkedOrder:
     lines: dict[str, LineUnits]
     in_shop: Sequence[CommerceOrder]
     finding: str | None = None
+    warnings: tuple[str, ...] = ()
+    contact_loaded_at: datetime | None = None

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, select
 
 from include.adapters.amazon.contacts import load_contact
-from include.adapters.commerce.address import AddressPlaceholders
+from include.adapters.commerce.address import AddressPlaceholders, is_withheld, order_addresses
 from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CommerceOrder
@@ -38,10 +38,12 @@ from include.domain.errors import (
     UndecryptableError,
 )
 from include.domain.line_matching import match_lines
+from include.domain.marketplaces import MARKETPLACES
 from include.domain.order_changes import LineUnits
-from include.domain.orders import AMAZON, Order
+from include.domain.orders import AMAZON, MERCHANT, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store, Stores
+from include.outbox.address_changes import NewAddresses
 from include.outbox.order_changes import carry_out_changes
 from include.outbox.order_outbox import DueOrder, LinkedOrder, OrderOutbox, due_orders
 from include.outbox.work_loop import Outcome, summary, work_through
@@ -78,13 +80,15 @@ def run(
     def attempt(session: Connection, due: DueOrder) -> Outcome:
         row = outbox.read(session, due.amazon_order_id)
         try:
+            contact, contact_loaded_at = load_contact(session, cipher, due.amazon_order_id)
             creation = _Creation(
                 outbox=outbox,
                 session=session,
                 client=commerce(row.commerce_connection),
                 store=by_name.get(due.store_name),
                 order=load_orders(session, [due.amazon_order_id])[due.amazon_order_id],
-                contact=load_contact(session, cipher, due.amazon_order_id),
+                contact=contact,
+                contact_loaded_at=contact_loaded_at,
                 settings=settings,
             )
             return creation.advance(row)
@@ -120,6 +124,7 @@ def run(
         commerce,
         account_name,
         settings,
+        addresses=lambda session, order_id: _addresses(session, cipher, order_id, settings),
         is_answering=lambda system: _is_answering(commerce, system),
         clock=clock,
         time_budget=max(deadline - clock(), timedelta()),
@@ -150,6 +155,19 @@ def _unvalidated_stores(connection: Connection, account_name: str, dag_run_id: s
     return {row.store_name: MisconfiguredError(row.commerce_problem) for row in connection.execute(query)}
 
 
+def _addresses(
+    connection: Connection, cipher: PersonalDataCipher, order_id: str, settings: Settings
+) -> NewAddresses | None:
+    """What the addresses of a Commerce order are to be; None while Amazon gives no address."""
+    contact, _ = load_contact(connection, cipher, order_id)
+    marketplace_id = load_orders(connection, [order_id])[order_id].marketplace_id
+    if is_withheld(contact) or marketplace_id is None:
+        return None
+    placeholders = AddressPlaceholders.from_settings(settings)
+    by_type = order_addresses(contact, order_id, MARKETPLACES[marketplace_id], placeholders)
+    return NewAddresses(by_type, list(contact.texts()))
+
+
 @dataclass(frozen=True)
 class _Creation:
     """One order, its lock, and all that its creation needs. `store` is None when it left stores.yaml."""
@@ -160,6 +178,7 @@ class _Creation:
     store: Store | None
     order: Order
     contact: Contact
+    contact_loaded_at: datetime | None  # which version of the contact this is
     settings: Settings
 
     @property
@@ -229,7 +248,8 @@ class _Creation:
             return Outcome("refused")
         if document is None:
             return Outcome("passed_over")
-        if not self.outbox.mark_sent(self.session, self.order_id, hashlib.sha256(document).hexdigest()):
+        sha256 = hashlib.sha256(document).hexdigest()
+        if not self.outbox.mark_sent(self.session, self.order_id, sha256, self.contact_loaded_at):
             return Outcome("passed_over")
         try:
             created = self.client.create_order(
@@ -300,11 +320,17 @@ class _Creation:
                 f"Commerce order {found.number} has the total {found.grand_total.normalize():f}, Amazon's is "
                 f"{total.normalize():f}."
             )
-        self.outbox.link(
-            self.order_id,
-            state,
-            LinkedOrder(found.order_id, found.number, self.lines_of(found), [found, *others], finding),
+        is_placeholder = self.order.fulfilled_by == MERCHANT and is_withheld(self.contact)
+        linked = LinkedOrder(
+            found.order_id,
+            found.number,
+            self.lines_of(found),
+            [found, *others],
+            finding,
+            warnings=("placeholder_address",) if is_placeholder else (),
+            contact_loaded_at=self.contact_loaded_at,
         )
+        self.outbox.link(self.order_id, state, linked)
         finished = self.finish(self.read())
         return Outcome(state, finished.failure, then=finished.counted_as)
 

@@ -14,6 +14,7 @@ from enum import Enum
 from sqlalchemy import Engine
 
 from include.adapters.amazon.client import AmazonClient
+from include.adapters.amazon.contract import readable_order_id
 from include.adapters.amazon.landing import PageKeys, land_page
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.locks import autocommit, try_lock
@@ -26,6 +27,7 @@ from include.domain.errors import (
 )
 from include.domain.stores import Account
 from include.outbox.listing_windows import ListingWindows, MarketplaceProblem, Window
+from include.outbox.order_change_outbox import plan_addresses
 from include.outbox.work_loop import summary
 from include.settings import Settings
 
@@ -185,6 +187,8 @@ class _Reader:
             with self.engine.begin() as connection:
                 self.windows.add_page(connection, window, page)
                 new_versions, quarantined = land_page(connection, page, keys, self.cipher)
+                listed = [found for document in page.orders if (found := readable_order_id(document)) is not None]
+                plan_addresses(connection, listed, now=page.fetched_at, dag_run_id=self.dag_run_id)
                 window = self.windows.advance(connection, window, page, quarantined)
             self.counts["pages"] += 1
             self.counts["orders"] += len(page.orders)

@@ -112,7 +112,11 @@ with facts as (
     left join lateral (
         select
             string_agg(
-                coalesce(changes.note, 'Canceled on Amazon; the next run carries it out in Commerce.'),
+                case
+                    when changes.note is not null then changes.note
+                    when changes.done_at is null and changes.kind = 'canceled_units'
+                        then 'Canceled on Amazon; the next run carries it out in Commerce.'
+                end,
                 ' ' order by changes.planned_at
             ) filter (where changes.kind <> 'hold' or changes.over_at is null) as change_note,
             bool_or(changes.kind = 'hold' and changes.over_at is null) as has_hold

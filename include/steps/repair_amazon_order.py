@@ -97,7 +97,8 @@ def run(
             work = _Work(connection, repair, repaired_by, now, dag_run_id)
             outcome = work.outcome_before()
             if outcome is None:
-                work.check(load_contact(connection, cipher, repair.amazon_order_id))
+                contact, _ = load_contact(connection, cipher, repair.amazon_order_id)
+                work.check(contact)
                 outcome = work.carry_out(cipher)
                 work.record(outcome)
             if not is_dry_run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -13,19 +14,23 @@ from include.database.tables import order_contacts, order_corrections
 from include.domain.contacts import Buyer, Contact, Recipient
 
 
-def load_contact(connection: Connection, cipher: PersonalDataCipher, amazon_order_id: str) -> Contact:
-    """The stored contact of an order, with what a person has corrected; empty where Amazon gave none.
+def load_contact(
+    connection: Connection, cipher: PersonalDataCipher, amazon_order_id: str
+) -> tuple[Contact, datetime | None]:
+    """The stored contact of an order, with what a person has corrected, and when it was stored (its version).
 
-    Raises UndecryptableError when no key opens it.
+    Empty and without a version while none is stored. Raises UndecryptableError when no key opens it.
     """
-    stored = select(order_contacts.c.contact_encrypted).where(order_contacts.c.amazon_order_id == amazon_order_id)
-    corrected = select(order_corrections.c.address_encrypted).where(
-        order_corrections.c.amazon_order_id == amazon_order_id
-    )
-    token = connection.execute(stored).scalar_one_or_none()
-    contact = read_contact(cipher.decrypt(bytes(token))) if token is not None else Contact()
-    token = connection.execute(corrected).scalar_one_or_none()
-    return contact.corrected(cipher.decrypt(bytes(token))) if token is not None else contact
+    stored = connection.execute(
+        select(order_contacts).where(order_contacts.c.amazon_order_id == amazon_order_id)
+    ).one_or_none()
+    corrected = connection.execute(
+        select(order_corrections.c.address_encrypted).where(order_corrections.c.amazon_order_id == amazon_order_id)
+    ).scalar_one_or_none()
+    contact = read_contact(cipher.decrypt(bytes(stored.contact_encrypted))) if stored is not None else Contact()
+    if corrected is not None:
+        contact = contact.corrected(cipher.decrypt(bytes(corrected)))
+    return contact, stored.loaded_at if stored is not None else None
 
 
 def read_contact(document: dict[str, Any]) -> Contact:

@@ -104,6 +104,32 @@ def shipping_address(
     return address
 
 
+def is_withheld(contact: Contact) -> bool:
+    """Whether Amazon gives no street: what stands in a Commerce order then is a placeholder."""
+    return not any(_text(line) for line in contact.recipient.address_lines)
+
+
+def is_same_address(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether an address of Commerce's already says what it is to say.
+
+    Not compared: the e-mail address, which delivers no parcel, and the region's code, which Commerce does not keep.
+    """
+    names = ("firstname", "lastname", "company", "city", "region", "postcode", "country_id", "telephone")
+    if any((found.get(name) or "") != wanted[name] for name in names):
+        return False
+    street: list[str] = wanted["street"]
+    return list(found.get("street") or []) == street
+
+
+def order_addresses(
+    contact: Contact, amazon_order_id: str, marketplace: Marketplace, placeholders: AddressPlaceholders
+) -> dict[str, dict[str, Any]]:
+    """The documents of both addresses by their type, with every field that an earlier address may have filled."""
+    email = buyer_email(contact, amazon_order_id, placeholders)
+    shipping = {"company": "", "region": ""} | shipping_address(contact, email, marketplace, placeholders)
+    return {"shipping": shipping, "billing": billing_address(shipping, contact, placeholders)}
+
+
 def _street(given: Recipient, known: tuple[str, str]) -> list[str]:
     """At most four lines, which is what Commerce can be set to; `known` stands elsewhere in the address."""
     lines = [_text(line) for line in given.address_lines]

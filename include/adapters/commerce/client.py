@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from include.adapters.commerce.documents import (
+    ADDRESSES_FIELDS,
     ORDER_FIELDS,
     PRODUCT_FIELDS,
     UNASSIGNED_STOCK,
@@ -24,6 +25,7 @@ from include.adapters.commerce.documents import (
     StoreView,
     is_unlimited,
     join_store_views,
+    read_addresses,
     read_flag,
     read_id,
     read_number,
@@ -67,7 +69,7 @@ class CommerceClient(RestClient):
         """Ask the shop for something that needs this right and changes nothing. Raises NotAuthorizedError."""
         operation, method, path, query = HARMLESS[right]
         with suppress(RefusedError):  # which also means: allowed
-            self._send(operation, method, path, query=query, body={} if method == "POST" else None)
+            self._send(operation, method, path, query=query, body=None if method == "GET" else {})
 
     def products(self, store_view: str, skus: Collection[str]) -> dict[str, CatalogProduct]:
         """The catalog's products by requested SKU, as `store_view` sees them; what the catalog lacks is absent.
@@ -233,6 +235,32 @@ class CommerceClient(RestClient):
             query=[("fields", "entity_id")],
             body={"entity": entity},
             subject=order.order_id,
+        )
+
+    def addresses(self, commerce_order_id: str) -> list[dict[str, Any]]:
+        """The order's billing and shipping address as Commerce's documents; a virtual order has no shipping address."""
+        document = self._send(
+            "getOrder",
+            "GET",
+            f"orders/{commerce_order_id}",
+            query=[("fields", ADDRESSES_FIELDS)],
+            subject=commerce_order_id,
+        )
+        return self._read("getOrder", read_addresses, document)
+
+    def save_address(
+        self, commerce_order_id: str, address_id: int, address: Mapping[str, Any], *, personal: Collection[str]
+    ) -> None:
+        """Give one address of the order other content; safe to repeat. `personal`: see `create_order`."""
+        entity = {**address, "entity_id": address_id, "parent_id": int(commerce_order_id)}
+        self._send(
+            "saveAddress",
+            "PUT",
+            f"orders/{commerce_order_id}",
+            query=[("fields", "entity_id")],
+            body={"entity": entity},
+            subject=commerce_order_id,
+            personal=personal,
         )
 
     def invoice(self, commerce_order_id: str) -> str:

@@ -29,6 +29,10 @@ ORDER_FIELDS = (
     "entity_id,increment_id,store_id,ext_order_id,state,status,grand_total,order_currency_code,created_at,"
     "total_invoiced,items[item_id,parent_item_id,ext_order_item_id,sku,qty_ordered,qty_shipped,qty_refunded,qty_canceled]"
 )
+ADDRESS_FIELDS = "entity_id,firstname,lastname,company,street,city,region,postcode,country_id,telephone"
+ADDRESSES_FIELDS = (
+    f"billing_address[{ADDRESS_FIELDS}],extension_attributes[shipping_assignments[shipping[address[{ADDRESS_FIELDS}]]]]"
+)
 PRODUCT_FIELDS = "id,sku,name,status,type_id,price,weight,extension_attributes[website_ids]"
 # What is kept of a shipment. Not its label, which is a printed address, and not its comments, which can name anybody.
 _SHIPMENT_FIELDS = ("entity_id", "increment_id", "order_id", "created_at", "updated_at")
@@ -168,6 +172,16 @@ class CommerceShipment:
     items: tuple[ShipmentItem, ...]
     tracks: tuple[ShipmentTrack, ...]
     document: dict[str, Any] = field(repr=False)
+
+
+def read_addresses(document: Any) -> list[dict[str, Any]]:
+    """The addresses of an order document, the billing address first, each with its `address_type`."""
+    assignments = (document.get("extension_attributes") or {}).get("shipping_assignments") or []
+    found = [("billing", document["billing_address"])]
+    found += [("shipping", each["shipping"].get("address")) for each in assignments[:1]]
+    return [
+        {**address, "address_type": kind, "entity_id": int(address["entity_id"])} for kind, address in found if address
+    ]
 
 
 def read_order(document: Any) -> CommerceOrder:

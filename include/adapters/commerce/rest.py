@@ -116,7 +116,7 @@ class RestClient:
     def _send(
         self,
         operation: str,
-        method: Literal["GET", "POST"],
+        method: Literal["GET", "POST", "PUT"],
         path: str,
         *,
         scope: str = _ALL_VIEWS,

@@ -38,7 +38,7 @@ HOLD = Right("Magento_Sales::hold", f"{_ACTIONS} > Hold")
 UNHOLD = Right("Magento_Sales::unhold", f"{_ACTIONS} > Unhold")
 SHIPMENTS = Right("Magento_Sales::shipment", "Sales > Operations > Shipments")
 CUSTOMERS = Right("Magento_Customer::customer", "Customers")
-# Older versions have no right SAVE_ORDERS and ask for this one in its place (magento2 pull request 20170).
+# Older versions have no right SAVE_ORDERS and ask for this one in its place as well (magento2 pull request 20170).
 CREATE_ORDERS = Right("Magento_Sales::create", f"{_ACTIONS} > Create")
 
 # By the client's operations. The client refuses to send what is not listed here.
@@ -56,6 +56,7 @@ RIGHT_OF: dict[str, Right] = {
     "getOrder": VIEW_ORDERS,
     "createOrder": SAVE_ORDERS,
     "updateOrder": SAVE_ORDERS,
+    "saveAddress": CREATE_ORDERS,
     "invoiceOrder": INVOICE,
     "cancelOrder": CANCEL,
     "refundOrder": CREDIT,
@@ -66,7 +67,7 @@ RIGHT_OF: dict[str, Right] = {
 }
 NEEDED = tuple(dict.fromkeys(RIGHT_OF.values()))
 
-Request = tuple[str, Literal["GET", "POST"], str, tuple[tuple[str, str], ...]]  # operation, method, path, query
+Request = tuple[str, Literal["GET", "POST", "PUT"], str, tuple[tuple[str, str], ...]]  # operation, method, path, query
 
 _ONE_ROW = (("searchCriteria[pageSize]", "1"),)
 # A request for each right that changes nothing in any shop. Commerce checks the right before it looks at what was sent
@@ -79,6 +80,7 @@ HARMLESS: dict[Right, Request] = {
     LEGACY_STOCK: ("stockItem", "GET", "stockItems/0", ()),  # no such SKU: refused
     VIEW_ORDERS: ("searchOrders", "GET", "orders", (*_ONE_ROW, ("fields", "items[entity_id]"))),
     SAVE_ORDERS: ("createOrder", "POST", "orders", ()),  # an order without content: refused
+    CREATE_ORDERS: ("saveAddress", "PUT", "orders/0", ()),  # an address without content: refused
     INVOICE: ("invoiceOrder", "POST", "order/0/invoice", ()),  # no order has the id 0: refused
     CANCEL: ("cancelOrder", "POST", "orders/0/cancel", ()),
     CREDIT: ("refundOrder", "POST", "order/0/refund", ()),
@@ -96,7 +98,7 @@ def missing_rights(operation: str, document: Any) -> list[Right]:
     if isinstance(named, str):
         named = named.split(",")
     resources = [str(one).strip() for one in named] if isinstance(named, list) else []
-    known = {right.resource: right for right in (*NEEDED, CREATE_ORDERS)}
+    known = {right.resource: right for right in NEEDED}
     return [known[one] for one in resources if one in known] or [RIGHT_OF[operation]]
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from include.database.tables.metadata import count, metadata, text, timestamp, typed
 
-ORDER_CHANGE_KINDS = ("canceled_units", "hold", "release")
+ORDER_CHANGE_KINDS = ("canceled_units", "hold", "release", "address")
 ORDER_CHANGE_STATES = ("planned", "sent", "in_doubt", "done", "rejected", "skipped")
 
 order_change_outbox = Table(
@@ -17,16 +17,21 @@ order_change_outbox = Table(
     text(
         "kind",
         "canceled_units: Amazon canceled units after the Commerce order existed; hold: the buyer asked to cancel; "
-        "release: that request is gone, and the hold ends.",
+        "release: that request is gone, and the hold ends; address: Amazon gave the delivery address, or another one "
+        "(it is in pii.order_contacts only).",
         primary_key=True,
     ),
-    text("payload_sha256", "Version of the Amazon order that brought the change.", primary_key=True),
+    text(
+        "payload_sha256",
+        "Version of the Amazon order that brought the change; for an address, the version known before.",
+        primary_key=True,
+    ),
     text("account_name", "Account."),
     text("commerce_connection", "Airflow connection of the shop."),
     typed(
         "items",
         JSONB(),
-        "Lines that it is about: list of {amazon_item_id, commerce_item_id, seller_sku, canceled_qty, keep_qty}; "
+        "The lines of canceled_units: list of {amazon_item_id, commerce_item_id, seller_sku, canceled_qty, keep_qty}; "
         "keep_qty is what Amazon still wants shipped or has shipped.",
         server_default="[]",
     ),

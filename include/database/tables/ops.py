@@ -142,6 +142,12 @@ order_outbox = Table(
         "Digest of why Commerce refused it last, whatever the text names: orders refused for one cause share it.",
         nullable=True,
     ),
+    timestamp(
+        "contact_loaded_at",
+        "Version of the contact (loaded_at in pii.order_contacts) that the Commerce order was made with or that was "
+        "planned for it since; null: none was known.",
+        nullable=True,
+    ),
     Index("ix_order_outbox_rejected", "commerce_connection", "refusal_cause", postgresql_where="state = 'rejected'"),
     CheckConstraint("state in ('" + "', '".join(ORDER_OUTBOX_STATES) + "')", name="state"),
     CheckConstraint("(state in ('created', 'adopted')) = (commerce_order_id is not null)", name="linked"),

@@ -108,6 +108,20 @@ def update_order(order: Document, entity: Document, next_id: NextId, now: str) -
     return changed
 
 
+def save_address(order: Document, entity: Document, next_id: NextId) -> Document:
+    """Change, in place, the fields in `entity` of the address that its `entity_id` names; no time stamp moves.
+
+    Raises CommerceRefusal: 400 for a wrong type or a missing part, 404 for an address that the order does not have.
+    """
+    shippings = [one["shipping"] for one in order["extension_attributes"]["shipping_assignments"]]
+    for holder, name in [(order, "billing_address"), *((shipping, "address") for shipping in shippings)]:
+        if name in holder and str(holder[name]["entity_id"]) == str(entity.get("entity_id")):
+            kind = holder[name]["address_type"]
+            holder[name] = _address(holder[name] | entity, kind, order["entity_id"], next_id)
+            return dict(holder[name])
+    raise no_such_entity()
+
+
 def history(entry: Any, order_id: int, next_id: NextId, now: str) -> Document:
     """An entry in the status history of an order (a comment)."""
     checked = typed(entry, HISTORY, "Magento\\Sales\\Api\\Data\\OrderStatusHistoryInterface")

@@ -175,6 +175,13 @@ def _save_order(call: Call) -> Document:
     return _shown(call.state.create_order(entity, call.view))
 
 
+def _save_address(call: Call) -> Document:
+    entity = call.body.get("entity")
+    if not isinstance(entity, dict):
+        raise required(["entity"])
+    return call.state.save_address(call.arguments["parent_id"], entity)
+
+
 def _invoice_order(call: Call) -> int:
     return call.state.invoice_order(int(call.arguments["id"]), _quantities(call), notify=_flag(call, "notify"))
 
@@ -331,6 +338,7 @@ ROUTES = (
     _route("GET", "orders", "searchOrders", _SALES + "actions_view", _search_orders),
     _route("POST", "orders", "createOrder", SAVE_ORDERS, _save_order),
     _route("PUT", "orders/create", "createOrder", _SALES + "create", _save_order),
+    _route("PUT", "orders/{parent_id}", "saveAddress", _SALES + "create", _save_address),
     _route("GET", "orders/{id}", "getOrder", _SALES + "actions_view", _get_order),
     _route("GET", "orders/{id}/comments", "orderComments", _SALES + "actions_view", _order_comments),
     _route("POST", "orders/{id}/comments", "commentOrder", _SALES + "comment", _comment_order),

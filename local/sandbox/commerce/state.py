@@ -90,6 +90,11 @@ class CommerceState:
             self._orders[changed["entity_id"]] = changed
             return changed
 
+    def save_address(self, order_id: str, entity: Document) -> Document:
+        """Change an address of the order, named by its `entity_id`."""
+        with self.lock:
+            return rules.save_address(self.order(order_id), entity, self._next_id)
+
     def order(self, order_id: Any) -> Document:
         """The stored order. Raises CommerceRefusal (404)."""
         order = self._orders.get(int(order_id)) if str(order_id).isdigit() else None

@@ -5,7 +5,7 @@ where closed_at is null and severity = 'warning';
 -- Orders of which the buyer asked to cancel something are put on hold in Commerce.
 alter table ops.order_change_outbox
 drop constraint ck_order_change_outbox_kind,
-add constraint ck_order_change_outbox_kind check (kind in ('canceled_units', 'hold', 'release')),
+add constraint ck_order_change_outbox_kind check (kind in ('canceled_units', 'hold', 'release', 'address')),
 add column over_at timestamp with time zone;
 
 create unique index ix_order_change_outbox_hold on ops.order_change_outbox (amazon_order_id)
