@@ -260,13 +260,15 @@ def _check_shop(setup: Setup, connection: str, subject: str, stores: list[Store]
         return
     if client.shop_time is not None:
         yield _clock_finding(f"{subject}, the shop's clock", client.shop_time - clock(), is_local=client.is_local)
-    for right, error in refusals.items():
-        for lacking in missing_rights(HARMLESS[right][0], error.answer.document):
-            words = (
-                f"the integration lacks the right {lacking}. Resolution: tick it in the Commerce admin (System > "
-                "Extensions > Integrations, page API) and save; docs/going-live.md lists all rights"
-            )
-            yield Finding("PROBLEM", subject, words)
+    named = (
+        each for right, error in refusals.items() for each in missing_rights(HARMLESS[right][0], error.answer.document)
+    )
+    for lacking in dict.fromkeys(named):  # one right may be asked for by several calls
+        words = (
+            f"the integration lacks the right {lacking}. Resolution: tick it in the Commerce admin (System > "
+            "Extensions > Integrations, page API) and save; docs/going-live.md lists all rights"
+        )
+        yield Finding("PROBLEM", subject, words)
     if not refusals:
         yield Finding("OK", subject, f"credentials and all {len(needed)} rights")
     for store in stores:
