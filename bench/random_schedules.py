@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from bench import Figure
 from bench.history import empty_database
 from include.database.engine import make_engine
-from include.steps import validate_orders
+from include.outbox import order_checks
 from local.sandbox.scenario import build
 from tests.support.plain_rules import validate_lines
 from tests.support.random_world import open_roads, play
@@ -22,7 +22,7 @@ def measure(orders: int) -> list[Figure]:
     """Play a schedule per 500 `orders`, from number ORDERS_BENCH_FIRST_SCHEDULE on. Takes a second or two for each."""
     count = orders // 500
     first = int(os.environ.get("ORDERS_BENCH_FIRST_SCHEDULE", "0"))
-    setattr(validate_orders, "validate_lines", validate_lines)  # noqa: B010 - the rules in plain Python, as in the tests
+    setattr(order_checks, "validate_lines", validate_lines)  # noqa: B010 - the rules in plain Python, as in the tests
     failed: list[str] = []
     started = time.monotonic()
     for begin in range(first, first + count, _TOGETHER):

@@ -1,43 +1,44 @@
 """
 **Does** — Fetches new and changed orders from Amazon, checks them against the Commerce catalog, and creates a Commerce
-order for each that may have one, exactly once. A blocked order delays only itself; it is created automatically once its
-blocker is solved.
+order for each that may have one, exactly once. A blocked order delays only itself, until its blocker is solved.
 
 **Reads** — `stores.yaml`; Amazon Selling Partner API (Orders 2026-01-01) per account; Commerce catalog and stock.
 
 **Writes** — `raw.amazon_orders`, `pii.order_contacts`, `core.*`, `ops.*`; Commerce orders and their invoices. No mails.
 
-**Schedule** — Every 5 minutes unless `ORDERS_SYNC_SCHEDULE` says otherwise; one run at a time.
+**Schedule** — Every 5 minutes unless `ORDERS_SYNC_SCHEDULE` says otherwise; one run at a time. With `dry_run` nothing
+is sent: the log and `ops.dry_run_results` say what would be created, blocked or changed.
 
-**Safe to re-run because** — A window's watermark moves only with its last page; older versions never replace newer
-ones; an order is planned under a unique key before it is sent, and looked up before it is posted.
+**Safe to re-run because** — A watermark moves only with its last page; an order is looked up before it is posted.
 
-**When it fails** — The red task's log ends with what happened and, after *Resolution*, what to do. Wrong credentials or
-settings fail at once; an unreachable or throttling system is retried. Nothing is lost. See `docs/runbook.md`.
+**When it fails** — The red task's log ends with what happened and what to do. Nothing is lost. See `docs/runbook.md`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Asset, TriggerRule, dag, task
+from airflow.sdk import Asset, Param, TriggerRule, dag, task
 
 from include import steps
-from include.resources import Resources, run_complete
+from include.resources import ACCOUNT, Resources, run_complete
 from include.retry_policy import dag_defaults
 from include.settings import Settings
 
-ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
 TAGS = ["amazon", "commerce", "orders", "writes-commerce"]
+PARAMS = {
+    "accounts": Param(None, type=["null", "array"], description="Accounts of stores.yaml; default: all."),
+    "dry_run": Param(False, type="boolean", description="Only report what would be done (ops.dry_run_results)."),
+}
 
 
-@dag(schedule=Settings.from_environment().sync_schedule, doc_md=__doc__, tags=TAGS, **dag_defaults())
+@dag(schedule=Settings.from_environment().sync_schedule, params=PARAMS, doc_md=__doc__, tags=TAGS, **dag_defaults())
 def amazon_orders_to_commerce() -> None:
     @task
     def stage_stores() -> list[str]:
         """Keeps core.stores in step with stores.yaml and lists the accounts."""
         with Resources() as use:
-            return steps.stage_stores.run(use.engine, use.stores, use.admin_urls(), **use.run)
+            return use.selected(steps.stage_stores.run(use.engine, use.stores, use.admin_urls(), **use.run))
 
     @task(pool="amazon_search_orders", map_index_template=ACCOUNT)
     def extract_amazon_orders(account_name: str) -> dict[str, int]:
@@ -56,14 +57,15 @@ def amazon_orders_to_commerce() -> None:
     def validate_orders() -> list[str]:
         """Finds blocker products and plans the orders that pass; lists the accounts with work left."""
         with Resources() as use:
-            return steps.validate_orders.run(use.engine, use.commerce, use.stores, use.settings, **use.run)
+            work = (use.engine, use.commerce, use.stores, use.settings)
+            return use.selected(steps.validate_orders.run(*work, **use.run, is_dry_run=use.params["dry_run"]))
 
     @task(pool="commerce_writes", map_index_template=ACCOUNT, outlets=[Asset("orders://ops/order_outbox")])
     def create_commerce_orders(account_name: str) -> dict[str, int]:
         """Creates and invoices one account's planned orders in Commerce, each exactly once."""
         with Resources() as use:
             work = (use.engine, use.commerce, use.cipher, account_name, use.stores, use.settings)
-            return steps.create_commerce_orders.run(*work, **use.timed_run)
+            return steps.create_commerce_orders.run(*work, **use.timed_run, is_dry_run=use.params["dry_run"])
 
     accounts: Any = stage_stores()
     extracted = extract_amazon_orders.expand(account_name=accounts)

@@ -24,12 +24,11 @@ from typing import Any
 from airflow.sdk import Asset, TriggerRule, dag, task
 
 from include import steps
-from include.resources import Resources, run_complete
+from include.resources import ACCOUNT, Resources, run_complete
 from include.retry_policy import dag_defaults
 from include.settings import Settings
 
 AMAZON_SHIPMENTS = Asset("orders://ops/shipment_outbox")
-ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
 TAGS = ["amazon", "commerce", "shipments", "writes-amazon"]
 
 

@@ -6,6 +6,7 @@ Using them reports in `ops.dag_runs` how the task's DAG run goes; `run_complete`
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from include.outbox.dag_runs import DagRunReport, TaskInstance
 
 log = logging.getLogger(__name__)
+
+# What Airflow calls a task instance that works for one account.
+ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
 
 
 def utc_now() -> datetime:
@@ -84,6 +88,22 @@ class Resources:
                 f"{', '.join(sorted(known))} only."
             )
         return dict(context["params"])
+
+    def selected(self, account_names: Collection[str]) -> list[str]:
+        """Those of the accounts that the run's param `accounts` names; all when it names none.
+
+        Raises MisconfiguredError for a name that is not in the stores file.
+        """
+        wanted = self.params.get("accounts") or [account.name for account in self.stores.accounts]
+        known = {account.name for account in self.stores.accounts}
+        if unknown := sorted(set(wanted) - known):
+            raise MisconfiguredError(
+                f"The param accounts names {', '.join(unknown)}, which {self.settings.stores_file} does not have. "
+                f"Resolution: use {', '.join(sorted(known))}."
+            )
+        if not self.params.get("accounts"):
+            return list(account_names)  # also of accounts that have left the file
+        return [name for name in account_names if name in wanted]
 
     @property
     def user_name(self) -> str:

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 from include.adapters.amazon import client as amazon_client
 from include.database.engine import make_engine
 from include.database.migrate import migrate
-from include.steps import validate_orders
+from include.outbox import order_checks
 from local import postgres
 from local.sandbox.scenario import build
 from local.sandbox.seeds import Scenario
@@ -162,4 +162,4 @@ def road(engine: Engine, scenario: Scenario) -> Iterator[Road]:
 @pytest.fixture
 def plain_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rules run as plain Python in this process: for tests with many runs, whose subject is something else."""
-    monkeypatch.setattr(validate_orders, "validate_lines", plain_validation)
+    monkeypatch.setattr(order_checks, "validate_lines", plain_validation)

@@ -8,44 +8,32 @@ An outcome that nobody saw is *in doubt*: it is looked up after a pause, twice, 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, select
 
 from include.adapters.amazon.contacts import load_contact
 from include.adapters.commerce.address import AddressPlaceholders, is_withheld, order_addresses
-from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
-from include.adapters.commerce.documents import CommerceOrder
-from include.adapters.commerce.mapping import encode_order, order_entity
-from include.adapters.commerce.search import sku_key
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.orders import load_orders
 from include.database.tables import stores as stores_table
-from include.domain.contacts import Contact
 from include.domain.errors import (
     MalformedOrderError,
     MisconfiguredError,
     OrdersError,
-    OutcomeUnknownError,
-    RefusedError,
     UnavailableError,
     UndecryptableError,
 )
-from include.domain.line_matching import match_lines
 from include.domain.marketplaces import MARKETPLACES
-from include.domain.order_changes import LineUnits
-from include.domain.orders import AMAZON, MERCHANT, Order
-from include.domain.statuses import CANCELED_STATUSES
-from include.domain.stores import Store, Stores
+from include.domain.stores import Stores
 from include.outbox.address_changes import NewAddresses
+from include.outbox.dry_run import change_result, results_to_prepare
 from include.outbox.order_changes import carry_out_changes
-from include.outbox.order_outbox import DueOrder, LinkedOrder, OrderOutbox, due_orders
+from include.outbox.order_creation import OrderCreation
+from include.outbox.order_outbox import DueOrder, OrderOutbox, due_orders
 from include.outbox.work_loop import Outcome, summary, work_through
 from include.settings import Settings
 
@@ -64,14 +52,18 @@ def run(
     *,
     clock: Callable[[], datetime],
     dag_run_id: str,
+    is_dry_run: bool = False,
 ) -> dict[str, int]:
     """Advance the account's open rows, oldest purchase first, within the time budget. Returns counts by outcome.
 
     `commerce` gives the client of a Commerce connection, `clock` the time (UTC). The account may have left stores.yaml:
     then doubts are resolved and linked orders finished, and nothing is created. One order's refusal, doubt or failure
     never stops another. Raises RunIncompleteError, ThrottledError or MisconfiguredError when a shop does not answer,
-    throttles, or a person must act; everything else is done before.
+    throttles, or a person must act; everything else is done before. With `is_dry_run` the orders that validation would
+    create are only prepared: Commerce is read, nothing is sent, and ops.dry_run_results says what would be done.
     """
+    if is_dry_run:
+        return _rehearse(engine, commerce, cipher, account_name, stores, settings, clock=clock, dag_run_id=dag_run_id)
     outbox = OrderOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
     deadline = clock() + settings.create_time_budget
     by_name = {store.name: store for store in stores.all()}
@@ -81,7 +73,7 @@ def run(
         row = outbox.read(session, due.amazon_order_id)
         try:
             contact, contact_loaded_at = load_contact(session, cipher, due.amazon_order_id)
-            creation = _Creation(
+            creation = OrderCreation(
                 outbox=outbox,
                 session=session,
                 client=commerce(row.commerce_connection),
@@ -139,6 +131,42 @@ def run(
     return dict(report.counts)
 
 
+def _rehearse(
+    engine: Engine,
+    commerce: Commerce,
+    cipher: PersonalDataCipher,
+    account_name: str,
+    stores: Stores,
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime],
+    dag_run_id: str,
+) -> dict[str, int]:
+    """Prepare every order that would be created, up to the moment before it is sent."""
+    by_name = {store.name: store for store in stores.all()}
+    with engine.connect() as connection:
+        results = results_to_prepare(connection, account_name, dag_run_id)
+        orders = load_orders(connection, [result.amazon_order_id for result in results])
+        for result in results:
+            store = by_name.get(result.store_name or "")
+            if store is None:
+                continue
+            try:
+                contact, loaded_at = load_contact(connection, cipher, result.amazon_order_id)
+                order, client = orders[result.amazon_order_id], commerce(store.commerce_connection)
+                outbox = OrderOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
+                creation = OrderCreation(outbox, connection, client, store, order, contact, loaded_at, settings)
+                action, reason = creation.prepare(store)
+            except MalformedOrderError as error:
+                action, reason = "block", f"The order cannot be created: {'; '.join(error.findings)}."
+            except OrdersError as error:
+                action, reason = "wait", str(error)
+            if action != result.action:
+                change_result(engine, result, action, reason, dag_run_id=dag_run_id)
+    log.info("create_commerce_orders: dry run, account=%s prepared=%d, nothing was sent", account_name, len(results))
+    return {"prepared": len(results)}
+
+
 def _is_answering(commerce: Commerce, connection_name: str) -> bool:
     try:
         commerce(connection_name).probe()
@@ -166,234 +194,3 @@ def _addresses(
     placeholders = AddressPlaceholders.from_settings(settings)
     by_type = order_addresses(contact, order_id, MARKETPLACES[marketplace_id], placeholders)
     return NewAddresses(by_type, list(contact.texts()))
-
-
-@dataclass(frozen=True)
-class _Creation:
-    """One order, its lock, and all that its creation needs. `store` is None when it left stores.yaml."""
-
-    outbox: OrderOutbox
-    session: Connection  # in autocommit; holds the order's lock
-    client: CommerceClient
-    store: Store | None
-    order: Order
-    contact: Contact
-    contact_loaded_at: datetime | None  # which version of the contact this is
-    settings: Settings
-
-    @property
-    def order_id(self) -> str:
-        return self.order.amazon_order_id
-
-    def read(self) -> Row[Any]:
-        return self.outbox.read(self.session, self.order_id)
-
-    def advance(self, row: Row[Any]) -> Outcome:
-        """Take the order as far as it goes now."""
-        if row.state == "sent":
-            # The worker that sent it is gone, or we would not hold the order's lock.
-            self.outbox.doubt(self.order_id, "interrupted", "The task ended before Commerce's answer was seen.")
-            return Outcome("in_doubt")
-        if row.commerce_order_id is not None:
-            return self.finish(row)
-        if row.state == "planned" and self.order.amazon_status in CANCELED_STATUSES:
-            reason = "Amazon canceled the order before a Commerce order existed."
-            self.outbox.withdraw(self.order_id, "canceled", reason, closed_by="canceled")
-            return Outcome("withdrawn")
-        try:
-            found = self.look_up()
-        except RefusedError as error:
-            if row.state == "planned":
-                self.outbox.reject(row, error)
-                return Outcome("refused")
-            self.outbox.put_back(row, str(error))
-            return Outcome("in_doubt")
-        if found:
-            return self.link("adopted", *found)
-        if row.state == "in_doubt":
-            return self.not_found(row)
-        if self.store is None:
-            return Outcome("passed_over")
-        return self.create(row, self.store)
-
-    def look_up(self) -> list[CommerceOrder]:
-        """The Commerce orders that exist for this Amazon order already, the one to link first. Looks, never writes."""
-        found = sorted(self.client.find_orders(ext_order_id=self.order_id), key=lambda order: order.is_withdrawn)
-        if len(found) > 1:
-            log.error(
-                "create_commerce_orders: order=%s has %d Commerce orders (%s). Resolution: cancel all but %s in "
-                "Commerce.",
-                self.order_id,
-                len(found),
-                ", ".join(order.number for order in found),
-                found[0].number,
-            )
-        return found
-
-    def not_found(self, row: Row[Any]) -> Outcome:
-        """Commerce does not have an order in doubt."""
-        if self.store is None and row.not_found_count + 1 >= 2:
-            reason = "Commerce does not have the order, looked up twice, and its store is not in stores.yaml any more."
-            self.outbox.withdraw(self.order_id, "not_imported", reason, closed_by="settings_changed")
-            return Outcome("withdrawn")
-        self.outbox.not_found(row)
-        return Outcome("in_doubt")
-
-    def create(self, row: Row[Any], store: Store) -> Outcome:
-        """Post the order once, and finish it if it exists for sure afterwards."""
-        try:
-            document = self.document(store)
-        except MalformedOrderError as error:
-            self.outbox.need_attention(self.order_id, f"The order cannot be created: {'; '.join(error.findings)}.")
-            return Outcome("refused")
-        if document is None:
-            return Outcome("passed_over")
-        sha256 = hashlib.sha256(document).hexdigest()
-        if not self.outbox.mark_sent(self.session, self.order_id, sha256, self.contact_loaded_at):
-            return Outcome("passed_over")
-        try:
-            created = self.client.create_order(
-                store.commerce_store_view,
-                document,
-                subject=self.order_id,
-                personal=list(self.contact.texts()),
-            )
-        except OutcomeUnknownError as error:
-            self.outbox.doubt(self.order_id, "unknown_outcome", str(error))
-            return Outcome("in_doubt", error)
-        except (
-            UnavailableError,
-            MisconfiguredError,
-        ) as error:  # certainly nothing was done
-            self.outbox.not_sent(self.order_id, error)
-            raise
-        except RefusedError as error:
-            # A number that is taken: by this order, sent earlier, or by a stranger. Looking it up shows which.
-            found = self.look_up() if error.code == "duplicate" else []
-            if found:
-                return self.link("adopted", *found)
-            self.outbox.reject(row, error)
-            return Outcome("refused")
-        return self.link("created", created)
-
-    def document(self, store: Store) -> bytes | None:
-        """The request that creates the order; None when validation has to check it again first."""
-        view = store_view(self.client, store)
-        skus = {line.catalog_sku(store) for line in self.order.lines}
-        products = self.client.products(store.commerce_store_view, skus)
-        missing = sorted(skus - set(products))
-        if missing:
-            reason = f"Left the catalog after validation: {', '.join(missing)}. Checked again in the next run."
-            self.outbox.withdraw(self.order_id, "new", reason, closed_by="solved")
-            return None
-        entity = order_entity(
-            self.order,
-            self.contact,
-            store,
-            view,
-            products,
-            shipping_method=self.settings.commerce_shipping_method,
-            placeholder=AddressPlaceholders.from_settings(self.settings),
-            customer_id=self.customer_id(store, view.website_id),
-        )
-        return encode_order(entity)
-
-    def customer_id(self, store: Store, website_id: int) -> int | None:
-        """The account of the store's fixed customer; None for guests."""
-        email = store.orders.fixed_customer_email
-        if email is None:
-            return None
-        customer_id = self.client.customer_id(email, website_id)
-        if customer_id is None:
-            raise MisconfiguredError(
-                f"Store {store.name}: the shop has no customer with the address given under customer: fixed. "
-                "Resolution: create the customer in the store's website, or correct stores.yaml."
-            )
-        return customer_id
-
-    def link(self, state: str, found: CommerceOrder, *others: CommerceOrder) -> Outcome:
-        """Commit the Commerce order's id, then finish the order. `others`: further ones for the same Amazon order."""
-        finding = None
-        total = self.order.grand_total_amount
-        if total is not None and found.grand_total != total:
-            finding = (
-                f"Commerce order {found.number} has the total {found.grand_total.normalize():f}, Amazon's is "
-                f"{total.normalize():f}."
-            )
-        is_placeholder = self.order.fulfilled_by == MERCHANT and is_withheld(self.contact)
-        linked = LinkedOrder(
-            found.order_id,
-            found.number,
-            self.lines_of(found),
-            [found, *others],
-            finding,
-            warnings=("placeholder_address",) if is_placeholder else (),
-            contact_loaded_at=self.contact_loaded_at,
-        )
-        self.outbox.link(self.order_id, state, linked)
-        finished = self.finish(self.read())
-        return Outcome(state, finished.failure, then=finished.counted_as)
-
-    def lines_of(self, found: CommerceOrder) -> dict[str, LineUnits]:
-        """The lines of a Commerce order by Amazon's item ids. Lines that people entered match by SKU and quantity."""
-        catalog_sku = self.store.catalog_sku if self.store is not None else str
-        matched = match_lines(
-            {
-                line.amazon_item_id: (sku_key(catalog_sku(line.seller_sku)), line.ordered_qty)
-                for line in self.order.lines
-                if line.amazon_item_id not in found.item_ids
-            },
-            {
-                item_id: (sku_key(line.sku), line.ordered)
-                for item_id, line in found.lines.items()
-                if line.amazon_item_id is None
-            },
-        )
-        return {amazon_id: found.lines[item_id] for amazon_id, item_id in (found.item_ids | matched).items()}
-
-    def finish(self, row: Row[Any]) -> Outcome:
-        """Invoice the linked order and give it its final status; each part is looked at before it is done.
-
-        An order that Amazon canceled meanwhile stays without invoice: a plain cancellation in Commerce ends it. So does
-        one that somebody has canceled or refunded in Commerce; `shop_findings` says so.
-        """
-        try:
-            if self.order.amazon_status not in CANCELED_STATUSES:
-                found = self.client.order(row.commerce_order_id)
-                if not found.is_withdrawn:
-                    self.complete(row, found)
-        except RefusedError as error:
-            self.outbox.finish_refused(row, error)
-            return Outcome("unfinished")
-        except UnavailableError as error:
-            return Outcome("unfinished", error)
-        self.outbox.finish(row)
-        return Outcome("finished")
-
-    def complete(self, row: Row[Any], found: CommerceOrder) -> None:
-        """Invoice the order and give it its status, where that is not done yet."""
-        if row.invoiced_at is None:
-            if not found.is_invoiced:
-                found = self.invoice(found)
-            self.outbox.mark_invoiced(self.order_id)
-        self.set_status(found)
-
-    def invoice(self, found: CommerceOrder) -> CommerceOrder:
-        """Invoice once; a refusal of an order that turns out to be invoiced is success."""
-        try:
-            self.client.invoice(found.order_id)
-        except RefusedError:
-            after = self.client.order(found.order_id)
-            if not after.is_invoiced:
-                raise
-            return after
-        return self.client.order(found.order_id)
-
-    def set_status(self, found: CommerceOrder) -> None:
-        """What Amazon has shipped is complete; other orders get the store's own status, if it has one."""
-        status = self.store.orders.processing_status if self.store is not None else None
-        if self.order.fulfilled_by == AMAZON:
-            if found.state != "complete":
-                self.client.set_status(found, state="complete", status="complete")
-        elif status and found.state == "processing" and found.status != status:
-            self.client.set_status(found, state="processing", status=status)

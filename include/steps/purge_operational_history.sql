@@ -124,6 +124,27 @@ gone as (
 
 select count(*) from gone;
 
+-- name: dry_run_results
+with old as (
+    select dag_run_id, amazon_order_id, action
+    from ops.dry_run_results
+    where found_at < :before
+    order by found_at
+    limit :batch_size
+),
+
+gone as (
+    delete from ops.dry_run_results as results
+    using old
+    where
+        results.dag_run_id = old.dag_run_id
+        and results.amazon_order_id = old.amazon_order_id
+        and results.action = old.action
+    returning 1
+)
+
+select count(*) from gone;
+
 -- name: dag_runs
 -- The last run of a DAG and its last success stay: people are told of them.
 with old as (

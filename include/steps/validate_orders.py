@@ -8,31 +8,29 @@ so that a solved blocker releases its order without anybody's help.
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
-from include.adapters.commerce.catalog import AllocatedUnits, CatalogFacts, Commerce, ask_shops
+from include.adapters.commerce.catalog import AllocatedUnits, Commerce, ask_shops
 from include.database.isolation import describe, isolate
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
 from include.database.statements import load_statements
 from include.domain.blockers import BLOCKER_CODES
-from include.domain.errors import MisconfiguredError, OrdersError, RunIncompleteError
-from include.domain.orders import Candidate, OrderLine, decide
-from include.domain.statuses import OPEN_STATUSES
-from include.domain.stock import LineDemand, allocate
+from include.domain.errors import MisconfiguredError, OrdersError
+from include.domain.orders import Candidate, Order, decide
 from include.domain.stores import Store, Stores
-from include.expectations.order_lines import RuleResult, validate_lines
-from include.expectations.rules import CATALOG_RULES, STOCK_RULES, CheckedLine, Rule, suite_sha256
+from include.expectations.rules import CheckedLine, suite_sha256
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
+from include.outbox.dry_run import DryRunResult, rehearse
 from include.outbox.order_change_outbox import accounts_with_changes, plan_changes
-from include.outbox.order_checks import KnownCheck, facts_sha256, keep_checks, known_checks
+from include.outbox.order_checks import LineCheck, keep_checks, known_checks
 from include.outbox.order_outbox import (
     PlannedOrder,
     accounts_with_work,
@@ -49,7 +47,14 @@ log = logging.getLogger(__name__)
 
 # How the open blockers of an order end that is not to be created.
 _CLOSED_BY = {"canceled": "canceled", "not_imported": "settings_changed", "waiting": "solved"}
-_RULE_GROUPS: dict[str, Sequence[Rule]] = {"catalog": CATALOG_RULES, "stock": STOCK_RULES}
+_DRY_RUN_ACTIONS = {
+    "ready": "create",
+    "blocked": "block",
+    "waiting": "wait",
+    "new": "wait",
+    "not_imported": "leave_out",
+    "canceled": "leave_out",
+}
 
 
 @dataclass(frozen=True)
@@ -65,20 +70,32 @@ class Verdict:
 
 
 def run(
-    engine: Engine, commerce: Commerce, stores: Stores, settings: Settings, *, now: datetime, dag_run_id: str
+    engine: Engine,
+    commerce: Commerce,
+    stores: Stores,
+    settings: Settings,
+    *,
+    now: datetime,
+    dag_run_id: str,
+    is_dry_run: bool = False,
 ) -> list[str]:
     """Check the open orders and return the accounts that have orders to create, look up or finish.
 
     `commerce` gives the client of a Commerce connection. A shop that does not answer blocks its own orders only. Its
     accounts are returned as well, so that the creation, which does what can be done, fails with the cause; without any
-    such work this step fails with it. Beside a second copy, one works and the other returns the same accounts.
+    such work this step fails with it. Beside a second copy, one works and the other returns the same accounts. With
+    `is_dry_run`, what would be done is written to ops.dry_run_results, and nothing else.
     """
+    validation = _Validation(engine, stores, now, dag_run_id)
+    if is_dry_run:
+        found = validation.evaluate(commerce)
+        return rehearse(engine, [_result(found, verdict) for verdict in found.verdicts], now=now, dag_run_id=dag_run_id)
     failures: dict[str, OrdersError] = {}
     with autocommit(engine) as session, try_lock(session, "validate_orders") as got:
         if got:
             with engine.begin() as connection:
                 probe_refusals(connection, now=now, gap=settings.refused_probe_gap, dag_run_id=dag_run_id)
-            failures = _Validation(engine, stores, now, dag_run_id).run(commerce)
+            failures = validation.write(validation.evaluate(commerce))
         else:
             log.info("validate_orders: another run is validating")
     with engine.begin() as connection:
@@ -92,6 +109,16 @@ def run(
 
 
 @dataclass(frozen=True)
+class _Evaluation:
+    """What the check of all open orders has found; nothing of it is written yet."""
+
+    rows: Mapping[str, Row[Any]]  # by Amazon order id, as the two below
+    orders: Mapping[str, Order]
+    verdicts: Sequence[Verdict]
+    check: LineCheck
+
+
+@dataclass(frozen=True)
 class _Validation:
     """One validation of all open orders."""
 
@@ -100,8 +127,8 @@ class _Validation:
     now: datetime
     dag_run_id: str
 
-    def run(self, commerce: Commerce) -> dict[str, OrdersError]:
-        """Check and write. Returns the failures of stores whose shop could not be asked, by store name."""
+    def evaluate(self, commerce: Commerce) -> _Evaluation:
+        """Check all open orders; nothing is written."""
         statements = load_statements(__file__)
         by_name = {store.name: store for store in self.stores.all()}
         with self.engine.begin() as connection:
@@ -126,28 +153,31 @@ class _Validation:
         facts = ask_shops(candidates, commerce, [_units(row, by_name.get(row.store_name)) for row in allocated])
         blocked = {row.amazon_order_id for row in rows if row.pipeline_state in ("blocked", "rejected")}
         verdicts += _unchecked(candidates, facts.failures, blocked)
-        check = _LineCheck(facts, known)
+        check = LineCheck(facts, known)
         verdicts += [_verdict(candidate, check) for candidate in facts.checked]
+        return _Evaluation({row.amazon_order_id: row for row in rows}, orders, verdicts, check)
+
+    def write(self, found: _Evaluation) -> dict[str, OrdersError]:
+        """Write what was found. Returns the failures of stores whose shop could not be asked, by store name."""
         with self.engine.begin() as connection:
-            self._write_facts(connection, check)
-        by_id = {row.amazon_order_id: row for row in rows}
+            self._write_facts(connection, found.check)
 
         def write(part: Sequence[Verdict]) -> None:
             with self.engine.begin() as connection:
-                self._write(connection, part, by_id, check)
+                self._write(connection, part, found.rows, found.check)
 
-        for verdict, failure in isolate(verdicts, write):
+        for verdict, failure in isolate(found.verdicts, write):
             log.error("validate_orders: order=%s: its result cannot be stored: %s", verdict.order_id, describe(failure))
             write([_needs_attention(verdict.order_id, f"its result cannot be stored: {describe(failure)}")])
-        counts = Counter(verdict.state for verdict in verdicts)
-        log.info("validate_orders: read=%d %s", len(rows), summary(dict(sorted(counts.items()))))
-        return facts.failures
+        counts = Counter(verdict.state for verdict in found.verdicts)
+        log.info("validate_orders: read=%d %s", len(found.rows), summary(dict(sorted(counts.items()))))
+        return found.check.facts.failures
 
-    def _write_facts(self, connection: Connection, check: _LineCheck) -> None:
+    def _write_facts(self, connection: Connection, check: LineCheck) -> None:
         """What is known of products and shops, and how the rules fared."""
         statements = load_statements(__file__)
         stamp: dict[str, Any] = {"now": self.now, "dag_run_id": self.dag_run_id}
-        products = [row | {"checked_at": self.now, "dag_run_id": self.dag_run_id} for row in _product_rows(check.facts)]
+        products = [row | {"checked_at": self.now, "dag_run_id": self.dag_run_id} for row in check.facts.product_rows()]
         if products:
             connection.execute(statements["upsert_product"], products)
         failures = check.facts.failures
@@ -160,7 +190,7 @@ class _Validation:
             )
 
     def _write(
-        self, connection: Connection, verdicts: Sequence[Verdict], rows: Mapping[str, Row[Any]], check: _LineCheck
+        self, connection: Connection, verdicts: Sequence[Verdict], rows: Mapping[str, Row[Any]], check: LineCheck
     ) -> None:
         """One transaction. Orders that Amazon changed or a creation took up meanwhile are left to the next run."""
         statements = load_statements(__file__)
@@ -188,72 +218,7 @@ class _Validation:
         move_orders(connection, [(verdict.order_id, verdict.state, verdict.reason) for verdict in kept], **stamp)
 
 
-class _LineCheck:
-    """Every line of the candidates against every rule: `findings` by order id, each an item id and a blocker code."""
-
-    def __init__(self, facts: CatalogFacts, known: Mapping[tuple[str, str], KnownCheck]) -> None:
-        self.facts = facts
-        self.known: dict[tuple[str, str], KnownCheck] = dict(known)
-        self.results: list[RuleResult] = []
-        self.duration_ms = 0
-        self.findings: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        self.failed: dict[str, Exception] = {}  # orders that could not be checked
-        self.lines: dict[tuple[str, str], CheckedLine] = {}
-        for candidate in facts.checked:
-            order = candidate.order
-            try:
-                lines = {
-                    (order.amazon_order_id, each.amazon_item_id): _line(candidate, each, facts) for each in order.lines
-                }
-            except Exception as error:
-                self.failed[order.amazon_order_id] = error
-            else:
-                self.lines |= lines
-        self._check("catalog")
-        blocked = set(self.failed) | {
-            order_id
-            for order_id, findings in self.findings.items()
-            if any(BLOCKER_CODES[code].severity == "critical" for _, code in findings)
-        }
-        demands = [_demand(entry, line, facts, blocked) for entry in facts.checked for line in entry.order.lines]
-        available = allocate(demands, facts.free)
-        self.lines = {key: replace(line, available_qty=available[key]) for key, line in self.lines.items()}
-        self._check("stock")
-
-    def _check(self, group: str) -> None:
-        """Check one group of rules on the orders whose facts changed; the others keep their findings."""
-        by_order: dict[str, list[CheckedLine]] = defaultdict(list)
-        for line in self.lines.values():
-            by_order[line.amazon_order_id].append(line)
-        hashes = {order_id: facts_sha256(suite_sha256(), lines) for order_id, lines in by_order.items()}
-        changed = [
-            order_id
-            for order_id, sha256 in hashes.items()
-            if (check := self.known.get((order_id, group))) is None or check.facts_sha256 != sha256
-        ]
-
-        def evaluate(part: Sequence[str]) -> None:
-            report = validate_lines([line for order_id in part for line in by_order[order_id]], _RULE_GROUPS[group])
-            found: dict[str, set[tuple[str, str]]] = defaultdict(set)
-            for finding in report.findings:
-                found[finding.amazon_order_id].add((finding.amazon_item_id, finding.blocker_code))
-            for order_id in part:
-                self.known[order_id, group] = KnownCheck(hashes[order_id], frozenset(found[order_id]))
-            self.results += report.results
-            self.duration_ms += report.duration_ms
-
-        for order_id, failure in isolate(changed, evaluate, RunIncompleteError):
-            self.failed[order_id] = failure
-            for line in by_order.pop(order_id):
-                del self.lines[order_id, line.amazon_item_id]
-        for order_id, lines in by_order.items():
-            codes = {rule.code: place for place, rule in enumerate(_RULE_GROUPS[group])}
-            places = {line.amazon_item_id: place for place, line in enumerate(lines)}
-            findings = self.known[order_id, group].findings
-            self.findings[order_id] += sorted(findings, key=lambda f: (places[f[0]], codes[f[1]]))
-
-
-def _verdict(candidate: Candidate, check: _LineCheck) -> Verdict:
+def _verdict(candidate: Candidate, check: LineCheck) -> Verdict:
     order, store = candidate.order, candidate.store
     order_id = order.amazon_order_id
     if order_id in check.failed:
@@ -275,6 +240,20 @@ def _verdict(candidate: Candidate, check: _LineCheck) -> Verdict:
         increment_id=prefix + order_id if store.orders.order_number_source == "amazon" else None,
     )
     return Verdict(order_id, "ready", "Will be created in Commerce.", "solved", blockers, plan)
+
+
+def _result(found: _Evaluation, verdict: Verdict) -> DryRunResult:
+    order, row = found.orders[verdict.order_id], found.rows[verdict.order_id]
+    return DryRunResult(
+        amazon_order_id=verdict.order_id,
+        action=_DRY_RUN_ACTIONS[verdict.state],
+        account_name=order.account_name,
+        store_name=row.store_name,
+        reason=verdict.reason,
+        blocker_codes=sorted({blocker.blocker_code for blocker in verdict.blockers}),
+        amount=order.grand_total_amount,
+        currency_code=order.currency_code,
+    )
 
 
 def _unexpected(order_id: str, error: Exception) -> Verdict:
@@ -314,43 +293,6 @@ def _units(row: Row[Any], store: Store | None) -> AllocatedUnits:
     return AllocatedUnits(row.commerce_connection, row.commerce_store_view, sku, row.qty)
 
 
-def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> CheckedLine:
-    order, store = candidate.order, candidate.store
-    product = facts.product(store, line)
-    return CheckedLine(
-        amazon_order_id=order.amazon_order_id,
-        amazon_item_id=line.amazon_item_id,
-        seller_sku=line.seller_sku,
-        catalog_sku=line.catalog_sku(store),
-        is_in_catalog=product is not None,
-        is_enabled=product is not None and product.is_enabled,
-        requested_qty=line.ordered_qty,
-        available_qty=None,
-        is_stock_required=candidate.decision.is_stock_required,
-        currency_code=order.currency_code,
-        store_currency=facts.views[store.name].base_currency,
-        is_in_website=product is None or facts.is_in_website(store, product),
-        is_orderable_type=product is None or facts.is_orderable(store, product),
-        has_amounts=order.grand_total_amount is not None and order.currency_code is not None,
-        is_wanted=not (line.is_buyer_cancel_requested and order.amazon_status in OPEN_STATUSES),
-    )
-
-
-def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts, blocked: set[str]) -> LineDemand:
-    order, store = candidate.order, candidate.store
-    product = facts.product(store, line)
-    return LineDemand(
-        amazon_order_id=order.amazon_order_id,
-        amazon_item_id=line.amazon_item_id,
-        purchased_at=order.purchased_at,
-        catalog_sku=product.sku if product else line.catalog_sku(store),
-        stock_key=facts.stock_key(store),
-        qty=line.ordered_qty,
-        is_stock_required=product is not None and facts.is_stock_checked(candidate, product),
-        is_blocked=order.amazon_order_id in blocked,
-    )
-
-
 def _blocker(line: CheckedLine, blocker_code: str) -> Blocker:
     message = BLOCKER_CODES[blocker_code].sentence.format(
         seller_sku=line.seller_sku or "(none)",
@@ -370,24 +312,3 @@ def _blocker(line: CheckedLine, blocker_code: str) -> Blocker:
         requested_qty=line.requested_qty,
         available_qty=line.available_qty,
     )
-
-
-def _product_rows(facts: CatalogFacts) -> list[dict[str, Any]]:
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for candidate in facts.checked:
-        store = candidate.store
-        for line in candidate.order.lines:
-            product = facts.product(store, line)
-            key = (store.commerce_connection, store.commerce_store_view, line.catalog_sku(store))
-            rows[key] = {
-                "commerce_connection": key[0],
-                "commerce_store_view": key[1],
-                "catalog_sku": key[2],
-                "commerce_product_id": str(product.product_id) if product else None,
-                "commerce_sku": product.sku if product else None,
-                "product_name": product.name if product else None,
-                "type_id": product.type_id if product else None,
-                "is_enabled": product is not None and product.is_enabled,
-                "salable_qty": facts.free.get((facts.stock_key(store), product.sku.casefold())) if product else None,
-            }
-    return list(rows.values())

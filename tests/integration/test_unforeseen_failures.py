@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 
 from include.domain.errors import RunIncompleteError
 from include.expectations.order_lines import ValidationReport
+from include.outbox import order_checks
 from include.steps import stage_commerce_shipments, validate_orders
 from tests.support.orders import order_id
 from tests.support.road import Road
@@ -92,21 +93,21 @@ def test_only_its_order_waits_when_a_rule_of_ours_fails_on_it(road: Road, monkey
 
 
 def test_only_its_order_waits_when_its_lines_cannot_be_described(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = validate_orders._line
+    real = order_checks._line
 
     def line(candidate: Any, *arguments: Any) -> Any:
         if candidate.order.amazon_order_id == BAD:
             raise ZeroDivisionError("planted")
         return real(candidate, *arguments)
 
-    monkeypatch.setattr(validate_orders, "_line", line)
+    monkeypatch.setattr(order_checks, "_line", line)
     buy_all(road)
     assert road.run_as_airflow() == []
     assert_only_the_bad_one_waits(road, "ZeroDivisionError while it was checked")
 
 
 def failing_on(lines_of: str) -> Callable[..., ValidationReport]:
-    real = validate_orders.validate_lines
+    real = order_checks.validate_lines
 
     def validate(lines: Any, rules: Any) -> ValidationReport:
         if any(line.amazon_order_id == lines_of for line in lines):
@@ -119,7 +120,7 @@ def failing_on(lines_of: str) -> Callable[..., ValidationReport]:
 def test_only_its_order_waits_when_great_expectations_cannot_evaluate_it(
     road: Road, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validate_orders, "validate_lines", failing_on(BAD))
+    monkeypatch.setattr(order_checks, "validate_lines", failing_on(BAD))
     buy_all(road)
     assert road.run_as_airflow() == []
     assert_only_the_bad_one_waits(road, "RunIncompleteError while it was checked")
@@ -132,7 +133,7 @@ def test_the_step_fails_when_great_expectations_can_evaluate_nothing(
     def void(lines: Any, rules: Any) -> ValidationReport:
         raise RunIncompleteError("Validation is void (planted).")
 
-    monkeypatch.setattr(validate_orders, "validate_lines", void)
+    monkeypatch.setattr(order_checks, "validate_lines", void)
     buy_all(road)
     (error,) = road.run_as_airflow()
     assert "void" in str(error)

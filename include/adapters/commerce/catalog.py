@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import UNASSIGNED_STOCK, CatalogProduct, StoreView
@@ -45,6 +46,27 @@ class CatalogFacts:
     def product(self, store: Store, line: OrderLine) -> CatalogProduct | None:
         """The product of an order line of `store`; None if the catalog lacks it."""
         return self.products[store.commerce_connection, store.commerce_store_view].get(line.catalog_sku(store))
+
+    def product_rows(self) -> list[dict[str, Any]]:
+        """What is known of the products of all candidates, as columns of core.products; each product once."""
+        rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for candidate in self.checked:
+            store = candidate.store
+            for line in candidate.order.lines:
+                product = self.product(store, line)
+                key = (store.commerce_connection, store.commerce_store_view, line.catalog_sku(store))
+                rows[key] = {
+                    "commerce_connection": key[0],
+                    "commerce_store_view": key[1],
+                    "catalog_sku": key[2],
+                    "commerce_product_id": str(product.product_id) if product else None,
+                    "commerce_sku": product.sku if product else None,
+                    "product_name": product.name if product else None,
+                    "type_id": product.type_id if product else None,
+                    "is_enabled": product is not None and product.is_enabled,
+                    "salable_qty": self.free.get((self.stock_key(store), product.sku.casefold())) if product else None,
+                }
+        return list(rows.values())
 
     def stock_key(self, store: Store) -> StockKey:
         """The stock that `store` sells from; id 0 is the one legacy stock of a shop without multi-source inventory."""

@@ -31,7 +31,7 @@ from include.database.tables.ops import (
     shipment_sweep,
     validation_results,
 )
-from include.database.tables.repairs import order_corrections, order_repairs
+from include.database.tables.repairs import dry_run_results, order_corrections, order_repairs
 from include.database.tables.reporting import recent_orders
 from include.database.tables.runs import dag_runs
 
@@ -44,6 +44,7 @@ __all__ = [
     "commerce_cursors",
     "commerce_shipments",
     "dag_runs",
+    "dry_run_results",
     "ingest_coverage",
     "ingest_pages",
     "ingest_windows",

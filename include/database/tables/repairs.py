@@ -1,12 +1,12 @@
-"""What people decided about single orders (DAG repair_amazon_order)."""
+"""What people decided about single orders (DAG repair_amazon_order), and what dry runs would have done."""
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, Table
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Table
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Text
 
-from include.database.tables.metadata import metadata, text, timestamp, typed
+from include.database.tables.metadata import amount, metadata, text, timestamp, typed
 
 REPAIR_ACTIONS = ("retry", "correct", "skip", "release")
 
@@ -42,4 +42,27 @@ order_repairs = Table(
     CheckConstraint("action in ('" + "', '".join(REPAIR_ACTIONS) + "')", name="action"),
     schema="ops",
     comment="What people decided about single orders: who, when, what and why.",
+)
+
+dry_run_results = Table(
+    "dry_run_results",
+    metadata,
+    text("dag_run_id", "Airflow run of amazon_orders_to_commerce with dry_run.", primary_key=True),
+    text("amazon_order_id", "Amazon's order id.", primary_key=True),
+    text(
+        "action",
+        "What would be done: create, adopt (link a Commerce order that exists), block, wait, leave_out, look_up, "
+        "finish (invoice), canceled_units, hold, release or address.",
+        primary_key=True,
+    ),
+    text("account_name", "Account."),
+    text("store_name", "Store of stores.yaml; null when none is connected to the marketplace.", nullable=True),
+    text("reason", "Why, in a sentence without personal data."),
+    typed("blocker_codes", ARRAY(Text()), "Codes of what blocks or flags the order.", server_default="{}"),
+    amount("amount", "Amazon's grand total; null where Amazon gives none."),
+    text("currency_code", "Its currency, ISO 4217.", nullable=True),
+    timestamp("found_at", "When."),
+    Index("ix_dry_run_results_found_at", "found_at"),
+    schema="ops",
+    comment="What dry runs of amazon_orders_to_commerce would have done; purged with ORDERS_VALIDATION_RETENTION_DAYS.",
 )
