@@ -1,4 +1,4 @@
-"""The three DAGs in real Airflow: the whole road with its command `dags test`, and what it does about failures."""
+"""The DAGs in real Airflow: the whole road with its command `dags test`, and what it does about failures."""
 
 from __future__ import annotations
 
@@ -161,3 +161,41 @@ def test_task_is_retried_when_the_shop_is_away_for_a_moment(installation: Instal
     (first,) = installation.airflow_rows("select retry_reason, retry_delay_override from task_instance_history")
     assert (first.retry_reason, first.retry_delay_override) == ("the other system failed", 1.0)
     assert len(installation.sandbox.commerce.orders()) == 1
+
+
+def test_order_is_repaired_after_a_rehearsal_when_people_trigger_both(installation: Installation) -> None:
+    one, other, unknown = order_id(1), order_id(2), "NOT-IN-THE-CATALOG"
+    shop, calls = installation.sandbox.commerce, installation.sandbox.commerce_faults.calls
+    installation.buy(one, {unknown: 1})
+    installation.buy(other, {"TRAY-WALNUT": 1})
+    installation.sandbox.clock.advance(timedelta(minutes=10))
+    with installation.console() as dags_test:
+        rehearsal = dags_test(ORDERS, dry_run=True, accounts=["acme-na"])
+        assert rehearsal.state == "success", rehearsal.output[-3000:]
+        assert (calls["createOrder"], calls["invoiceOrder"]) == (0, 0)
+        query = "select amazon_order_id, action from ops.dry_run_results order by 1"
+        assert [tuple(row) for row in installation.rows(query)] == [(one, "block"), (other, "create")]
+        assert f"dry run: order={other} would create" in rehearsal.output
+
+        refused = dags_test("repair_amazon_order", amazon_order_id=one, action="retry")
+        assert refused.state == "failed"
+        assert "The param comment is empty. Resolution: fill it in." in refused.output
+        repaired = dags_test(
+            "repair_amazon_order",
+            amazon_order_id=one,
+            action="correct",
+            sku_map={unknown: "TRAY-WALNUT"},
+            comment="The listing has a typing error.",
+        )
+        assert repaired.state == "success", repaired.output[-3000:]
+        assert dags_test(ORDERS).state == "success"
+    assert sorted(order["ext_order_id"] for order in shop.orders()) == [one, other]
+    (kept,) = installation.rows("select action, repaired_by from ops.order_repairs")
+    assert tuple(kept) == ("correct", "dag_test")
+
+
+def test_run_fails_when_an_account_is_not_in_the_stores_file(installation: Installation) -> None:
+    with installation.console() as dags_test:
+        run = dags_test(ORDERS, accounts=["nobody"])
+    assert run.state == "failed"
+    assert "The param accounts names nobody, which " in run.output

@@ -103,13 +103,13 @@ class Installation:
             return dags_test(dag_id)
 
     @contextmanager
-    def console(self) -> Iterator[Callable[[str], DagRun]]:
+    def console(self) -> Iterator[Callable[..., DagRun]]:
         """The same command for many runs in one process."""
         with self.airflow.console(self.folder, self.variables()) as run:
 
-            def dags_test(dag_id: str) -> DagRun:
+            def dags_test(dag_id: str, **params: Any) -> DagRun:
                 known = self._run_ids(dag_id)
-                ended = run("dags", "test", dag_id)
+                ended = run("dags", "test", dag_id, *(("--conf", json.dumps(params)) if params else ()))
                 found = self._run(dag_id, known, ended.output)
                 assert (ended.status == 0) == (found.state == "success"), ended.output[-3000:]
                 return found
