@@ -177,7 +177,7 @@ def test_whole_life_of_orders_is_shown_when_the_story_is_over(played: Played) ->
     packages = played.installation.rows("select distinct state from ops.shipment_outbox")
     assert [package.state for package in packages] == ["accepted"]
     blockers = played.installation.rows("select distinct blocker_code as code from reporting.blocked_orders")
-    assert {blocker.code for blocker in blockers} == {"missing_product", "out_of_stock"}
+    assert {blocker.code for blocker in blockers} == {"missing_product", "out_of_stock", "buyer_requested_cancel"}
 
 
 def test_result_is_printed_and_nothing_runs_when_the_story_has_been_played(played: Played) -> None:

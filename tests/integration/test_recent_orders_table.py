@@ -224,7 +224,7 @@ BEGINNINGS = {
     "blocked": "Product CLOCK-WALL-30 (Amazon SKU CLOCK-WALL-30) is disabled in the store view. Enable",
     "unpriced": "Amazon gives no total for the order. Check the order in Seller Central",
     "doubtful": "Sent to Commerce, but the answer was lost; it is looked up before it is sent again.",
-    "asked": "The buyer asked to cancel. Decide in Seller Central before you ship.",
+    "asked": "The buyer asked to cancel TRAY-WALNUT. Cancel it in Seller Central; if you ship it instead,",
     "unreadable": "Amazon sent a newer version that cannot be read; this row shows the one before.",
     "trackless": "Shipment 1 has no tracking number; add one in Commerce so that the shipment can be confirmed",
     "waiting": "Shipped in Commerce (order 0000000",

@@ -111,7 +111,9 @@ select
     ) as other_discount_amount,
     money.other_amount,
     cast(item.document #>> '{proceeds,proceedsTotal,amount}' as numeric) as line_total_amount,
-    item.document #> '{cancellation,cancellationRequest}' is not null as is_buyer_cancel_requested
+    -- A request that was answered by a cancellation asks for nothing any more.
+    item.document #> '{cancellation,cancellationRequest}' is not null
+    and item.document #> '{cancellation,cancellationExecution}' is null as is_buyer_cancel_requested
 from newest
 inner join raw.amazon_orders as landed on newest.amazon_order_version_id = landed.amazon_order_version_id
 cross join lateral jsonb_array_elements(landed.payload -> 'orderItems') with ordinality as item (document, position)
