@@ -274,10 +274,11 @@ def test_notes_are_short_clear_and_free_of_personal_data_when_every_case_meets(r
         assert 0 < len(note) <= 500, name
         assert not [marker for marker in MARKERS.values() if marker in note], name
     held = [name for name in BEGINNINGS if road.shown(ids[name]).is_blocked]
-    assert held == ["long", "blocked", "unpriced"]
+    assert held == ["long", "blocked", "unpriced", "asked"]
     assert {name for name in BEGINNINGS if road.shown(ids[name]).status == "Error"} == set(held)
     assert road.shown(ids["blocked"]).blocker_codes == ["disabled_product", "missing_product", "out_of_stock"]
     assert road.shown(ids["unpriced"]).blocker_codes == ["amount_missing"]
+    assert road.shown(ids["asked"]).blocker_codes == ["buyer_requested_cancel"]
     assert road.shown(ids["long"]).blocker_codes == ["missing_product"]
     assert not any(road.shown(ids[name]).blocker_codes for name in BEGINNINGS if name not in held)
 
