@@ -38,7 +38,7 @@ COMMERCE = (
 
 def as_airflow(road: Road, step: Callable[[], Any]) -> Any:
     """Call a step as Airflow does: again, later, when the cause may pass."""
-    for _ in range(6):
+    for _ in range(10):
         try:
             return step()
         except UnavailableError as error:
@@ -47,7 +47,7 @@ def as_airflow(road: Road, step: Callable[[], Any]) -> Any:
         except MisconfiguredError:
             road.pass_time(minutes=5)
         road.new_task()
-    raise AssertionError(f"{step} did not end well in six tries")
+    raise AssertionError(f"{step} did not end well in ten tries")
 
 
 def main_run(road: Road) -> None:
