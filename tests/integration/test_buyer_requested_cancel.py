@@ -159,7 +159,7 @@ def test_order_is_not_held_again_when_a_person_releases_it(created: Road) -> Non
     road = created
     ask(road)
     road.next_run()
-    road.sandbox.commerce.unhold_order(in_shop(road)["entity_id"])
+    road.sandbox.commerce.hold_order(in_shop(road)["entity_id"], is_released=True)
     road.next_run()
     assert (in_shop(road)["state"], calls(road)) == ("processing", (1, 0))
     road.sandbox.commerce.ship(ORDER, None, [UPS])

@@ -237,7 +237,7 @@ def _hold_order(call: Call) -> bool:
 
 
 def _unhold_order(call: Call) -> bool:
-    return call.state.unhold_order(int(call.arguments["id"]))
+    return call.state.hold_order(int(call.arguments["id"]), is_released=True)
 
 
 def _refund_order(call: Call) -> int:

@@ -190,16 +190,10 @@ class CommerceState:
                 self.catalog.release(sku, self._stock_id(order), quantity)
             return True
 
-    def hold_order(self, order_id: int) -> bool:
-        """Put the order on hold."""
+    def hold_order(self, order_id: int, *, is_released: bool = False) -> bool:
+        """Put the order on hold, or release it from that."""
         with self.lock:
-            rules.hold(self.order(order_id), self._now())
-            return True
-
-    def unhold_order(self, order_id: int) -> bool:
-        """Release the order from hold."""
-        with self.lock:
-            rules.unhold(self.order(order_id), self._now())
+            (rules.unhold if is_released else rules.hold)(self.order(order_id), self._now())
             return True
 
     def refund_order(
