@@ -94,15 +94,15 @@ class Resources:
 
         Raises MisconfiguredError for a name that is not in the stores file.
         """
-        wanted = self.params.get("accounts") or [account.name for account in self.stores.accounts]
+        wanted = self.params["accounts"]
+        if not wanted:
+            return list(account_names)  # also of accounts that have left the file
         known = {account.name for account in self.stores.accounts}
         if unknown := sorted(set(wanted) - known):
             raise MisconfiguredError(
                 f"The param accounts names {', '.join(unknown)}, which {self.settings.stores_file} does not have. "
                 f"Resolution: use {', '.join(sorted(known))}."
             )
-        if not self.params.get("accounts"):
-            return list(account_names)  # also of accounts that have left the file
         return [name for name in account_names if name in wanted]
 
     @property

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row
 from include.adapters.commerce.address import is_same_address
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CommerceOrder
-from include.domain.errors import MisconfiguredError, OutcomeUnknownError, RefusedError, UnavailableError
+from include.domain.errors import RefusedError
 from include.outbox.order_change_outbox import OrderChangeOutbox
 from include.outbox.work_loop import Outcome
 
@@ -63,18 +63,13 @@ def write_addresses(
     if row.state == "in_doubt":
         outbox.not_found(row)
         return Outcome("change_in_doubt")
-    if not outbox.mark_sent(session, row):
-        return Outcome("passed_over")
-    try:
+
+    def save() -> None:  # one may be written and the next not; the next attempt sees that
         for address_id, document in missing:
             client.save_address(row.commerce_order_id, address_id, document, personal=wanted.personal)
-    except OutcomeUnknownError as error:
-        outbox.doubt(row, "unknown_outcome")
-        return Outcome("change_in_doubt", error)
-    except (UnavailableError, MisconfiguredError) as error:
-        # The address before it may be written; the next attempt sees that.
-        outbox.not_sent(row, error)
-        raise
+
+    try:
+        stopped = outbox.send(session, row, save)
     except RefusedError as error:
         note = (
             f"Amazon gave a new delivery address, but Commerce refuses it for order {number}: "
@@ -82,6 +77,8 @@ def write_addresses(
         )
         outbox.reject(row, error, note)
         return Outcome("change_refused")
+    if stopped is not None:
+        return stopped
     outbox.finish(row, "done", _written(number))
     return Outcome("changed")
 

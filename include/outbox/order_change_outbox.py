@@ -8,21 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
 
 from include.database.statements import load_statements
 from include.database.tables import order_change_outbox, order_outbox, orders
-from include.domain.errors import OrdersError, RefusedError
+from include.domain.errors import (
+    MisconfiguredError,
+    OrdersError,
+    OutcomeUnknownError,
+    RefusedError,
+    UnavailableError,
+)
 from include.outbox.blocker_episodes import close_findings
+from include.outbox.work_loop import Outcome, growing
 from include.settings import Settings
 
 ADDRESS = "address"
 _LONGEST_NOTE = 400
 _MAY_BE_SENT = ("planned", "rejected")
-_WHAT = {
+WHAT = {
     "canceled_units": "Canceled on Amazon",
     "hold": "The buyer asked to cancel",
     "release": "The buyer's request to cancel is gone",
@@ -97,6 +104,23 @@ class OrderChangeOutbox:
         )
         return connection.execute(statement).one()
 
+    def send(self, session: Connection, row: Row[Any], call: Callable[[], None]) -> Outcome | None:
+        """Commit that Commerce is being called, then make the one `call`. None: Commerce has done it.
+
+        Raises RefusedError, which leaves the row as sent, and what says that certainly nothing was done.
+        """
+        if not self.mark_sent(session, row):
+            return Outcome("passed_over")
+        try:
+            call()
+        except OutcomeUnknownError as error:
+            self.doubt(row, "unknown_outcome")
+            return Outcome("change_in_doubt", error)
+        except (UnavailableError, MisconfiguredError) as error:
+            self.not_sent(row, error)
+            raise
+        return None
+
     def mark_sent(self, session: Connection, row: Row[Any]) -> bool:
         """Commit that Commerce is being called, before it is. False: somebody else has done it; do not call.
 
@@ -159,7 +183,7 @@ class OrderChangeOutbox:
                 row,
                 state="rejected",
                 refusals=refusals,
-                next_attempt_at=None if is_last else self._later(self._settings.refused_retry, refusals),
+                next_attempt_at=None if is_last else self._clock() + growing(self._settings.refused_retry, refusals),
                 done_at=self._clock() if is_last else None,
                 last_error_code=error.code,
                 note=f"{note[: _LONGEST_NOTE - 80]} {tail}",
@@ -172,21 +196,21 @@ class OrderChangeOutbox:
         note = self._waiting(row, error)
         if is_last:
             number = row.commerce_order_number
-            note = f"{_WHAT[row.kind]}, but Commerce order {number} has not followed after {failures} attempts: "
+            note = f"{WHAT[row.kind]}, but Commerce order {number} has not followed after {failures} attempts: "
             note += f"{_BY_HAND[row.kind]} {error}"
         with self._engine.begin() as connection:
             self._update(
                 connection,
                 row,
                 failures=failures,
-                next_attempt_at=None if is_last else self._later(self._settings.in_doubt_gap, failures),
+                next_attempt_at=None if is_last else self._clock() + growing(self._settings.in_doubt_gap, failures),
                 done_at=self._clock() if is_last else None,
                 last_error_code="unavailable",
                 note=note[:_LONGEST_NOTE],
             )
 
     def _waiting(self, row: Row[Any], error: OrdersError) -> str:
-        note = f"{_WHAT[row.kind]}, but Commerce order {row.commerce_order_number} has not followed yet: {error}"
+        note = f"{WHAT[row.kind]}, but Commerce order {row.commerce_order_number} has not followed yet: {error}"
         return note[:_LONGEST_NOTE]
 
     def _look_later(self, connection: Connection, row: Row[Any], not_found_count: int, code: str | None) -> None:
@@ -198,13 +222,9 @@ class OrderChangeOutbox:
             next_attempt_at=self._clock() + self._settings.in_doubt_gap,
             not_found_count=not_found_count,
             last_error_code=code,
-            note=f"{_WHAT[row.kind]}; whether Commerce order {row.commerce_order_number} has followed is looked up. "
+            note=f"{WHAT[row.kind]}; whether Commerce order {row.commerce_order_number} has followed is looked up. "
             "Nothing to do.",
         )
-
-    def _later(self, gap: timedelta, count: int) -> datetime:
-        factor: int = 2 ** min(count - 1, 6)
-        return self._clock() + gap * factor
 
     def _update(self, connection: Connection, row: Row[Any], *conditions: ColumnElement[bool], **values: Any) -> bool:
         """Change the row if it is open and the conditions hold; True if it was changed."""

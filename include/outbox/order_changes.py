@@ -19,14 +19,13 @@ from include.adapters.commerce.documents import CommerceOrder
 from include.domain.errors import (
     MisconfiguredError,
     NotFoundError,
-    OutcomeUnknownError,
     RefusedError,
     UnavailableError,
 )
 from include.domain.order_changes import Withdrawal, withdrawal
 from include.domain.statuses import CANCELED_STATUSES
 from include.outbox.address_changes import Addresses, write_addresses
-from include.outbox.order_change_outbox import ADDRESS, DueChange, OrderChangeOutbox, due_changes
+from include.outbox.order_change_outbox import ADDRESS, WHAT, DueChange, OrderChangeOutbox, due_changes
 from include.outbox.work_loop import LoopReport, Outcome, work_through
 from include.settings import Settings
 
@@ -132,20 +131,14 @@ class _Change:
 
     def send(self, row: Row[Any], found: CommerceOrder) -> Outcome:
         """Call Commerce once."""
-        if not self.outbox.mark_sent(self.session, row):
-            return Outcome("passed_over")
         try:
-            self.call(row, found)
-        except OutcomeUnknownError as error:
-            self.outbox.doubt(row, "unknown_outcome")
-            return Outcome("change_in_doubt", error)
-        except (UnavailableError, MisconfiguredError) as error:  # certainly nothing was done
-            self.outbox.not_sent(row, error)
-            raise
+            stopped = self.outbox.send(self.session, row, lambda: self.call(row, found))
         except RefusedError as error:
             # Refused because somebody was quicker: then it is done.
             after = self.look(row, self.client.order(row.commerce_order_id), is_ours=False)
             return after or self.reject(row, error)
+        if stopped is not None:
+            return stopped
         if row.kind != "canceled_units":
             return self.end_hold(row, is_ours=True)
         return self.end(row, _wanted(row, found), is_ours=True)
@@ -217,12 +210,8 @@ def _wanted(row: Row[Any], found: CommerceOrder) -> Withdrawal:
 
 
 def _what(row: Row[Any]) -> str:
-    if row.kind == "hold":
-        return "The buyer asked to cancel"
-    if row.kind == "release":
-        return "The buyer's request to cancel is gone"
-    if row.kind == ADDRESS:
-        return "Amazon gave a new delivery address"
+    if row.kind != "canceled_units":
+        return WHAT[row.kind]
     if row.amazon_status in CANCELED_STATUSES:
         return "Amazon canceled the order"
     lines = [f"{_units(item['canceled_qty'])} of {item['seller_sku']}" for item in row.items]

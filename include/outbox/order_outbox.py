@@ -23,6 +23,7 @@ from include.outbox.blocker_episodes import Blocker, close_episodes, open_episod
 from include.outbox.order_change_outbox import plan_addresses
 from include.outbox.pipeline_state import move_orders
 from include.outbox.shop_findings import record_findings
+from include.outbox.work_loop import growing
 from include.settings import Settings
 
 _LONGEST_ERROR = 500
@@ -196,7 +197,7 @@ class OrderOutbox:
             for name in ("release_stock_of_amazon", "watch_shipments", "release_refused"):
                 connection.execute(load_statements(__file__)[name], {"order_id": order_id, "now": self._clock()})
             plan_addresses(connection, [order_id], now=self._clock(), dag_run_id=self._dag_run_id)
-            self._solve(connection, order_id)
+            self._close(connection, order_id, "solved")
             for code in found.warnings:
                 self._open(connection, Blocker(order_id, code, BLOCKER_CODES[code].sentence))
             self._move(connection, order_id, "created", found.finding or f"Created in Commerce as {found.number}.")
@@ -231,7 +232,7 @@ class OrderOutbox:
                 order_id,
                 order_outbox.c.state.in_(["planned", "sent"]),
                 state="rejected",
-                next_attempt_at=None if is_last else self._later(self._settings.refused_retry, refusals),
+                next_attempt_at=None if is_last else self._later(self._settings.refused_retry, refusals, doublings=6),
                 refusals=refusals,
                 refusal_cause=error.cause,
                 last_error_code=error.code,
@@ -251,9 +252,7 @@ class OrderOutbox:
                 next_attempt_at=None,
                 failures=0,
             )
-            close_episodes(
-                connection, {order_id: closed_by}, now=self._clock(), dag_run_id=self._dag_run_id, is_creation_over=True
-            )
+            self._close(connection, order_id, closed_by)
             self._move(connection, order_id, state, reason)
 
     def put_back(self, row: Row[Any], cause: str) -> None:
@@ -344,7 +343,7 @@ class OrderOutbox:
                 last_error_code=None,
                 last_error=None,
             )
-            self._solve(connection, order_id)
+            self._close(connection, order_id, "solved")
             if row.last_error_code != TOTAL_DIFFERS:
                 self._move(connection, order_id, "created", f"Created in Commerce as {row.commerce_order_number}.")
 
@@ -362,13 +361,13 @@ class OrderOutbox:
             last_error=error[:_LONGEST_ERROR] if error else None,
         )
 
-    def _later(self, gap: timedelta, failures: int) -> datetime:
-        return self._clock() + gap * int(2 ** min(failures - 1, 8))
+    def _later(self, gap: timedelta, failures: int, *, doublings: int = 8) -> datetime:
+        return self._clock() + growing(gap, failures, doublings=doublings)
 
-    def _solve(self, connection: Connection, order_id: str) -> None:
-        """Close what blocked the order; what only warns stays."""
+    def _close(self, connection: Connection, order_id: str, closed_by: str) -> None:
+        """Close what blocked the order. What only warns stays, if it is `solved`."""
         stamp: dict[str, Any] = {"now": self._clock(), "dag_run_id": self._dag_run_id}
-        close_episodes(connection, {order_id: "solved"}, **stamp, is_creation_over=True)
+        close_episodes(connection, {order_id: closed_by}, **stamp, is_creation_over=True)
 
     def _open(self, connection: Connection, blocker: Blocker) -> None:
         open_episodes(connection, [blocker], now=self._clock(), dag_run_id=self._dag_run_id)

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Integer, Row, Select, 
 from include.database.tables import shipment_outbox
 from include.domain.errors import OrdersError
 from include.domain.packages import KnownPackage, NewPackage, Seen, SentPackage, Track
+from include.outbox.work_loop import growing
 from include.settings import Settings
 
 _LONGEST_ERROR = 500
@@ -225,8 +226,7 @@ class ShipmentOutbox:
         with self._engine.begin() as connection:
             for reference_id in reference_ids:
                 failures = self._read(connection, order_id, reference_id).failures + 1
-                factor: int = 2 ** min(failures - 1, 6)
-                later = self._clock() + self._settings.shipment_verify_gap * factor
+                later = self._clock() + growing(self._settings.shipment_verify_gap, failures)
                 self._update(connection, order_id, reference_id, failures=failures, next_attempt_at=later)
 
     def sent_packages(self, connection: Connection, order: DueOrder) -> list[SentPackage]:
@@ -249,8 +249,8 @@ class ShipmentOutbox:
         """Keep what Amazon shows of a package."""
         values: dict[str, Any] = {"verify_count": package.reads, "failures": 0, "next_attempt_at": None}
         if seen.outcome == "waiting":
-            factor: int = 2 ** min(package.reads, 6)
-            values["next_attempt_at"] = self._clock() + self._settings.shipment_verify_gap * factor
+            wait = growing(self._settings.shipment_verify_gap, package.reads + 1)
+            values["next_attempt_at"] = self._clock() + wait
         else:
             state = "planned" if seen.outcome == "sent_again" else seen.outcome
             values |= {"state": state, "last_error_code": seen.code, "last_error": seen.message}

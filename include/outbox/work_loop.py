@@ -28,6 +28,12 @@ from include.domain.errors import (
 log = logging.getLogger(__name__)
 
 
+def growing(gap: timedelta, times: int, *, doublings: int = 6) -> timedelta:
+    """How long to wait after something failed `times` times in a row: `gap`, doubled each time up to `doublings`."""
+    factor: int = 2 ** min(times - 1, doublings)
+    return gap * factor
+
+
 class DueRow(Protocol):
     """A row that is due: the order that it belongs to, the system that it calls, and the store whose settings count."""
 

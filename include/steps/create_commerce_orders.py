@@ -9,7 +9,7 @@ An outcome that nobody saw is *in doubt*: it is looked up after a pause, twice, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, select
@@ -28,7 +28,7 @@ from include.domain.errors import (
     UndecryptableError,
 )
 from include.domain.marketplaces import MARKETPLACES
-from include.domain.stores import Stores
+from include.domain.stores import Store, Stores
 from include.outbox.address_changes import NewAddresses
 from include.outbox.dry_run import change_result, results_to_prepare
 from include.outbox.order_changes import carry_out_changes
@@ -62,28 +62,32 @@ def run(
     throttles, or a person must act; everything else is done before. With `is_dry_run` the orders that validation would
     create are only prepared: Commerce is read, nothing is sent, and ops.dry_run_results says what would be done.
     """
-    if is_dry_run:
-        return _rehearse(engine, commerce, cipher, account_name, stores, settings, clock=clock, dag_run_id=dag_run_id)
     outbox = OrderOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
     deadline = clock() + settings.create_time_budget
     by_name = {store.name: store for store in stores.all()}
     undecryptable: dict[str, OrdersError] = {}  # of single orders: the others of their stores go on
 
+    def creation_of(session: Connection, order_id: str, store: Store | None, shop: str) -> OrderCreation:
+        contact, contact_loaded_at = load_contact(session, cipher, order_id)
+        return OrderCreation(
+            outbox=outbox,
+            session=session,
+            client=commerce(shop),
+            store=store,
+            order=load_orders(session, [order_id])[order_id],
+            contact=contact,
+            contact_loaded_at=contact_loaded_at,
+            settings=settings,
+        )
+
+    if is_dry_run:
+        return _rehearse(engine, creation_of, by_name, account_name, dag_run_id)
+
     def attempt(session: Connection, due: DueOrder) -> Outcome:
         row = outbox.read(session, due.amazon_order_id)
         try:
-            contact, contact_loaded_at = load_contact(session, cipher, due.amazon_order_id)
-            creation = OrderCreation(
-                outbox=outbox,
-                session=session,
-                client=commerce(row.commerce_connection),
-                store=by_name.get(due.store_name),
-                order=load_orders(session, [due.amazon_order_id])[due.amazon_order_id],
-                contact=contact,
-                contact_loaded_at=contact_loaded_at,
-                settings=settings,
-            )
-            return creation.advance(row)
+            store = by_name.get(due.store_name)
+            return creation_of(session, due.amazon_order_id, store, row.commerce_connection).advance(row)
         except UndecryptableError as error:
             undecryptable["personal data"] = error
             outbox.explain(due.amazon_order_id, str(error))
@@ -133,29 +137,20 @@ def run(
 
 def _rehearse(
     engine: Engine,
-    commerce: Commerce,
-    cipher: PersonalDataCipher,
+    creation_of: Callable[[Connection, str, Store, str], OrderCreation],
+    by_name: Mapping[str, Store],
     account_name: str,
-    stores: Stores,
-    settings: Settings,
-    *,
-    clock: Callable[[], datetime],
     dag_run_id: str,
 ) -> dict[str, int]:
     """Prepare every order that would be created, up to the moment before it is sent."""
-    by_name = {store.name: store for store in stores.all()}
     with engine.connect() as connection:
         results = results_to_prepare(connection, account_name, dag_run_id)
-        orders = load_orders(connection, [result.amazon_order_id for result in results])
         for result in results:
             store = by_name.get(result.store_name or "")
             if store is None:
                 continue
             try:
-                contact, loaded_at = load_contact(connection, cipher, result.amazon_order_id)
-                order, client = orders[result.amazon_order_id], commerce(store.commerce_connection)
-                outbox = OrderOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
-                creation = OrderCreation(outbox, connection, client, store, order, contact, loaded_at, settings)
+                creation = creation_of(connection, result.amazon_order_id, store, store.commerce_connection)
                 action, reason = creation.prepare(store)
             except MalformedOrderError as error:
                 action, reason = "block", f"The order cannot be created: {'; '.join(error.findings)}."

@@ -35,18 +35,15 @@ _TO_CHECK_AGAIN = ("new", "blocked", "ready", "rejected", "needs_attention")
 _SHORTEST_PERSONAL_TEXT = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Repair:
-    """What a person wants with an order. `address` is personal data, so printing shows nothing of it."""
+    """What a person wants with an order. `address` is personal data, so printing shows nothing."""
 
     amazon_order_id: str
     action: str
     comment: str
     address: Mapping[str, str]
     sku_map: Mapping[str, str]
-
-    def __repr__(self) -> str:
-        return f"Repair({self.amazon_order_id}, {self.action})"
 
 
 def read_repair(params: Mapping[str, Any]) -> Repair:
