@@ -50,8 +50,8 @@ with facts as (
         coalesce(shown.status, orders.amazon_status) as status_on_amazon,
         coalesce(blockers.blocker_codes, cast('{}' as text[])) as blocker_codes,
         blockers.sentences,
-        findings.warnings,
-        coalesce(findings.has_ended, false) as has_ended_in_commerce,
+        blockers.warnings,
+        coalesce(blockers.has_ended, false) as has_ended_in_commerce,
         packages.accepted_count,
         packages.waiting_count,
         packages.refusal,
@@ -76,24 +76,16 @@ with facts as (
         on orders.amazon_status = shown.code
     left join lateral (
         select
-            array_agg(distinct episodes.blocker_code order by episodes.blocker_code) as blocker_codes,
-            string_agg(distinct episodes.message || ' ' || episodes.remedy, ' ') as sentences
-        from ops.blocker_episodes as episodes
-        where
-            episodes.amazon_order_id = orders.amazon_order_id
-            and episodes.closed_at is null
-            and episodes.severity = 'critical'
-    ) as blockers on true
-    left join lateral (
-        select
-            string_agg(episodes.message || ' ' || episodes.remedy, ' ' order by episodes.opened_at) as warnings,
+            array_agg(distinct episodes.blocker_code order by episodes.blocker_code)
+            filter (where episodes.severity = 'critical') as blocker_codes,
+            string_agg(distinct episodes.message || ' ' || episodes.remedy, ' ')
+            filter (where episodes.severity = 'critical') as sentences,
+            string_agg(episodes.message || ' ' || episodes.remedy, ' ' order by episodes.opened_at)
+            filter (where episodes.severity = 'warning') as warnings,
             bool_or(episodes.blocker_code = 'ended_in_commerce') as has_ended
         from ops.blocker_episodes as episodes
-        where
-            episodes.amazon_order_id = orders.amazon_order_id
-            and episodes.closed_at is null
-            and episodes.severity = 'warning'
-    ) as findings on true
+        where episodes.amazon_order_id = orders.amazon_order_id and episodes.closed_at is null
+    ) as blockers on true
     left join lateral (
         select
             count(*) filter (where sent.state = 'accepted') as accepted_count,
