@@ -8,7 +8,7 @@ import pytest
 
 from local.sandbox.commerce.errors import CommerceRefusal
 from local.sandbox.faults import Fault, FaultKind
-from tests.support.orders import order_id
+from tests.support.orders import canceled_line, order_id
 from tests.support.road import Road
 
 pytestmark = pytest.mark.usefixtures("plain_rules")
@@ -143,11 +143,7 @@ def test_order_is_released_when_only_the_line_of_the_request_is_canceled(created
     ask(road, MAT)
     road.next_run()
     assert in_shop(road)["state"] == "holded"
-    line = {
-        "orderItemId": line_id(road, MAT, ORDER),
-        "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": 0},
-        "cancellation": {"cancellationExecution": {"cancelledBy": "MERCHANT"}},
-    }
+    line = canceled_line(line_id(road, MAT, ORDER), 0, by="MERCHANT")
     road.sandbox.amazon.apply(ORDER, {"orderItems": [line]})
     road.next_run()
 

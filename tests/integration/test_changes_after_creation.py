@@ -9,7 +9,7 @@ import pytest
 
 from local.sandbox.commerce.errors import CommerceRefusal
 from local.sandbox.faults import Fault
-from tests.support.orders import order_id
+from tests.support.orders import canceled_line, order_id
 from tests.support.road import Road
 
 pytestmark = pytest.mark.usefixtures("plain_rules")
@@ -44,12 +44,7 @@ def item_id(road: Road, sku: str) -> str:
 
 def cancel_units(road: Road, sku: str, left: int) -> None:
     """Amazon cancels all but `left` units of a line, as its documents show it."""
-    line = {
-        "orderItemId": item_id(road, sku),
-        "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": left},
-        "cancellation": {"cancellationExecution": {"cancelledBy": "BUYER"}},
-    }
-    road.sandbox.amazon.apply(ORDER, {"orderItems": [line]})
+    road.sandbox.amazon.apply(ORDER, {"orderItems": [canceled_line(item_id(road, sku), left)]})
 
 
 def changes(road: Road) -> list[tuple[str, str]]:
@@ -192,12 +187,7 @@ def test_order_is_created_without_the_canceled_units_when_amazon_cancels_before(
     other = order_id(2)
     road.buy(other, {TRAY: 3, MAT: 1})
     lines = road.sandbox.amazon.order(other)["orderItems"]
-    canceled = {"cancellation": {"cancellationExecution": {"cancelledBy": "MERCHANT"}}}
-    patch = [
-        {"orderItemId": line["orderItemId"], "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": left}}
-        | canceled
-        for line, left in zip(lines, (1, 0), strict=True)
-    ]
+    patch = [canceled_line(line["orderItemId"], left, by="MERCHANT") for line, left in zip(lines, (1, 0), strict=True)]
     road.sandbox.amazon.apply(other, {"orderItems": patch})
     road.next_run()
     (order,) = road.sandbox.commerce.order_by_ext_id(other)

@@ -13,7 +13,7 @@ import pytest
 
 from include.adapters.personal_data import PersonalDataCipher
 from local.sandbox.faults import Fault, FaultKind
-from tests.support.orders import order_id
+from tests.support.orders import canceled_line, order_id
 from tests.support.road import Road
 from tests.support.step_process import PII_KEY, StepProcess
 from tests.support.waiting import IMPATIENT, SLOW_SECONDS
@@ -54,9 +54,7 @@ def cancel_order(road: Road, one: str) -> None:
 
 def cancel_one_tray(road: Road, one: str) -> None:
     line = road.sandbox.amazon.order(one)["orderItems"][0]
-    canceled = {"cancellation": {"cancellationExecution": {"cancelledBy": "BUYER"}}}
-    units = {"fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": 1}}
-    road.sandbox.amazon.apply(one, {"orderItems": [{"orderItemId": line["orderItemId"]} | units | canceled]})
+    road.sandbox.amazon.apply(one, {"orderItems": [canceled_line(line["orderItemId"], 1)]})
 
 
 CANCELED = Change(

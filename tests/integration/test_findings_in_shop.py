@@ -10,7 +10,7 @@ import pytest
 
 from local.sandbox.faults import Fault
 from tests.support.foreign_order import a_commerce_order_like
-from tests.support.orders import order_id
+from tests.support.orders import canceled_line, order_id
 from tests.support.road import Road
 
 pytestmark = pytest.mark.usefixtures("plain_rules")
@@ -237,12 +237,7 @@ def test_nothing_is_found_when_a_shipped_order_is_refunded(road: Road) -> None:
 
 def test_nothing_is_found_when_our_own_credit_memo_follows_amazon(road: Road) -> None:
     lines = road.sandbox.amazon.order(ORDER)["orderItems"]
-    canceled = {
-        "orderItemId": lines[0]["orderItemId"],
-        "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": 1},
-        "cancellation": {"cancellationExecution": {"cancelledBy": "BUYER"}},
-    }
-    road.sandbox.amazon.apply(ORDER, {"orderItems": [canceled]})
+    road.sandbox.amazon.apply(ORDER, {"orderItems": [canceled_line(lines[0]["orderItemId"], 1)]})
     next_run(road)
 
     (order,) = road.sandbox.commerce.order_by_ext_id(ORDER)

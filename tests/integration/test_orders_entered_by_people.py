@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.foreign_order import a_commerce_order_like
-from tests.support.orders import order_id
+from tests.support.orders import canceled_line, order_id
 from tests.support.road import Road
 
 pytestmark = pytest.mark.usefixtures("plain_rules")
@@ -122,12 +122,7 @@ def test_canceled_unit_is_credited_when_its_line_was_matched_by_sku(road: Road) 
     road.buy(ORDER, {TRAY: 2, MAT: 1})
     a_commerce_order_like(road, ORDER, items=[line(TRAY, 2), line(MAT, 1)])
     road.next_run()
-    canceled = {
-        "orderItemId": item_ids(road)[MAT],
-        "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": 0},
-        "cancellation": {"cancellationExecution": {"cancelledBy": "BUYER"}},
-    }
-    road.sandbox.amazon.apply(ORDER, {"orderItems": [canceled]})
+    road.sandbox.amazon.apply(ORDER, {"orderItems": [canceled_line(item_ids(road)[MAT], 0)]})
     road.next_run()
 
     (order,) = road.sandbox.commerce.order_by_ext_id(ORDER)

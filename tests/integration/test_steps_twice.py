@@ -13,7 +13,7 @@ import pytest
 from include.domain.errors import RunIncompleteError
 from local.sandbox.faults import Fault
 from local.sandbox.seeds import AmazonOrderSeed
-from tests.support.orders import SELLER_US, amazon_order, order_id
+from tests.support.orders import SELLER_US, amazon_order, canceled_line, order_id
 from tests.support.road import Road
 
 SHIPPED, PLUS, SPLIT, AMAZONS, PENDING, CANCELED, MISSING, SHORT, DOUBTFUL, REFUSED, CHANGED = map(
@@ -51,9 +51,7 @@ def create_orders(road: Road) -> None:
 def amazon_cancels_a_unit(road: Road) -> None:
     """Of an order that Commerce has; the next run notices it."""
     (line,) = road.sandbox.amazon.order(CHANGED)["orderItems"]
-    units = {"fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": 1}}
-    canceled = {"cancellation": {"cancellationExecution": {"cancelledBy": "BUYER"}}}
-    road.sandbox.amazon.apply(CHANGED, {"orderItems": [{"orderItemId": line["orderItemId"]} | units | canceled]})
+    road.sandbox.amazon.apply(CHANGED, {"orderItems": [canceled_line(line["orderItemId"], 1)]})
     road.pass_time(minutes=4)  # the order in doubt is not looked up yet
     road.extract_amazon_orders()
     road.stage_amazon_orders()

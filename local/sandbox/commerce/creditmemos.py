@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from local.sandbox.commerce.errors import CommerceRefusal
-from local.sandbox.commerce.orders import can_invoice, can_ship
+from local.sandbox.commerce.orders import can_invoice, can_ship, over_limit
 
 Document = dict[str, Any]
 
@@ -39,10 +39,8 @@ def quantities_to_refund(order: Document, wanted: Mapping[int, Decimal] | None) 
         messages.append("The creditmemo contains product item that is not part of the original order.")
     elif sum(quantities.values()) <= 0:
         messages.append("You can't create a creditmemo without products.")
-    for item in order["items"]:
-        if quantities.get(item["item_id"], _ZERO) > left[item["item_id"]]:
-            limit = "The quantity to creditmemo must not be greater than the unrefunded quantity for product SKU"
-            messages.append(f'{limit} "{item["sku"]}".')
+    limit = "The quantity to creditmemo must not be greater than the unrefunded quantity"
+    messages += over_limit(order, quantities, left, limit)
     if messages:
         raise CommerceRefusal(400, "\n".join(["Creditmemo Document Validation Error(s):", *messages]))
     return {item_id: quantity for item_id, quantity in quantities.items() if quantity > 0}

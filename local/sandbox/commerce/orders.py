@@ -163,13 +163,22 @@ def quantities_to_invoice(order: Document, wanted: Mapping[int, Decimal] | None)
         messages.append("The invoice contains one or more items that are not part of the original order.")
     elif sum(quantities.values()) <= 0:
         messages.append("You can't create an invoice without products.")
-    for item in order["items"]:
-        if quantities.get(item["item_id"], _ZERO) > left[item["item_id"]]:
-            limit = "The quantity to invoice must not be greater than the uninvoiced quantity for product SKU"
-            messages.append(f'{limit} "{item["sku"]}".')
+    limit = "The quantity to invoice must not be greater than the uninvoiced quantity"
+    messages += over_limit(order, quantities, left, limit)
     if messages:
         raise CommerceRefusal(400, "\n".join(["Invoice Document Validation Error(s):", *messages]))
     return quantities
+
+
+def over_limit(
+    order: Document, quantities: Mapping[int, Decimal], left: Mapping[int, Decimal], limit: str
+) -> list[str]:
+    """A message, which `limit` begins, for each line of which more is wanted than is left."""
+    return [
+        f'{limit} for product SKU "{item["sku"]}".'
+        for item in order["items"]
+        if quantities.get(item["item_id"], _ZERO) > left[item["item_id"]]
+    ]
 
 
 def invoice(order: Document, quantities: Mapping[int, Decimal], now: str) -> None:
