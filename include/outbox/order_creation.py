@@ -223,10 +223,10 @@ class OrderCreation:
 
     def lines_of(self, found: CommerceOrder) -> dict[str, LineUnits]:
         """The lines of a Commerce order by Amazon's item ids. Lines that people entered match by SKU and quantity."""
-        catalog_sku = self.store.catalog_sku if self.store is not None else str
+        store = self.store
         matched = match_lines(
             {
-                line.amazon_item_id: (sku_key(catalog_sku(line.seller_sku)), line.ordered_qty)
+                line.amazon_item_id: (sku_key(line.catalog_sku(store) if store else line.seller_sku), line.ordered_qty)
                 for line in self.order.lines
                 if line.amazon_item_id not in found.item_ids
             },

@@ -11,6 +11,7 @@ from include.domain.errors import MisconfiguredError, UnavailableError
 from include.steps import repair_amazon_order
 from local.sandbox.commerce.errors import CommerceRefusal
 from local.sandbox.faults import Fault
+from tests.support.foreign_order import a_commerce_order_like
 from tests.support.orders import order_id
 from tests.support.road import Road
 
@@ -88,6 +89,16 @@ def test_corrected_sku_is_ordered_when_only_this_order_has_it(road: Road) -> Non
     assert [(item["sku"], int(item["qty_ordered"])) for item in order["items"]] == [(TRAY, 2)]
     assert not in_shop(road, OTHER)
     assert road.shown(OTHER).blocker_codes == ["missing_product"]
+
+
+def test_line_is_matched_by_its_corrected_sku_when_a_person_entered_the_order_in_commerce(road: Road) -> None:
+    road.buy(ORDER, {UNKNOWN: 2})
+    road.next_run()
+    a_commerce_order_like(road, ORDER)
+    repair(road, "correct", sku_map={UNKNOWN: TRAY})
+    road.next_run()
+    assert road.value("select count(*) from core.order_items where commerce_item_id is not null") == 1
+    assert road.rows("select blocker_code from ops.blocker_episodes where closed_at is null") == []
 
 
 def test_corrected_sku_stays_when_amazon_sends_a_newer_version(road: Road) -> None:
