@@ -104,9 +104,10 @@ class AirflowApi:
         """Pause or unpause a DAG. The runs of a paused DAG wait, manually triggered ones included."""
         self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": is_paused})
 
-    def trigger(self, dag_id: str) -> str:
+    def trigger(self, dag_id: str, params: Mapping[str, Any] | None = None) -> str:
         """Create a run of `dag_id` and return its id. It waits while the DAG is paused or has another run."""
-        run_id: str = self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+        body = {"logical_date": None, "conf": dict(params or {})}
+        run_id: str = self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"]
         return run_id
 
     def run(self, dag_id: str, seconds: float) -> str:

@@ -201,9 +201,9 @@ def _print_result(before: Mapping[str, str | None], variables: Mapping[str, str]
     """Print the tables and return what the final check finds wrong."""
     with (
         report.connect("orders_db_analyst", variables) as connection,
-        report.connect("orders_db", variables) as shipments,
+        report.connect("orders_db", variables) as operations,
     ):
-        print(report.summary(connection, shipments), flush=True)
+        print(report.summary(connection, operations), flush=True)
         shop = report.shop_orders(variables["AIRFLOW_CONN_COMMERCE_API"])
         return report.discrepancies(before, report.reported_orders(connection), shop)
 

@@ -119,10 +119,10 @@ def _named(number: str | None) -> str:
     return "no Commerce order" if number is None else f"Commerce order {number}"
 
 
-def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connection[TupleRow]) -> str:
-    """Recent orders, blocked orders, packages sent to Amazon and the number of orders in each status, as text.
+def summary(connection: psycopg.Connection[TupleRow], operations: psycopg.Connection[TupleRow]) -> str:
+    """What there is to see, as text: recent and blocked orders, what was done besides, and the orders by status.
 
-    `connection` reads the schema reporting, `shipments` ops.
+    `connection` reads the schema reporting, `operations` the others.
     """
     orders = connection.execute(
         "select to_char(purchased_at, 'YYYY-MM-DD HH24:MI'), amazon_order_id,"
@@ -133,7 +133,21 @@ def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connect
         "select store_name, amazon_order_id, blocker_code, coalesce(catalog_sku, seller_sku, ''), message, remedy"
         " from reporting.blocked_orders order by store_name, amazon_order_id, blocker_code"
     ).fetchall()
-    packages = shipments.execute(
+    rehearsed = operations.execute(
+        "select amazon_order_id, replace(action, '_', ' '), amount, currency_code, reason from ops.dry_run_results"
+        " where dag_run_id = (select dag_run_id from ops.dry_run_results order by found_at desc limit 1)"
+        " order by action, amazon_order_id"
+    ).fetchall()
+    repairs = operations.execute(
+        "select amazon_order_id, action, array_to_string(address_fields, ', '), comment, outcome"
+        " from ops.order_repairs order by repaired_at, amazon_order_id"
+    ).fetchall()
+    changes = operations.execute(
+        "select changes.amazon_order_id, orders.commerce_order_number, changes.state, changes.note"
+        " from ops.order_change_outbox as changes inner join ops.order_outbox as orders using (amazon_order_id)"
+        " order by changes.planned_at, changes.amazon_order_id, changes.kind"
+    ).fetchall()
+    packages = operations.execute(
         "select amazon_order_id, package_reference_id, coalesce(carrier_name, carrier_code), tracking_number, state"
         " from ops.shipment_outbox order by planned_at, amazon_order_id, package_reference_id"
     ).fetchall()
@@ -148,6 +162,16 @@ def summary(connection: psycopg.Connection[TupleRow], shipments: psycopg.Connect
             ),
             _heading("Blocked orders"),
             *table(["Store", "Amazon order", "Blocker", "SKU", "What is wrong", "What to do"], blocked, {4: 45, 5: 55}),
+            _heading("Canceled on Amazon after the Commerce order was created"),
+            *table(["Amazon order", "Commerce order", "State", "What was done"], changes, {3: 70}),
+            _heading("Repaired with repair_amazon_order"),
+            *table(["Amazon order", "Action", "Fields", "Comment", "Outcome"], repairs, {4: 55}),
+            _heading("What the last dry run said would be done"),
+            *table(
+                ["Amazon order", "Action", "Grand total", "Reason"],
+                [(*row[:2], money(row[2], row[3]), row[4]) for row in rehearsed],
+                {3: 70},
+            ),
             _heading("Packages sent to Amazon"),
             *table(["Amazon order", "Package", "Carrier", "Tracking number", "State"], packages),
             _heading("Orders by status"),

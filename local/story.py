@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from local import environment
 from local.airflow_api import AirflowApi
+from local.sandbox.scenario import ADDRESS_TO_CORRECT, order_id
 
 ORDERS, SHIPMENTS, REPORTING = "amazon_orders_to_commerce", "commerce_shipments_to_amazon", "orders_to_reporting"
-PURGE = "purge_operational_history"
+PURGE, REPAIR = "purge_operational_history", "repair_amazon_order"
 RUN_SECONDS = 240
 
 # The sandbox's clock starts so many minutes in the past and ends at real time, so that nothing in Recent Orders
@@ -21,19 +24,36 @@ STARTS_MINUTES_AGO = 32
 
 
 @dataclass(frozen=True)
+class Run:
+    """One run of a DAG, with params that differ from its defaults."""
+
+    dag_id: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Step:
     """Set the sandbox's clock to so many minutes before real time, then run the DAGs side by side."""
 
     minutes_ago: int
-    dag_ids: tuple[str, ...]
+    runs: tuple[Run, ...]
 
 
+CORRECT_ADDRESS = {
+    "amazon_order_id": order_id(ADDRESS_TO_CORRECT),
+    "action": "correct",
+    "address": {"city": "Seattle"},
+    "comment": "The postcode belongs to this city.",
+}
 STEPS = (
-    Step(STARTS_MINUTES_AGO, (ORDERS,)),  # creates the first orders; the warehouse ships some of them
-    Step(11, (SHIPMENTS,)),  # sends their packages to Amazon
-    # Eight minutes later Amazon shows the packages, new orders have arrived, and two blocked orders have been fixed.
-    Step(3, (ORDERS, SHIPMENTS)),
-    Step(0, (ORDERS,)),  # sees for the second time what was shipped: these orders are Completed
+    Step(STARTS_MINUTES_AGO, (Run(ORDERS),)),  # creates the first orders; the warehouse ships some of them
+    # Sends their packages to Amazon. New orders have arrived, Amazon has canceled what is in the shop, and a person
+    # corrects an address; a dry run says what follows from it.
+    Step(11, (Run(REPAIR, CORRECT_ADDRESS), Run(ORDERS, {"dry_run": True}), Run(SHIPMENTS))),
+    # Eight minutes later Amazon shows the packages, and two blocked orders have been fixed. What the dry run announced
+    # is done.
+    Step(3, (Run(ORDERS), Run(SHIPMENTS))),
+    Step(0, (Run(ORDERS),)),  # sees for the second time what was shipped: these orders are Completed
 )
 
 
@@ -47,8 +67,8 @@ def play(checkout: Path, api: AirflowApi, amazon: str, first: int) -> None:
 
     Raises AirflowApiError, DagRunFailedError and httpx.HTTPError. `amazon` is the address of the sandbox's Amazon.
     """
-    api.wait_for_dags((ORDERS, SHIPMENTS, REPORTING))
-    for dag_id in (ORDERS, SHIPMENTS):
+    api.wait_for_dags((ORDERS, SHIPMENTS, REPAIR, REPORTING))
+    for dag_id in (ORDERS, SHIPMENTS, REPAIR):
         api.set_paused(dag_id, False)
     api.set_paused(REPORTING, True)
     for number, step in enumerate(STEPS[first:], first + 1):
@@ -56,7 +76,7 @@ def play(checkout: Path, api: AirflowApi, amazon: str, first: int) -> None:
         if is_last:
             api.set_paused(REPORTING, False)  # one refresh, after the last run, is enough
         _set_clock(amazon, step.minutes_ago)
-        runs = [(dag_id, api.trigger(dag_id)) for dag_id in step.dag_ids]
+        runs = [(run.dag_id, api.trigger(run.dag_id, run.params)) for run in step.runs]
         for dag_id, run_id in runs:
             api.wait_for_run(dag_id, run_id, RUN_SECONDS)
         if is_last:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ import pytest
 
 from local import postgres, story
 from local.sandbox.clock import SandboxClock
-from local.sandbox.scenario import build
+from local.sandbox.scenario import ADDRESS_TO_CORRECT, build, order_id
 from local.sandbox.servers import Sandbox
 from tests.support.installation import (
     CHECKOUT,
@@ -45,7 +45,7 @@ PROGRAM = "import os, sys; from pathlib import Path; from local import demo; " +
 class Dags:
     """Stands in for AirflowApi: a triggered run is run at once. Stops with KeyboardInterrupt before run `stop_at`."""
 
-    dags_test: Callable[[str], DagRun]
+    dags_test: Callable[..., DagRun]
     stop_at: int | None = None
     runs: list[str] = field(default_factory=list)
 
@@ -53,11 +53,11 @@ class Dags:
 
     def set_paused(self, dag_id: str, is_paused: bool) -> None: ...
 
-    def trigger(self, dag_id: str) -> str:
+    def trigger(self, dag_id: str, params: Mapping[str, Any] | None = None) -> str:
         if len(self.runs) == self.stop_at:
             raise KeyboardInterrupt
         self.runs.append(dag_id)
-        run = self.dags_test(dag_id)
+        run = self.dags_test(dag_id, **(params or {}))
         assert run.state == "success", run.output[-3000:]
         return run.run_id
 
@@ -127,7 +127,7 @@ def played(
     airflow_template: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Played]:
-    """The story, interrupted before its third run and played on from there."""
+    """The story, interrupted after its second step and played on from there."""
     folder = tmp_path_factory.mktemp("story")
     (folder / ".data").mkdir()
     for name in ("dags", "include", "plugins"):
@@ -145,7 +145,7 @@ def played(
             installation.settings["ORDERS_WINDOW_MINIMUM_SECONDS"] = "60"
             parts, runs = [], []
             with installation.console() as dags_test:
-                for stop_at in (2, None):
+                for stop_at in (4, None):
                     dags = Dags(dags_test, stop_at)
                     try:
                         story.play(folder, dags, sandbox.amazon_url, story.steps_done(folder))  # type: ignore[arg-type]
@@ -159,7 +159,7 @@ def played(
 def test_story_goes_on_where_it_was_when_it_is_interrupted(played: Played) -> None:
     o, s, r = story.ORDERS, story.SHIPMENTS, story.REPORTING
     assert played.parts == [2, len(story.STEPS)]
-    assert played.runs == [o, s, o, s, o, r]
+    assert played.runs == [o, story.REPAIR, o, s, o, s, o, r]
 
 
 def test_no_order_is_bought_in_the_future_when_the_story_is_over(played: Played) -> None:
@@ -178,6 +178,45 @@ def test_whole_life_of_orders_is_shown_when_the_story_is_over(played: Played) ->
     assert [package.state for package in packages] == ["accepted"]
     blockers = played.installation.rows("select distinct blocker_code as code from reporting.blocked_orders")
     assert {blocker.code for blocker in blockers} == {"missing_product", "out_of_stock", "buyer_requested_cancel"}
+
+
+def test_shop_follows_amazon_when_an_order_and_a_line_are_canceled(played: Played) -> None:
+    rows = played.installation.rows(
+        "select orders.status, changes.state, changes.note from ops.order_change_outbox as changes"
+        " inner join reporting.recent_orders as orders using (amazon_order_id)"
+        " where amazon_order_id in (:whole, :line) order by orders.status",
+        whole=order_id("us-created-then-canceled"),
+        line=order_id("us-line-canceled"),
+    )
+    assert [(row.status, row.state) for row in rows] == [("Canceled", "done"), ("Unshipped", "done")], rows
+
+
+def test_order_is_created_when_its_address_has_been_corrected(played: Played) -> None:
+    (order,) = played.installation.rows(
+        "select status, is_blocked, commerce_order_number from reporting.recent_orders"
+        " where amazon_order_id = :amazon_order_id",
+        amazon_order_id=order_id(ADDRESS_TO_CORRECT),
+    )
+    assert (order.status, order.is_blocked) == ("Unshipped", False)
+    assert order.commerce_order_number
+    cities = [
+        found["extension_attributes"]["shipping_assignments"][0]["shipping"]["address"]["city"]
+        for found in played.sandbox_state()["commerce"]["orders"]
+        if found["ext_order_id"] == order_id(ADDRESS_TO_CORRECT)
+    ]
+    assert cities == [story.CORRECT_ADDRESS["address"]["city"]]
+
+
+def test_dry_run_says_what_the_next_run_does_when_it_comes_first(played: Played) -> None:
+    rows = played.installation.rows("select amazon_order_id, action from ops.dry_run_results")
+    found = {(row.amazon_order_id, row.action) for row in rows}
+    assert found >= {
+        (order_id("us-arrives-first"), "create"),
+        (order_id(ADDRESS_TO_CORRECT), "create"),
+        (order_id("us-created-then-canceled"), "canceled_units"),
+        (order_id("us-line-canceled"), "canceled_units"),
+        (order_id("us-missing-product"), "block"),
+    }
 
 
 def test_result_is_printed_and_nothing_runs_when_the_story_has_been_played(played: Played) -> None:

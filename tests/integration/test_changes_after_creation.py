@@ -9,7 +9,8 @@ import pytest
 
 from local.sandbox.commerce.errors import CommerceRefusal
 from local.sandbox.faults import Fault
-from tests.support.orders import canceled_line, order_id
+from local.sandbox.scenario.orders import canceled_line
+from tests.support.orders import order_id
 from tests.support.road import Road
 
 pytestmark = pytest.mark.usefixtures("plain_rules")

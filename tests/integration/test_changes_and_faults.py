@@ -13,7 +13,8 @@ import pytest
 
 from include.adapters.personal_data import PersonalDataCipher
 from local.sandbox.faults import Fault, FaultKind
-from tests.support.orders import canceled_line, order_id
+from local.sandbox.scenario.orders import canceled_line
+from tests.support.orders import order_id
 from tests.support.road import Road
 from tests.support.step_process import PII_KEY, StepProcess
 from tests.support.waiting import IMPATIENT, SLOW_SECONDS

@@ -136,15 +136,6 @@ def order_id(number: int) -> str:
     return f"114-{number:07d}-0000001"
 
 
-def canceled_line(amazon_item_id: str, left: int, *, by: str = "BUYER") -> dict[str, Any]:
-    """What Amazon changes of an order's line when all but `left` of its units are canceled."""
-    return {
-        "orderItemId": amazon_item_id,
-        "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": left},
-        "cancellation": {"cancellationExecution": {"cancelledBy": by}},
-    }
-
-
 def with_every_personal_field(order: dict[str, Any]) -> dict[str, Any]:
     """`order` with every field that can hold personal data, also fields that Amazon may add one day: all of MARKERS."""
     fields = dict(MARKERS)

@@ -11,8 +11,10 @@ from decimal import Decimal
 
 from include.adapters.commerce.rights import LEGACY_STOCK, NEEDED
 from local.sandbox.scenario.catalog import PRODUCTS, STORE_VIEWS, WEBSITES, catalog_changes
+from local.sandbox.scenario.north_america import ADDRESS_TO_CORRECT as ADDRESS_TO_CORRECT
 from local.sandbox.scenario.north_america import north_american_orders
-from local.sandbox.scenario.orders import CA, DE, JP, UK, US, item_id, order_id
+from local.sandbox.scenario.orders import CA, DE, JP, UK, US, item_id
+from local.sandbox.scenario.orders import order_id as order_id
 from local.sandbox.scenario.other_regions import european_orders, japanese_orders
 from local.sandbox.seeds import AmazonApplication, CommerceSeed, Scenario, WarehouseAction
 

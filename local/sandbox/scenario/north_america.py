@@ -13,7 +13,9 @@ from local.sandbox.scenario.orders import (
     US,
     ago,
     build_order,
+    canceled_line,
     canceled_patch,
+    item_id,
     line,
     money_patch,
     package,
@@ -26,12 +28,14 @@ from local.sandbox.seeds import AmazonChange, AmazonOrderSeed
 # The one order that deviates from Amazon's own model: its status is not in the enum (but in Amazon's migration guide),
 # and it has a field that the model does not have.
 ODD_ORDER = "us-unknown-status"
+ADDRESS_TO_CORRECT = "us-address-without-city"
 
 
 def north_american_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSeed]:
     """All orders of the American and the Canadian store. Later changes happen at `at_15`."""
     yield from _ordinary_orders(start, at_15)
     yield from _blocked_orders(start, at_15)
+    yield from _canceled_after_creation(start, at_15)
     yield from _special_orders(start)
     yield from _canadian_orders(start)
 
@@ -109,10 +113,23 @@ def _blocked_orders(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSee
         (line("DOORMAT-COIR", 1, "19.90"), line(UNKNOWN_SKU, 1, "58.00")),
         ago(start, 18),
     )
+    # Its address has no city until `make demo` corrects it.
+    yield seed(ADDRESS_TO_CORRECT, people.HOLLIS, (line("TOWEL-BATH-SAGE", 1, "18.50"),), ago(start, 10))
     yield seed("us-disabled-product", people.ELENA, (line(DISABLED_SKU, 1, "35.00", shipping="6.00"),), ago(start, 16))
     blocked = build_order("us-blocked-then-canceled", people.MARCUS, (line(UNKNOWN_SKU, 2, "116.00"),), ago(start, 12))
     change = AmazonChange(at_15, canceled_patch(blocked, "BUYER", "BUYER_CANCELED"))
     yield AmazonOrderSeed(US.seller_id, blocked, (change,))
+
+
+def _canceled_after_creation(start: datetime, at_15: datetime) -> Iterator[AmazonOrderSeed]:
+    """Both are in the shop, and not shipped, when the buyer cancels all of the one and a line of the other."""
+    whole = build_order("us-created-then-canceled", people.TOM, (line("TRAY-WALNUT", 1, "42.00"),), ago(start, 8))
+    canceled = AmazonChange(at_15, canceled_patch(whole, "BUYER", "BUYER_CANCELED"))
+    yield AmazonOrderSeed(US.seller_id, whole, (canceled,))
+    slug = "us-line-canceled"
+    lines = (line("BASKET-SEAGRASS", 2, "58.00", shipping="6.50"), line("KETTLE-1.7L", 1, "39.90"))
+    fewer = AmazonChange(at_15, {"orderItems": [canceled_line(item_id(slug, 2), 0)]})
+    yield AmazonOrderSeed(US.seller_id, build_order(slug, people.CARLA, lines, ago(start, 15)), (fewer,))
 
 
 def _special_orders(start: datetime) -> Iterator[AmazonOrderSeed]:

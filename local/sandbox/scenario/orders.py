@@ -199,6 +199,15 @@ def canceled_patch(order: Document, by: str, reason: str) -> Document:
     return {"fulfillment": {"fulfillmentStatus": "CANCELLED"}, "orderItems": items}
 
 
+def canceled_line(amazon_item_id: str, left: int, *, by: str = "BUYER") -> Document:
+    """What Amazon changes of an unshipped line when all but `left` of its units are canceled."""
+    return {
+        "orderItemId": amazon_item_id,
+        "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": left},
+        "cancellation": {"cancellationExecution": {"cancelledBy": by}},
+    }
+
+
 def money(market: Market, amount: Decimal) -> Document:
     """An amount in Amazon's format: a string with the currency's decimals."""
     rounded = amount.quantize(Decimal(1).scaleb(-market.decimals), ROUND_HALF_UP)

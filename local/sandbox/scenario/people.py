@@ -12,6 +12,8 @@ TOM = Person("Tom Nguyen", "640 Prairie Ln", "Omaha", "NE", "68102", "US", "+1 4
 OFFICE = Person(
     "Ruth Adler", "1200 Commerce Pkwy, Dock 4", "Columbus", "OH", "43215", "US", "+1 614-555-0190", "Adler & Stein LLP"
 )
+CARLA = Person("Carla Benedetti", "36 Orchard Ct", "Denver", "CO", "80205", "US", "+1 303-555-0174")
+HOLLIS = Person("Hollis Grant", "5 Ferry Landing", "", "WA", "98104", "US", "+1 206-555-0188")
 CHLOE = Person("Chloé Tremblay", "315 Rue Sainte-Catherine", "Montréal", "QC", "H2X 2A1", "CA", "+1 514-555-0133")
 LIAM = Person("Liam MacDonald", "88 Barrington St", "Halifax", "NS", "B3J 1Z2", "CA", "+1 902-555-0110")
 JOERG = Person("Jörg Müller-Weiß", "Große Straße 12", "Köln", "Nordrhein-Westfalen", "50667", "DE", "+49 30 23125 001")
