@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import (
     Figure,
     creation,
+    creation_speed,
     landing,
     publishing,
     random_schedules,
@@ -37,6 +38,7 @@ MEASUREMENTS: dict[str, Callable[[int], list[Figure]]] = {
     "recent_orders_page": recent_orders_page.measure,
     "shipment_calls": shipment_calls.measure,
     "creation": creation.measure,
+    "creation_speed": creation_speed.measure,
     "scheduled_runs": scheduled_runs.measure,
     "landing": landing.measure,
     "validation": validation.measure,
