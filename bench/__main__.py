@@ -27,6 +27,7 @@ from bench import (
     scheduled_runs,
     shipment_calls,
     validation,
+    validation_blocked,
     validation_idle,
 )
 
@@ -42,6 +43,7 @@ MEASUREMENTS: dict[str, Callable[[int], list[Figure]]] = {
     "scheduled_runs": scheduled_runs.measure,
     "landing": landing.measure,
     "validation": validation.measure,
+    "validation_blocked": validation_blocked.measure,
     "random_schedules": random_schedules.measure,
 }
 # Takes hours: only when it is named.
