@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import (
     Figure,
     creation,
+    creation_speed,
     landing,
     publishing,
     random_schedules,
@@ -26,6 +27,7 @@ from bench import (
     scheduled_runs,
     shipment_calls,
     validation,
+    validation_blocked,
     validation_idle,
 )
 
@@ -37,9 +39,11 @@ MEASUREMENTS: dict[str, Callable[[int], list[Figure]]] = {
     "recent_orders_page": recent_orders_page.measure,
     "shipment_calls": shipment_calls.measure,
     "creation": creation.measure,
+    "creation_speed": creation_speed.measure,
     "scheduled_runs": scheduled_runs.measure,
     "landing": landing.measure,
     "validation": validation.measure,
+    "validation_blocked": validation_blocked.measure,
     "random_schedules": random_schedules.measure,
 }
 # Takes hours: only when it is named.

@@ -1,4 +1,4 @@
-"""The validation suite beside a loop of plain Python with the same rules, on the same lines, in one process."""
+"""The validation suite beside plain Python and beside pandas masks, on the same lines, in one process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from bench import Figure
-from include.expectations.order_lines import validate_lines
-from include.expectations.rules import CheckedLine
+from include.expectations.order_lines import frame_of, validate_lines
+from include.expectations.rules import KEY_COLUMNS, CheckedLine
 from tests.support.plain_rules import plain_findings
 
+_FLAGS = (
+    "has_amounts",
+    "is_wanted",
+    "is_in_catalog",
+    "is_enabled",
+    "is_in_website",
+    "is_orderable_type",
+    "is_stock_required",
+    "is_stock_limited",
+)
 ROUNDS = 3
+MASKED = 100_000
 
 
 def random_lines(count: int) -> list[CheckedLine]:
@@ -61,4 +72,42 @@ def measure(orders: int) -> list[Figure]:
             Figure(f"validation suite, {size:,} lines", round(suite, 3), "s"),
             Figure(f"validation suite, {size:,} lines, beside plain Python", round(suite / plain), "x"),
         ]
-    return figures
+    return figures + _beside_masks()
+
+
+def _beside_masks() -> list[Figure]:
+    """From lines to findings, frame included: by the suite, and by masks that name the failing lines as it does."""
+    lines = random_lines(MASKED)
+    found = [(one.amazon_order_id, one.amazon_item_id, one.blocker_code) for one in validate_lines(lines).findings]
+    if sorted(found) != sorted(masked_findings(lines)):
+        raise SystemExit(f"the suite and the masks disagree on {MASKED} lines")
+    suite, masks = best_seconds(lambda: validate_lines(lines)), best_seconds(lambda: masked_findings(lines))
+    return [
+        Figure(f"validation suite, {MASKED:,} lines: pandas masks alone", round(masks, 3), "s"),
+        Figure(f"validation suite, {MASKED:,} lines, beside pandas masks", round(suite / masks, 1), "x", 15),
+    ]
+
+
+def masked_findings(lines: list[CheckedLine]) -> list[tuple[str, str, str]]:
+    """Order id, item id and blocker code of each line that breaks a blocker rule, by masks over its frame."""
+    frame = frame_of(lines)
+    is_true = {name: frame[name] == True for name in _FLAGS}  # noqa: E712 - a mask
+    in_catalog = is_true["is_in_catalog"]
+    limited = in_catalog & is_true["is_stock_required"] & is_true["is_stock_limited"]
+    currencies = frame["currency_code"].notna() & frame["store_currency"].notna()
+    short = frame[limited]
+    broken = {
+        "amount_missing": ~is_true["has_amounts"],
+        "buyer_requested_cancel": ~is_true["is_wanted"],
+        "missing_product": ~in_catalog,
+        "disabled_product": in_catalog & ~is_true["is_enabled"],
+        "not_in_website": in_catalog & ~is_true["is_in_website"],
+        "unsupported_product_type": in_catalog & ~is_true["is_orderable_type"],
+        "currency_mismatch": currencies & (frame["currency_code"] != frame["store_currency"]),
+        "out_of_stock": (short["available_qty"] < short["requested_qty"]).reindex(frame.index, fill_value=False),
+    }
+    return [
+        (order_id, item_id, code)
+        for code, mask in broken.items()
+        for order_id, item_id in frame.loc[mask, list(KEY_COLUMNS)].itertuples(index=False)
+    ]

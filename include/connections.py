@@ -79,6 +79,7 @@ def open_database(
     application_name: str,
     statement_timeout: timedelta | None = None,
     lock_timeout: timedelta = Settings.lock_timeout,
+    pool_size: int = 2,
 ) -> Engine:
     """An engine with a pool for an Airflow connection of type postgres; dispose it when the work is done."""
     from include.database.engine import make_engine
@@ -89,6 +90,7 @@ def open_database(
         statement_timeout=statement_timeout,
         lock_timeout=lock_timeout,
         is_pooled=True,
+        pool_size=pool_size,
     )
 
 

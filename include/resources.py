@@ -200,8 +200,12 @@ class Resources:
     def database(self, name: str) -> Engine:
         """The orders database, as the role of an Airflow connection."""
         if name not in self._databases:
-            timeout = self.settings.lock_timeout
-            self._databases[name] = open_database(name, application_name="orders_dags", lock_timeout=timeout)
+            settings = self.settings
+            # An order that is being created holds a session for its lock and uses another beside it.
+            size = max(2 * settings.create_connections, 2)
+            self._databases[name] = open_database(
+                name, application_name="orders_dags", lock_timeout=settings.lock_timeout, pool_size=size
+            )
         return self._databases[name]
 
     @cached_property

@@ -78,6 +78,11 @@ class Settings:
     )
     orders_per_page: int = _setting(100, "Orders per page of Amazon's listing, 1 to 100.")
     create_limit: int = _setting(500, "Commerce orders that one task creates at the most; the next run goes on.")
+    create_connections: int = _setting(
+        4,
+        "Orders that one task creates at the same time in one shop, each over a connection of its own; fewer by itself "
+        "while the shop throttles or slows down.",
+    )
     create_time_budget: timedelta = _seconds(
         240, "How long one task creates Commerce orders for one account; the next run goes on."
     )

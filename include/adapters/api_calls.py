@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.database.tables import api_calls
@@ -42,6 +42,12 @@ class CallRecorder(Protocol):
     """Takes note of one request. Must not raise: the answer of the request matters more than its record."""
 
     def __call__(self, call: ApiCall) -> None: ...
+
+
+def throttled_since(connection: Connection, since: datetime) -> set[str]:
+    """The Airflow connections over which a system answered 429 since then."""
+    query = select(api_calls.c.connection).where(api_calls.c.called_at > since, api_calls.c.is_throttled)
+    return set(connection.execute(query.distinct()).scalars())
 
 
 class DatabaseCallRecorder:

@@ -26,12 +26,13 @@ def make_engine(
     statement_timeout: timedelta | None = None,
     lock_timeout: timedelta = Settings.lock_timeout,
     is_pooled: bool = False,
+    pool_size: int = 2,
 ) -> Engine:
     """An engine in UTC. `url` has the driver `postgresql+psycopg`.
 
-    A pooled engine keeps up to two connections open between uses (dispose it when the work is done) and opens more
-    when more are needed at once; without a pool each use opens one and closes it. A wait for a lock that is longer than
-    `lock_timeout` raises UnavailableError, which says who holds locks.
+    A pooled engine keeps up to `pool_size` connections open between uses (dispose it when the work is done) and opens
+    more when more are needed at once; without a pool each use opens one and closes it. A wait for a lock that is longer
+    than `lock_timeout` raises UnavailableError, which says who holds locks.
     """
     options = f"-c timezone=UTC -c lock_timeout={_milliseconds(lock_timeout)}"
     if statement_timeout is not None:
@@ -39,7 +40,7 @@ def make_engine(
     pool: dict[str, Any] = {"poolclass": NullPool}
     if is_pooled:
         # A server that was restarted, or a firewall that forgot us, is noticed before a statement is lost to it.
-        pool = {"pool_size": 2, "max_overflow": -1, "pool_pre_ping": True, "pool_recycle": 300}
+        pool = {"pool_size": pool_size, "max_overflow": -1, "pool_pre_ping": True, "pool_recycle": 300}
     engine = create_engine(
         url,
         hide_parameters=True,  # values never stand in an error's text

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from include.adapters.commerce.address import AddressPlaceholders, is_withheld
-from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder
 from include.adapters.commerce.mapping import encode_order, order_entity
@@ -29,11 +28,16 @@ from include.domain.order_changes import LineUnits
 from include.domain.orders import AMAZON, MERCHANT, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store
+from include.outbox.known_catalog import KnownCatalog
+from include.outbox.look_ahead import LookAhead
 from include.outbox.order_outbox import LinkedOrder, OrderOutbox
 from include.outbox.work_loop import Outcome
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# An outcome: nothing is left but to look at the order's status, which is done for many orders at once.
+INVOICED = "invoiced"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class OrderCreation:
     outbox: OrderOutbox
     session: Connection  # in autocommit; holds the order's lock
     client: CommerceClient
+    catalog: KnownCatalog
+    ahead: LookAhead
     store: Store | None
     order: Order
     contact: Contact
@@ -56,20 +62,24 @@ class OrderCreation:
     def read(self) -> Row[Any]:
         return self.outbox.read(self.session, self.order_id)
 
-    def advance(self, row: Row[Any]) -> Outcome:
-        """Take the order as far as it goes now."""
+    def advance(self, row: Row[Any], shown: CommerceOrder | None = None) -> Outcome:
+        """Take the order as far as it goes now. `shown`: its linked Commerce order, if the shop has just shown it."""
         if row.state == "sent":
             # The worker that sent it is gone, or we would not hold the order's lock.
             self.outbox.doubt(self.order_id, "interrupted", "The task ended before Commerce's answer was seen.")
             return Outcome("in_doubt")
+        if row.finished_at is not None:  # by another worker, since it was found to be due
+            return Outcome("passed_over")
         if row.commerce_order_id is not None:
-            return self.finish(row)
+            return self.finish(row, shown)
         if row.state == "planned" and self.order.amazon_status in CANCELED_STATUSES:
             reason = "Amazon canceled the order before a Commerce order existed."
             self.outbox.withdraw(self.order_id, "canceled", reason, closed_by="canceled")
             return Outcome("withdrawn")
         try:
-            found = self.look_up()
+            found = self.look_ahead(row)
+            if found is None:
+                found = self.look_up()
         except RefusedError as error:
             if row.state == "planned":
                 self.outbox.reject(row, error)
@@ -84,9 +94,20 @@ class OrderCreation:
             return Outcome("passed_over")
         return self.create(row, self.store)
 
+    def look_ahead(self, row: Row[Any]) -> list[CommerceOrder] | None:
+        """What `look_up` says, asked for many orders at once; None for an order that was or may have been sent."""
+        if row.state != "planned" or row.attempts:
+            return None
+        found = self.ahead.look_up(row.commerce_connection, self.client, self.order_id)
+        return None if found is None else self.in_turn(found)
+
     def look_up(self) -> list[CommerceOrder]:
         """The Commerce orders that exist for this Amazon order already, the one to link first. Looks, never writes."""
-        found = sorted(self.client.find_orders(ext_order_id=self.order_id), key=lambda order: order.is_withdrawn)
+        return self.in_turn(self.client.find_orders(ext_order_id=self.order_id))
+
+    def in_turn(self, orders: list[CommerceOrder]) -> list[CommerceOrder]:
+        """The orders that were found, the one to link first."""
+        found = sorted(orders, key=lambda order: order.is_withdrawn)
         if len(found) > 1:
             log.error(
                 "create_commerce_orders: order=%s has %d Commerce orders (%s). Resolution: cancel all but %s in "
@@ -167,12 +188,12 @@ class OrderCreation:
     def products(self, store: Store) -> tuple[dict[str, CatalogProduct], list[str]]:
         """The products of the order by SKU, and the SKUs that the catalog lacks."""
         skus = {line.catalog_sku(store) for line in self.order.lines}
-        products = self.client.products(store.commerce_store_view, skus)
+        products = self.catalog.products(self.session, self.client, store, skus)
         return products, sorted(skus - set(products))
 
     def request(self, store: Store, products: dict[str, CatalogProduct]) -> bytes:
         """The body of the request that creates the order. Raises MalformedOrderError when it cannot be made."""
-        view = store_view(self.client, store)
+        view = self.catalog.view(self.session, self.client, store)
         entity = order_entity(
             self.order,
             self.contact,
@@ -218,8 +239,9 @@ class OrderCreation:
             contact_loaded_at=self.contact_loaded_at,
         )
         self.outbox.link(self.order_id, state, linked)
-        finished = self.finish(self.read())
-        return Outcome(state, finished.failure, then=finished.counted_as)
+        # What was found may be older than the lock; the answer to our own request is as new as it can be.
+        finished = self.finish(self.read(), found if state == "created" else None)
+        return Outcome(state, finished.failure, then=finished.counted_as, is_timed=state == "created")
 
     def lines_of(self, found: CommerceOrder) -> dict[str, LineUnits]:
         """The lines of a Commerce order by Amazon's item ids. Lines that people entered match by SKU and quantity."""
@@ -238,17 +260,18 @@ class OrderCreation:
         )
         return {amazon_id: found.lines[item_id] for amazon_id, item_id in (found.item_ids | matched).items()}
 
-    def finish(self, row: Row[Any]) -> Outcome:
+    def finish(self, row: Row[Any], found: CommerceOrder | None = None) -> Outcome:
         """Invoice the linked order and give it its final status; each part is looked at before it is done.
 
-        An order that Amazon canceled meanwhile stays without invoice: a plain cancellation in Commerce ends it. So does
-        one that somebody has canceled or refunded in Commerce; `shop_findings` says so.
+        `found`: the Commerce order, if the shop has just shown it. An order that Amazon canceled
+        meanwhile stays without invoice: a plain cancellation in Commerce ends it. So does one that somebody has
+        canceled or refunded in Commerce; `shop_findings` says so.
         """
         try:
             if self.order.amazon_status not in CANCELED_STATUSES:
-                found = self.client.order(row.commerce_order_id)
-                if not found.is_withdrawn:
-                    self.complete(row, found)
+                found = found or self.client.order(row.commerce_order_id)
+                if not found.is_withdrawn and not self.complete(row, found):
+                    return Outcome(INVOICED)
         except RefusedError as error:
             self.outbox.finish_refused(row, error)
             return Outcome("unfinished")
@@ -257,16 +280,25 @@ class OrderCreation:
         self.outbox.finish(row)
         return Outcome("finished")
 
-    def complete(self, row: Row[Any], found: CommerceOrder) -> None:
-        """Invoice the order and give it its status, where that is not done yet."""
-        if row.invoiced_at is None:
-            if not found.is_invoiced:
-                found = self.invoice(found)
-            self.outbox.mark_invoiced(self.order_id)
-        self.set_status(found)
+    def complete(self, row: Row[Any], found: CommerceOrder) -> bool:
+        """Invoice the order and give it its status, where that is not done yet.
 
-    def invoice(self, found: CommerceOrder) -> CommerceOrder:
-        """Invoice once; a refusal of an order that turns out to be invoiced is success."""
+        False: it has just been invoiced, which changes its status, and the status matters: it is to be looked at.
+        """
+        if row.invoiced_at is None:
+            after = found if found.is_invoiced else self.invoice(found)
+            self.outbox.mark_invoiced(self.order_id)
+            if after is None:
+                return not self.final_status()
+            found = after
+        self.set_status(found)
+        return True
+
+    def invoice(self, found: CommerceOrder) -> CommerceOrder | None:
+        """Invoice once. None: it is done, and what became of the order was not looked at.
+
+        A refusal of an order that turns out to be invoiced is success.
+        """
         try:
             self.client.invoice(found.order_id)
         except RefusedError:
@@ -274,11 +306,17 @@ class OrderCreation:
             if not after.is_invoiced:
                 raise
             return after
-        return self.client.order(found.order_id)
+        return None
+
+    def final_status(self) -> str | None:
+        """The status that the invoiced order is to have; None: the one that the invoice gives it."""
+        if self.order.fulfilled_by == AMAZON:
+            return "complete"
+        return self.store.orders.processing_status if self.store is not None else None
 
     def set_status(self, found: CommerceOrder) -> None:
         """What Amazon has shipped is complete; other orders get the store's own status, if it has one."""
-        status = self.store.orders.processing_status if self.store is not None else None
+        status = self.final_status()
         if self.order.fulfilled_by == AMAZON:
             if found.state != "complete":
                 self.client.set_status(found, state="complete", status="complete")

@@ -89,15 +89,19 @@ where
     and orders.fulfilled_by is distinct from 'MERCHANT';
 
 -- name: release_refused
--- The cause for which others were refused is gone.
-update ops.order_outbox as others
+-- The cause for which others were refused is gone. In one sequence: several orders are linked at the same time.
+update ops.order_outbox as outbox
 set next_attempt_at = :now, refusals = 0, updated_at = :now
-from ops.order_outbox as linked
-where
-    linked.amazon_order_id = :order_id
-    and others.state = 'rejected'
-    and others.commerce_connection = linked.commerce_connection
-    and others.refusal_cause = linked.refusal_cause;
+from (
+    select others.amazon_order_id
+    from ops.order_outbox as linked
+    inner join ops.order_outbox as others
+        on linked.commerce_connection = others.commerce_connection and linked.refusal_cause = others.refusal_cause
+    where linked.amazon_order_id = :order_id and others.state = 'rejected'
+    order by others.amazon_order_id
+    for update of others
+) as released
+where outbox.amazon_order_id = released.amazon_order_id and outbox.state = 'rejected';
 
 -- name: probe_refusals
 update ops.order_outbox as outbox

@@ -4,19 +4,26 @@ Afterwards it carries out in Commerce what Amazon has changed on orders that wer
 
 Per order: lock it, look for an existing Commerce order, commit that it is being sent, post once, commit the id.
 An outcome that nobody saw is *in doubt*: it is looked up after a pause, twice, before the order may be posted again.
+Several orders are created at the same time, each under its lock; what can be asked for many of them is asked at once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from types import MappingProxyType
 
 from sqlalchemy import Connection, Engine, select
 
 from include.adapters.amazon.contacts import load_contact
+from include.adapters.api_calls import throttled_since
 from include.adapters.commerce.address import AddressPlaceholders, is_withheld, order_addresses
 from include.adapters.commerce.client import CommerceClient
+from include.adapters.commerce.documents import CommerceOrder
+from include.adapters.commerce.search import BATCH_SIZE
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.orders import load_orders
 from include.database.tables import stores as stores_table
@@ -31,15 +38,22 @@ from include.domain.marketplaces import MARKETPLACES
 from include.domain.stores import Store, Stores
 from include.outbox.address_changes import NewAddresses
 from include.outbox.dry_run import change_result, results_to_prepare
+from include.outbox.known_catalog import KnownCatalog
+from include.outbox.look_ahead import LookAhead, LookAheadError, linked_ids, never_sent
 from include.outbox.order_changes import carry_out_changes
-from include.outbox.order_creation import OrderCreation
+from include.outbox.order_creation import INVOICED, OrderCreation
 from include.outbox.order_outbox import DueOrder, OrderOutbox, due_orders
-from include.outbox.work_loop import Outcome, summary, work_through
+from include.outbox.pace import Pace
+from include.outbox.work_loop import LoopReport, Outcome, summary, work_through
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
 Commerce = Callable[[str], CommerceClient]
+
+_NONE: Mapping[str, CommerceOrder] = MappingProxyType({})
+_SETTLING = timedelta(seconds=30)  # for orders that need no more than a look, when the time budget is used up
+_REMEMBERED = timedelta(minutes=10)  # how long a shop that answered 429 is approached with one order at a time
 
 
 def run(
@@ -63,8 +77,15 @@ def run(
     create are only prepared: Commerce is read, nothing is sent, and ops.dry_run_results says what would be done.
     """
     outbox = OrderOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
+    catalog = KnownCatalog(clock, dag_run_id)
+    with engine.connect() as connection:
+        rows = due_orders(connection, account_name, clock())
+        ahead = LookAhead(never_sent(connection, rows))
+        paces = _paces(connection, rows, settings, clock())
+    commerce = _asked_here(commerce, paces)
     deadline = clock() + settings.create_time_budget
     by_name = {store.name: store for store in stores.all()}
+    invoiced: list[DueOrder] = []
     undecryptable: dict[str, OrdersError] = {}  # of single orders: the others of their stores go on
 
     def creation_of(session: Connection, order_id: str, store: Store | None, shop: str) -> OrderCreation:
@@ -73,6 +94,8 @@ def run(
             outbox=outbox,
             session=session,
             client=commerce(shop),
+            catalog=catalog,
+            ahead=ahead,
             store=store,
             order=load_orders(session, [order_id])[order_id],
             contact=contact,
@@ -83,11 +106,16 @@ def run(
     if is_dry_run:
         return _rehearse(engine, creation_of, by_name, account_name, dag_run_id)
 
-    def attempt(session: Connection, due: DueOrder) -> Outcome:
+    def attempt(session: Connection, due: DueOrder, shown: Mapping[str, CommerceOrder] = _NONE) -> Outcome:
         row = outbox.read(session, due.amazon_order_id)
         try:
             store = by_name.get(due.store_name)
-            return creation_of(session, due.amazon_order_id, store, row.commerce_connection).advance(row)
+            outcome = creation_of(session, due.amazon_order_id, store, row.commerce_connection).advance(
+                row, shown.get(due.amazon_order_id)
+            )
+            if INVOICED in (outcome.counted_as, outcome.then):
+                invoiced.append(due)
+            return outcome
         except UndecryptableError as error:
             undecryptable["personal data"] = error
             outbox.explain(due.amazon_order_id, str(error))
@@ -96,25 +124,37 @@ def run(
             outbox.explain(due.amazon_order_id, str(error))
             return Outcome("passed_over", error)
         except UnavailableError as error:
-            return Outcome("failed", error)
+            return Outcome("failed", error, is_shared=isinstance(error, LookAheadError))
 
     def put_back(due: DueOrder, error: UnavailableError) -> None:
         with engine.connect() as connection:
             row = outbox.read(connection, due.amazon_order_id)
         outbox.put_back(row, str(error))
 
-    with engine.connect() as connection:
-        rows = due_orders(connection, account_name, clock())
-    report = work_through(
-        engine,
-        rows,
-        attempt,
-        is_answering=lambda due: _is_answering(commerce, due.system),
-        put_back=put_back,
-        clock=clock,
-        time_budget=settings.create_time_budget,
-        limit=settings.create_limit,
-    )
+    def work(
+        rows: Sequence[DueOrder], attempt: Callable[[Connection, DueOrder], Outcome], time_budget: timedelta
+    ) -> LoopReport:
+        return work_through(
+            engine,
+            rows,
+            attempt,
+            is_answering=lambda due: _is_answering(commerce, due.system),
+            put_back=put_back,
+            clock=clock,
+            time_budget=time_budget,
+            limit=settings.create_limit,
+            paces=paces,
+            longest_pause=settings.rate_limit_max_wait,
+        )
+
+    report = work(rows, attempt, settings.create_time_budget)
+    for batch in _batches(invoiced, besides=report.stopped):
+        try:
+            shown = _shown(engine, commerce(batch[0].system), batch)
+        except OrdersError as error:  # the next try looks at each by itself
+            report.stopped[batch[0].system] = error
+            continue
+        report.add(work(batch, partial(attempt, shown=shown), _SETTLING))
     changes = carry_out_changes(
         engine,
         commerce,
@@ -133,6 +173,52 @@ def run(
     log.info("create_commerce_orders: account=%s %s", account_name, summary(report.counts))
     report.raise_if_incomplete(f"create_commerce_orders of account {account_name}")
     return dict(report.counts)
+
+
+def _asked_here(commerce: Commerce, names: Iterable[str]) -> Commerce:
+    """The same clients, asked for now: Airflow is asked for connections by one thread only."""
+    known: dict[str, CommerceClient | OrdersError] = {}
+    for name in names:
+        try:
+            known[name] = commerce(name)
+        except OrdersError as error:
+            known[name] = error
+
+    def client(name: str) -> CommerceClient:
+        found = known[name] if name in known else commerce(name)
+        if isinstance(found, OrdersError):
+            raise found
+        return found
+
+    return client
+
+
+def _paces(connection: Connection, rows: Iterable[DueOrder], settings: Settings, now: datetime) -> dict[str, Pace]:
+    """How many orders each shop gets at the same time: one to begin with, if it has throttled lately."""
+    throttled = throttled_since(connection, now - _REMEMBERED)
+    return {
+        shop: Pace(settings.create_connections, 1 if shop in throttled else None)
+        for shop in {row.system for row in rows}
+    }
+
+
+def _batches(rows: Iterable[DueOrder], *, besides: Collection[str]) -> Iterator[list[DueOrder]]:
+    """The rows of one shop each, as many as one request can ask for."""
+    by_shop: dict[str, list[DueOrder]] = defaultdict(list)
+    for row in rows:
+        if row.system not in besides:
+            by_shop[row.system].append(row)
+    for of_shop in by_shop.values():
+        for start in range(0, len(of_shop), BATCH_SIZE):
+            yield of_shop[start : start + BATCH_SIZE]
+
+
+def _shown(engine: Engine, client: CommerceClient, rows: Sequence[DueOrder]) -> dict[str, CommerceOrder]:
+    """The linked Commerce orders of these rows as the shop shows them now, by Amazon order id."""
+    with engine.connect() as connection:
+        ids = linked_ids(connection, [row.amazon_order_id for row in rows])
+    found = client.orders_by_id(ids.values())
+    return {order_id: found[linked] for order_id, linked in ids.items() if linked in found}
 
 
 def _rehearse(

@@ -177,9 +177,10 @@ class _Validation:
         """What is known of products and shops, and how the rules fared."""
         statements = load_statements(__file__)
         stamp: dict[str, Any] = {"now": self.now, "dag_run_id": self.dag_run_id}
-        products = [row | {"checked_at": self.now, "dag_run_id": self.dag_run_id} for row in check.facts.product_rows()]
-        if products:
+        asked = {"checked_at": self.now, "dag_run_id": self.dag_run_id}
+        if products := [row | asked for row in check.facts.product_rows()]:
             connection.execute(statements["upsert_product"], products)
+            connection.execute(statements["upsert_store_view"], [row | asked for row in check.facts.view_rows()])
         failures = check.facts.failures
         problems = {"store_names": list(failures), "problems": [str(error)[:500] for error in failures.values()]}
         connection.execute(statements["note_store_problems"], problems | {"dag_run_id": self.dag_run_id})

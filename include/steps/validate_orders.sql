@@ -59,11 +59,11 @@ group by
 -- name: upsert_product
 insert into core.products (
     commerce_connection, commerce_store_view, catalog_sku, commerce_product_id, commerce_sku, product_name, type_id,
-    is_enabled, salable_qty, checked_at, dag_run_id
+    is_enabled, salable_qty, checked_at, dag_run_id, weight
 )
 values (
     :commerce_connection, :commerce_store_view, :catalog_sku, :commerce_product_id, :commerce_sku, :product_name,
-    :type_id, :is_enabled, :salable_qty, :checked_at, :dag_run_id
+    :type_id, :is_enabled, :salable_qty, :checked_at, :dag_run_id, :weight
 )
 on conflict (commerce_connection, commerce_store_view, catalog_sku) do update
     set
@@ -73,6 +73,26 @@ on conflict (commerce_connection, commerce_store_view, catalog_sku) do update
         type_id = excluded.type_id,
         is_enabled = excluded.is_enabled,
         salable_qty = excluded.salable_qty,
+        checked_at = excluded.checked_at,
+        dag_run_id = excluded.dag_run_id,
+        weight = excluded.weight;
+
+-- name: upsert_store_view
+insert into core.store_views (
+    commerce_connection, commerce_store_view, store_id, website_id, website_code, base_currency_code, stock_id,
+    checked_at, dag_run_id
+)
+values (
+    :commerce_connection, :commerce_store_view, :store_id, :website_id, :website_code, :base_currency_code, :stock_id,
+    :checked_at, :dag_run_id
+)
+on conflict (commerce_connection, commerce_store_view) do update
+    set
+        store_id = excluded.store_id,
+        website_id = excluded.website_id,
+        website_code = excluded.website_code,
+        base_currency_code = excluded.base_currency_code,
+        stock_id = excluded.stock_id,
         checked_at = excluded.checked_at,
         dag_run_id = excluded.dag_run_id;
 

@@ -208,7 +208,7 @@ def test_creation_goes_on_with_the_next_run_when_its_time_is_used_up(shop: Road)
     buy_in_turn(shop, A, B)
     ticks = iter(range(1, 1000))
     start = shop.now()
-    shop.change_settings(create_time_budget=timedelta(minutes=4))
+    shop.change_settings(create_time_budget=timedelta(minutes=4), create_connections=1)
     shop.pass_time(minutes=10)
     shop.run_number += 1
     shop.stage_stores()

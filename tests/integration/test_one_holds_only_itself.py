@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.adapters.commerce.client import CommerceClient, CommerceOrder
+from include.adapters.commerce.client import CommerceClient
 from include.domain.errors import MisconfiguredError, NotFoundError
 from include.domain.stores import Stores
 from include.steps import extract_commerce_shipments, validate_orders
@@ -128,16 +128,16 @@ def test_linked_order_is_invoiced_later_when_the_shop_does_not_know_it_for_a_mom
     shop: Road, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.buy(A, TRAY)
-    real = CommerceClient.order
+    real = CommerceClient.invoice
     asked = []
 
-    def order(client: CommerceClient, commerce_order_id: str) -> CommerceOrder:
+    def invoice(client: CommerceClient, commerce_order_id: str) -> str:
         asked.append(commerce_order_id)
         if len(asked) == 1:
-            raise NotFoundError("commerce getOrder: not found", code="404", reason="No such entity.")
+            raise NotFoundError("commerce invoiceOrder: not found", code="404", reason="No such entity.")
         return real(client, commerce_order_id)
 
-    monkeypatch.setattr(CommerceClient, "order", order)
+    monkeypatch.setattr(CommerceClient, "invoice", invoice)
     shop.run_as_airflow()
     assert shop.shown(A).status == "Error"
 

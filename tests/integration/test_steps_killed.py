@@ -101,13 +101,13 @@ class Held:
 
 HELD = [
     Held("extract_amazon_orders", "amazon", "searchOrders", 1, lambda road: True),
-    Held("create_commerce_orders", "commerce", "createOrder", 1, lambda road: len(road.sandbox.commerce.orders()) == 2),
+    Held("create_commerce_orders", "commerce", "createOrder", 1, lambda road: len(road.sandbox.commerce.orders()) >= 2),
     Held(
         "create_commerce_orders",
         "commerce",
         "invoiceOrder",
         1,
-        lambda road: road.sandbox.commerce.snapshot()["last_ids"].get("invoice") == 2,
+        lambda road: road.sandbox.commerce.snapshot()["last_ids"].get("invoice", 0) >= 2,
     ),
     Held("extract_commerce_shipments", "commerce", "searchShipments", 0, lambda road: True),
     Held(
@@ -218,7 +218,7 @@ def test_nothing_is_posted_when_the_session_with_the_orders_lock_is_lost(road: R
     walk_until(road, "create_commerce_orders")
 
     def lose_the_session(moment: str) -> None:
-        if moment == "after products":
+        if moment == "after find_orders_of":
             with admin_engine.begin() as connection:
                 connection.execute(text(LOSE_THE_LOCK))
 

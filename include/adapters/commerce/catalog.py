@@ -65,8 +65,28 @@ class CatalogFacts:
                     "type_id": product.type_id if product else None,
                     "is_enabled": product is not None and product.is_enabled,
                     "salable_qty": self.free.get((self.stock_key(store), product.sku.casefold())) if product else None,
+                    "weight": product.weight if product else None,
                 }
         return list(rows.values())
+
+    def view_rows(self) -> list[dict[str, Any]]:
+        """What is known of the store views, as columns of core.store_views; each once."""
+        stores = {candidate.store.name: candidate.store for candidate in self.checked}
+        return list(
+            {
+                (store.commerce_connection, store.commerce_store_view): {
+                    "commerce_connection": store.commerce_connection,
+                    "commerce_store_view": store.commerce_store_view,
+                    "store_id": view.store_id,
+                    "website_id": view.website_id,
+                    "website_code": view.website_code,
+                    "base_currency_code": view.base_currency,
+                    "stock_id": view.stock_id,
+                }
+                for name, store in stores.items()
+                if (view := self.views.get(name)) is not None
+            }.values()
+        )
 
     def stock_key(self, store: Store) -> StockKey:
         """The stock that `store` sells from; id 0 is the one legacy stock of a shop without multi-source inventory."""

@@ -8,6 +8,8 @@ Paths and fields: openapi-admin-2.4.9 and openapi-accs; pitfalls: https://develo
 from __future__ import annotations
 
 import logging
+import threading
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -37,7 +39,7 @@ from include.adapters.commerce.documents import (
 )
 from include.adapters.commerce.rest import RestClient
 from include.adapters.commerce.rights import HARMLESS, Right
-from include.adapters.commerce.search import Filter, batches, sku_key
+from include.adapters.commerce.search import Filter, any_of, batches, sku_key
 from include.domain.errors import MisconfiguredError, NotFoundError, RefusedError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -47,15 +49,21 @@ _NOTHING = Salability(is_enough=False, codes=frozenset())
 
 
 class CommerceClient(RestClient):
-    """One shop behind one Airflow connection. Not for use by several threads at once."""
+    """One shop behind one Airflow connection. Threads may share it; each call takes a connection of its own."""
 
-    _views: dict[str, StoreView] | None = None
+    def __init__(self, **options: Any) -> None:
+        """`options`: see RestClient."""
+        super().__init__(**options)
+        self._asking = threading.Lock()  # what is asked once is asked by one thread
+        self._views: dict[str, StoreView] | None = None
+        self._customers: dict[tuple[str, int], int] = {}
 
     def store_views(self) -> dict[str, StoreView]:
         """Every store view by its code, without the admin's; asked once per client."""
-        if self._views is None:
-            self._views = self._load_store_views()
-        return self._views
+        with self._asking:
+            if self._views is None:
+                self._views = self._load_store_views()
+            return self._views
 
     def has_stocks(self) -> bool:
         """Whether the shop has multi-source inventory; without it, one legacy stock counts for all store views."""
@@ -78,13 +86,9 @@ class CommerceClient(RestClient):
         """
         found: dict[str, CatalogProduct] = {}
         for batch in batches(sorted(sku for sku in set(skus) if sku.strip())):
-            # Commerce splits the list of `in` at commas; filters of one group are OR-ed.
-            plain = [sku for sku in batch if "," not in sku]
-            group: list[Filter] = [("sku", "eq", sku) for sku in batch if "," in sku]
-            if plain:
-                group.append(("sku", "in", ",".join(plain)))
+            groups = [any_of("sku", batch)]
             for product in self._search(
-                "searchProducts", "products", [group], PRODUCT_FIELDS, read_product, scope=store_view, key="id"
+                "searchProducts", "products", groups, PRODUCT_FIELDS, read_product, scope=store_view, key="id"
             ):
                 found[sku_key(product.sku)] = product
         return {sku: found[sku_key(sku)] for sku in skus if sku_key(sku) in found}
@@ -186,6 +190,24 @@ class CommerceClient(RestClient):
         groups: list[list[Filter]] = [[(field, "eq", str(value))] for field, value in wanted if value is not None]
         subject = ext_order_id or increment_id or ""
         return self._search("searchOrders", "orders", groups, ORDER_FIELDS, read_order, subject=subject)
+
+    def find_orders_of(self, ext_order_ids: Collection[str]) -> dict[str, list[CommerceOrder]]:
+        """The orders that carry each of these ids as `ext_order_id`, oldest first; fifty ids in one request."""
+        found: dict[str, list[CommerceOrder]] = defaultdict(list)
+        for batch in batches(sorted(set(ext_order_ids))):
+            groups = [any_of("ext_order_id", batch)]
+            for order in self._search("searchOrders", "orders", groups, ORDER_FIELDS, read_order):
+                found[sku_key(order.ext_order_id or "")].append(order)
+        return {ext_order_id: found.get(sku_key(ext_order_id), []) for ext_order_id in ext_order_ids}
+
+    def orders_by_id(self, commerce_order_ids: Collection[str]) -> dict[str, CommerceOrder]:
+        """These orders by their entity_id, fifty in one request; what the shop does not have is absent."""
+        found: dict[str, CommerceOrder] = {}
+        for batch in batches(sorted(set(commerce_order_ids))):
+            groups = [any_of("entity_id", batch)]
+            for order in self._search("searchOrders", "orders", groups, ORDER_FIELDS, read_order):
+                found[order.order_id] = order
+        return found
 
     def order(self, commerce_order_id: str) -> CommerceOrder:
         """One order by its entity_id. Raises NotFoundError."""
@@ -306,10 +328,20 @@ class CommerceClient(RestClient):
         return self._read("refundOrder", read_id, document, is_write=True, subject=commerce_order_id)
 
     def customer_id(self, email: str, website_id: int) -> int | None:
-        """The id of the customer with this e-mail address in the website, None if there is none."""
-        groups: list[list[Filter]] = [[("email", "eq", email)], [("website_id", "eq", str(website_id))]]
-        ids = self._search("searchCustomers", "customers/search", groups, "id", lambda row: int(row["id"]), key="id")
-        return ids[0] if ids else None
+        """The id of the customer with this e-mail address in the website, None if there is none.
+
+        One that was found is not asked for again by this client.
+        """
+        key = (email, website_id)
+        if key not in self._customers:
+            groups: list[list[Filter]] = [[("email", "eq", email)], [("website_id", "eq", str(website_id))]]
+            ids = self._search(
+                "searchCustomers", "customers/search", groups, "id", lambda row: int(row["id"]), key="id"
+            )
+            if not ids:
+                return None
+            self._customers[key] = ids[0]
+        return self._customers[key]
 
     def _load_store_views(self) -> dict[str, StoreView]:
         try:

@@ -24,7 +24,7 @@ from include.adapters.commerce.totals import LineTotals, OrderTotals, order_tota
 from include.domain.contacts import Contact
 from include.domain.errors import MalformedOrderError
 from include.domain.marketplaces import MARKETPLACES
-from include.domain.orders import Order, OrderLine
+from include.domain.orders import AMAZON, Order, OrderLine
 from include.domain.stores import Store
 
 _LONGEST_EXT_ORDER_ID = 32  # sales_order.ext_order_id and sales_order_payment.po_number: varchar(32)
@@ -79,7 +79,7 @@ def order_entity(
         product = products.get(line.catalog_sku(store))
         if product is None:
             raise _malformed(order, f"the product of line {line.amazon_item_id} was not given")
-        items.append(_item(line, line_totals, product, view))
+        items.append(_item(line, line_totals, product, view, is_shipped_by_amazon=order.fulfilled_by == AMAZON))
     email = buyer_email(contact, order.amazon_order_id, placeholder)
     delivery = shipping_address(contact, email, marketplace, placeholder)
     shipping_amounts = _shipping_amounts(totals)
@@ -201,7 +201,9 @@ def _shipping_amounts(totals: OrderTotals) -> dict[str, Any]:
     )
 
 
-def _item(line: OrderLine, totals: LineTotals, product: CatalogProduct, view: StoreView) -> dict[str, Any]:
+def _item(
+    line: OrderLine, totals: LineTotals, product: CatalogProduct, view: StoreView, *, is_shipped_by_amazon: bool
+) -> dict[str, Any]:
     price = (totals.row / line.ordered_qty).quantize(_PRICE_STEP)
     item: dict[str, Any] = {
         "ext_order_item_id": line.amazon_item_id,
@@ -225,6 +227,10 @@ def _item(line: OrderLine, totals: LineTotals, product: CatalogProduct, view: St
             discount_tax_compensation_amount=0,
         ),
     }
+    if is_shipped_by_amazon:
+        # Nobody ships it from Commerce, which takes an order without anything to ship for complete once it is invoiced
+        # (magento2, Sales/Model/Order.php canShip and ResourceModel/Order/Handler/State.php).
+        item["locked_do_ship"] = 1
     if product.weight is not None:
         item |= {"weight": product.weight, "row_weight": product.weight * line.ordered_qty}
     return item

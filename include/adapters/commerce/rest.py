@@ -25,7 +25,7 @@ Read = TypeVar("Read")
 
 
 class RestClient:
-    """A shop's REST API behind one Airflow connection. Not for use by several threads at once."""
+    """A shop's REST API behind one Airflow connection. Threads may share it."""
 
     def __init__(
         self,

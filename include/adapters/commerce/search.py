@@ -12,7 +12,7 @@ from urllib.parse import quote
 Filter = tuple[str, str, str]  # field, condition type, value
 
 PAGE_SIZE = 100
-_BATCH_SIZE = 50
+BATCH_SIZE = 50
 _BATCH_CHARACTERS = 3000  # encoded; web servers refuse request lines beyond 8 KB
 
 
@@ -38,7 +38,7 @@ def batches(values: Sequence[str]) -> Iterator[list[str]]:
     characters = 0
     for value in values:
         length = len(quote(value, safe=""))
-        if batch and (len(batch) == _BATCH_SIZE or characters + length > _BATCH_CHARACTERS):
+        if batch and (len(batch) == BATCH_SIZE or characters + length > _BATCH_CHARACTERS):
             yield batch
             batch, characters = [], 0
         batch.append(value)
@@ -47,6 +47,16 @@ def batches(values: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
+def any_of(field: str, values: Sequence[str]) -> list[Filter]:
+    """One group of filters: the field has one of these values."""
+    # Commerce splits the list of `in` at commas; filters of one group are OR-ed.
+    plain = [value for value in values if "," not in value]
+    group: list[Filter] = [(field, "eq", value) for value in values if "," in value]
+    if plain:
+        group.append((field, "in", ",".join(plain)))
+    return group
+
+
 def sku_key(sku: str) -> str:
-    """The same for SKUs that Commerce's database takes for equal: it ignores case and trailing blanks."""
+    """The same for texts that Commerce's database takes for equal: it ignores case and trailing blanks."""
     return sku.rstrip(" ").casefold()

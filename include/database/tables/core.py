@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Table, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import Integer, Text
+from sqlalchemy.types import Integer, Numeric, Text
 
 from include.database.tables.metadata import (
     amount,
@@ -195,8 +195,25 @@ products = Table(
     ),
     timestamp("checked_at", "When Commerce was asked."),
     text("dag_run_id", "Airflow run that asked."),
+    typed("weight", Numeric(), "Weight of one unit, in the shop's unit; null: none.", nullable=True),
     schema="core",
     comment="What the Commerce catalog reported about each ordered SKU at the last check.",
+)
+
+store_views = Table(
+    "store_views",
+    metadata,
+    text("commerce_connection", "Airflow connection of the shop.", primary_key=True),
+    text("commerce_store_view", "Code of the store view.", primary_key=True),
+    typed("store_id", Integer(), "Commerce's id of the store view."),
+    typed("website_id", Integer(), "Commerce's id of its website."),
+    text("website_code", "Code of its website."),
+    text("base_currency_code", "Base currency of its website, ISO 4217."),
+    typed("stock_id", Integer(), "Stock that its website sells from; null: one legacy stock.", nullable=True),
+    timestamp("checked_at", "When Commerce was asked."),
+    text("dag_run_id", "Airflow run that asked."),
+    schema="core",
+    comment="What each shop reported about the store views that orders go to, at the last check.",
 )
 
 shipments = Table(

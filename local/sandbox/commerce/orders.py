@@ -142,7 +142,8 @@ def can_invoice(order: Document) -> bool:
 
 
 def can_ship(order: Document) -> bool:
-    return order.get("state") not in _NOT_SHIPPABLE and any(open_quantity(i, "qty_shipped") for i in order["items"])
+    open_items = [item for item in order["items"] if open_quantity(item, "qty_shipped")]
+    return order.get("state") not in _NOT_SHIPPABLE and any(not item.get("locked_do_ship") for item in open_items)
 
 
 def settle_state(order: Document) -> None:
