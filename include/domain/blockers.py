@@ -90,6 +90,13 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Check the order in Seller Central, and create it in Commerce by hand if it is to be shipped.",
         ),
         BlockerCode(
+            "bad_address",
+            "critical",
+            "Address cannot be used",
+            "The delivery address cannot be used: {address_problem}.",
+            "Run the DAG repair_amazon_order with the action correct and these fields under address.",
+        ),
+        BlockerCode(
             "buyer_requested_cancel",
             "critical",
             "Buyer asked to cancel",

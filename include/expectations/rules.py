@@ -30,6 +30,7 @@ class CheckedLine:
 
     Quantities in units; `available_qty` None: stock is not limited. Currencies ISO 4217; None: not known.
     `has_amounts`: Amazon gives a total for the order. `is_wanted`: the buyer has not asked to cancel the line.
+    `address_problem`: the fields of the delivery address that no Commerce order can have; empty: there are none.
     """
 
     amazon_order_id: str
@@ -47,6 +48,7 @@ class CheckedLine:
     is_in_website: bool = True
     has_amounts: bool = True
     is_wanted: bool = True
+    address_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ CATALOG_RULES: tuple[Rule, ...] = (
     *(_known(column) for column in KEY_COLUMNS),
     _known("has_amounts"),
     _known("is_wanted"),
+    _known("address_problem"),
     _known("is_in_catalog"),
     _known("is_enabled"),
     _known("is_in_website"),
@@ -97,6 +100,7 @@ CATALOG_RULES: tuple[Rule, ...] = (
     Rule("line_unique", "critical", "expect_compound_columns_to_be_unique", {"column_list": list(KEY_COLUMNS)}),
     _flag("amount_missing", "has_amounts"),
     _flag("buyer_requested_cancel", "is_wanted"),
+    _blocker("bad_address", "expect_column_values_to_be_in_set", {"column": "address_problem", "value_set": [""]}),
     _flag("missing_product", "is_in_catalog"),
     _flag("disabled_product", "is_enabled", only_where=("is_in_catalog",)),
     _flag("not_in_website", "is_in_website", only_where=("is_in_catalog",)),

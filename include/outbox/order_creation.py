@@ -10,12 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from include.adapters.commerce.address import AddressPlaceholders, is_withheld
+from include.adapters.commerce.address import AddressPlaceholders, address_problem, is_withheld
 from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder
 from include.adapters.commerce.mapping import encode_order, order_entity
 from include.adapters.commerce.search import sku_key
+from include.domain.blockers import BLOCKER_CODES
 from include.domain.contacts import Contact
 from include.domain.errors import (
     MalformedOrderError,
@@ -29,6 +30,7 @@ from include.domain.order_changes import LineUnits
 from include.domain.orders import AMAZON, MERCHANT, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store
+from include.outbox.bad_addresses import note_addresses
 from include.outbox.order_outbox import LinkedOrder, OrderOutbox
 from include.outbox.work_loop import Outcome
 from include.settings import Settings
@@ -146,6 +148,10 @@ class OrderCreation:
 
     def document(self, store: Store) -> bytes | None:
         """The request that creates the order; None when validation has to check it again first."""
+        if problem := self.bad_address():
+            note_addresses(self.session, {self.order_id: self.contact})
+            self.outbox.withdraw(self.order_id, "new", f"{problem} Checked again in the next run.", closed_by="solved")
+            return None
         products, missing = self.products(store)
         if missing:
             reason = f"Left the catalog after validation: {', '.join(missing)}. Checked again in the next run."
@@ -158,11 +164,18 @@ class OrderCreation:
         found = self.look_up()
         if found:
             return "adopt", f"Commerce has order {found[0].number} for it already; it would be linked."
+        if problem := self.bad_address():
+            return "block", problem
         products, missing = self.products(store)
         if missing:
             return "wait", f"Not in the catalog any more: {', '.join(missing)}."
         self.request(store, products)
         return "create", "Would be created in Commerce."
+
+    def bad_address(self) -> str:
+        """Why the delivery address cannot be used, as far as validation does not know it; empty: it can be used."""
+        problem = address_problem(self.contact) if self.order.fulfilled_by == MERCHANT else ""
+        return problem and BLOCKER_CODES["bad_address"].sentence.format(address_problem=problem)
 
     def products(self, store: Store) -> tuple[dict[str, CatalogProduct], list[str]]:
         """The products of the order by SKU, and the SKUs that the catalog lacks."""

@@ -223,10 +223,8 @@ def _verdict(candidate: Candidate, check: LineCheck) -> Verdict:
     order_id = order.amazon_order_id
     if order_id in check.failed:
         return _unexpected(order_id, check.failed[order_id])
-    blockers = tuple(
-        _blocker(check.lines[order_id, amazon_item_id], blocker_code)
-        for amazon_item_id, blocker_code in check.findings[order_id]
-    )
+    found = (_blocker(check.lines[order_id, item_id], code) for item_id, code in check.findings[order_id])
+    blockers = tuple(dict.fromkeys(found))  # what is about the whole order is found on each of its lines
     critical = dict.fromkeys(blocker.message for blocker in blockers if blocker.is_critical)
     if critical:
         return Verdict(order_id, "blocked", " ".join(critical), "solved", blockers)
@@ -301,7 +299,10 @@ def _blocker(line: CheckedLine, blocker_code: str) -> Blocker:
         available_qty=f"{(line.available_qty or Decimal(0)).normalize():f}",
         currency_code=line.currency_code,
         store_currency=line.store_currency,
+        address_problem=line.address_problem,
     )
+    if blocker_code == "bad_address":
+        return Blocker(line.amazon_order_id, blocker_code, message)
     return Blocker(
         amazon_order_id=line.amazon_order_id,
         blocker_code=blocker_code,
