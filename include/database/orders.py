@@ -76,5 +76,13 @@ def _order(row: Row[Any], lines: tuple[OrderLine, ...], address_problem: str) ->
         replaced_amazon_order_id=row.replaced_amazon_order_id,
         lines=lines,
         skip_reason=row.skip_reason,
+        total_mismatch=_total_mismatch(row),
         address_problem=address_problem,
     )
+
+
+def _total_mismatch(row: Row[Any]) -> str:
+    if not row.has_total_mismatch:
+        return ""
+    total, lines = (f"{amount.normalize():f}" for amount in (row.grand_total_amount, row.line_total_amount))
+    return f"{total} against {lines} {row.currency_code}"

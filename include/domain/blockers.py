@@ -111,6 +111,20 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Bind the store in stores.yaml to a store view with the order's currency.",
         ),
         BlockerCode(
+            "total_mismatch",
+            "warning",
+            "Total is not the lines' sum",
+            "Amazon's grand total is not what its lines add up to: {total_mismatch}.",
+            "Compare it in Seller Central. The Commerce order has the grand total; its comment names the difference.",
+        ),
+        BlockerCode(
+            "commerce_total_differs",
+            "warning",
+            "Commerce has another total",
+            "Commerce order {number} has the total {found}, Amazon's is {expected}.",
+            "Find out in Commerce what has changed the total, and refund or correct the difference there.",
+        ),
+        BlockerCode(
             "duplicate_commerce_order",
             "warning",
             "Second Commerce order",

@@ -31,6 +31,7 @@ class CheckedLine:
     Quantities in units; `available_qty` None: stock is not limited. Currencies ISO 4217; None: not known.
     `has_amounts`: Amazon gives a total for the order. `is_wanted`: the buyer has not asked to cancel the line.
     `address_problem`: the fields of the delivery address that no Commerce order can have; empty: there are none.
+    `total_mismatch`: Amazon's grand total and the sum of its lines if they differ, else empty.
     """
 
     amazon_order_id: str
@@ -49,6 +50,7 @@ class CheckedLine:
     has_amounts: bool = True
     is_wanted: bool = True
     address_problem: str = ""
+    total_mismatch: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ def _flag(code: str, column: str, only_where: tuple[str, ...] = ()) -> Rule:
     return _blocker(code, "expect_column_values_to_be_in_set", {"column": column, "value_set": [True]}, only_where)
 
 
+def _empty(code: str, column: str) -> Rule:
+    """A blocker rule that every line passes in which `column`, a text, is empty."""
+    return _blocker(code, "expect_column_values_to_be_in_set", {"column": column, "value_set": [""]})
+
+
 def _known(column: str, only_where: tuple[str, ...] = ()) -> Rule:
     return Rule(f"{column}_known", "critical", "expect_column_values_to_not_be_null", {"column": column}, only_where)
 
@@ -93,6 +100,7 @@ CATALOG_RULES: tuple[Rule, ...] = (
     _known("has_amounts"),
     _known("is_wanted"),
     _known("address_problem"),
+    _known("total_mismatch"),
     _known("is_in_catalog"),
     _known("is_enabled"),
     _known("is_in_website"),
@@ -100,7 +108,8 @@ CATALOG_RULES: tuple[Rule, ...] = (
     Rule("line_unique", "critical", "expect_compound_columns_to_be_unique", {"column_list": list(KEY_COLUMNS)}),
     _flag("amount_missing", "has_amounts"),
     _flag("buyer_requested_cancel", "is_wanted"),
-    _blocker("bad_address", "expect_column_values_to_be_in_set", {"column": "address_problem", "value_set": [""]}),
+    _empty("bad_address", "address_problem"),
+    _empty("total_mismatch", "total_mismatch"),
     _flag("missing_product", "is_in_catalog"),
     _flag("disabled_product", "is_enabled", only_where=("is_in_catalog",)),
     _flag("not_in_website", "is_in_website", only_where=("is_in_catalog",)),

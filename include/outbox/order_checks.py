@@ -175,6 +175,7 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> Checked
         is_orderable_type=product is None or facts.is_orderable(store, product),
         has_amounts=order.grand_total_amount is not None and order.currency_code is not None,
         is_wanted=not (line.is_buyer_cancel_requested and order.amazon_status in OPEN_STATUSES),
+        total_mismatch=order.total_mismatch,
         # Amazon withholds the addresses of what it ships itself; nobody sends a parcel there.
         address_problem=order.address_problem if order.fulfilled_by == MERCHANT else "",
     )

@@ -31,6 +31,7 @@ from include.domain.orders import AMAZON, MERCHANT, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store
 from include.outbox.bad_addresses import note_addresses
+from include.outbox.blocker_episodes import Blocker
 from include.outbox.order_outbox import LinkedOrder, OrderOutbox
 from include.outbox.work_loop import Outcome
 from include.settings import Settings
@@ -213,26 +214,27 @@ class OrderCreation:
 
     def link(self, state: str, found: CommerceOrder, *others: CommerceOrder) -> Outcome:
         """Commit the Commerce order's id, then finish the order. `others`: further ones for the same Amazon order."""
-        finding = None
+        warnings = []
         total = self.order.grand_total_amount
         if total is not None and found.grand_total != total:
-            finding = (
-                f"Commerce order {found.number} has the total {found.grand_total.normalize():f}, Amazon's is "
-                f"{total.normalize():f}."
-            )
-        is_placeholder = self.order.fulfilled_by == MERCHANT and is_withheld(self.contact)
+            totals = {"found": f"{found.grand_total.normalize():f}", "expected": f"{total.normalize():f}"}
+            warnings.append(self.warning("commerce_total_differs", number=found.number, **totals))
+        if self.order.fulfilled_by == MERCHANT and is_withheld(self.contact):
+            warnings.append(self.warning("placeholder_address"))
         linked = LinkedOrder(
             found.order_id,
             found.number,
             self.lines_of(found),
             [found, *others],
-            finding,
-            warnings=("placeholder_address",) if is_placeholder else (),
+            warnings,
             contact_loaded_at=self.contact_loaded_at,
         )
         self.outbox.link(self.order_id, state, linked)
         finished = self.finish(self.read())
         return Outcome(state, finished.failure, then=finished.counted_as)
+
+    def warning(self, code: str, **facts: str) -> Blocker:
+        return Blocker(self.order_id, code, BLOCKER_CODES[code].sentence.format(**facts))
 
     def lines_of(self, found: CommerceOrder) -> dict[str, LineUnits]:
         """The lines of a Commerce order by Amazon's item ids. Lines that people entered match by SKU and quantity."""

@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 # How the open blockers of an order end that is not to be created.
 _CLOSED_BY = {"canceled": "canceled", "not_imported": "settings_changed", "waiting": "solved"}
+# Found on each line, and shown once.
+_OF_THE_WHOLE_ORDER = ("bad_address", "total_mismatch")
 _DRY_RUN_ACTIONS = {
     "ready": "create",
     "blocked": "block",
@@ -224,7 +226,7 @@ def _verdict(candidate: Candidate, check: LineCheck) -> Verdict:
     if order_id in check.failed:
         return _unexpected(order_id, check.failed[order_id])
     found = (_blocker(check.lines[order_id, item_id], code) for item_id, code in check.findings[order_id])
-    blockers = tuple(dict.fromkeys(found))  # what is about the whole order is found on each of its lines
+    blockers = tuple(dict.fromkeys(found))
     critical = dict.fromkeys(blocker.message for blocker in blockers if blocker.is_critical)
     if critical:
         return Verdict(order_id, "blocked", " ".join(critical), "solved", blockers)
@@ -300,8 +302,9 @@ def _blocker(line: CheckedLine, blocker_code: str) -> Blocker:
         currency_code=line.currency_code,
         store_currency=line.store_currency,
         address_problem=line.address_problem,
+        total_mismatch=line.total_mismatch,
     )
-    if blocker_code == "bad_address":
+    if blocker_code in _OF_THE_WHOLE_ORDER:
         return Blocker(line.amazon_order_id, blocker_code, message)
     return Blocker(
         amazon_order_id=line.amazon_order_id,
