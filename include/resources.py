@@ -127,7 +127,8 @@ class Resources:
 
         context = get_current_context()
         dag = context["dag"]
-        return DagRunReport(self.engine, dag.dag_id, self.run_id, _next_run_at(dag.schedule))
+        is_dry_run = bool(context["params"].get("dry_run"))
+        return DagRunReport(self.engine, dag.dag_id, self.run_id, _next_run_at(dag.schedule), is_dry_run=is_dry_run)
 
     def _report_start(self) -> None:
         """Report that the task begins. If that fails, its work will say why: some of it is to find that out."""

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Text, any_, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from include.database.tables import order_items, orders
+from include.database.tables import bad_addresses, order_items, orders
 from include.domain.orders import Order, OrderLine
 
 
@@ -24,7 +24,12 @@ def load_orders(connection: Connection, amazon_order_ids: Collection[str]) -> di
     for row in connection.execute(select(order_items).where(wanted).order_by(order_items.c.line_number)):
         sku_map = corrected.get(row.amazon_order_id, {})
         lines[row.amazon_order_id].append(_line(row, sku_map.get(row.seller_sku)))
-    return {row.amazon_order_id: _order(row, tuple(lines[row.amazon_order_id])) for row in found}
+    bad = select(bad_addresses).where(_is_any(bad_addresses.c.amazon_order_id, ids))
+    problems = {row.amazon_order_id: row.problem for row in connection.execute(bad)}
+    return {
+        row.amazon_order_id: _order(row, tuple(lines[row.amazon_order_id]), problems.get(row.amazon_order_id, ""))
+        for row in found
+    }
 
 
 def _is_any(column: ColumnElement[str], ids: list[str]) -> ColumnElement[bool]:
@@ -56,7 +61,7 @@ def _line(row: Row[Any], corrected_sku: str | None) -> OrderLine:
     )
 
 
-def _order(row: Row[Any], lines: tuple[OrderLine, ...]) -> Order:
+def _order(row: Row[Any], lines: tuple[OrderLine, ...], address_problem: str) -> Order:
     return Order(
         amazon_order_id=row.amazon_order_id,
         account_name=row.account_name,
@@ -71,4 +76,13 @@ def _order(row: Row[Any], lines: tuple[OrderLine, ...]) -> Order:
         replaced_amazon_order_id=row.replaced_amazon_order_id,
         lines=lines,
         skip_reason=row.skip_reason,
+        total_mismatch=_total_mismatch(row),
+        address_problem=address_problem,
     )
+
+
+def _total_mismatch(row: Row[Any]) -> str:
+    if not row.has_total_mismatch:
+        return ""
+    total, lines = (f"{amount.normalize():f}" for amount in (row.grand_total_amount, row.line_total_amount))
+    return f"{total} against {lines} {row.currency_code}"

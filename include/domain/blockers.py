@@ -90,6 +90,13 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Check the order in Seller Central, and create it in Commerce by hand if it is to be shipped.",
         ),
         BlockerCode(
+            "bad_address",
+            "critical",
+            "Address cannot be used",
+            "The delivery address cannot be used: {address_problem}.",
+            "Run the DAG repair_amazon_order with the action correct and these fields under address.",
+        ),
+        BlockerCode(
             "buyer_requested_cancel",
             "critical",
             "Buyer asked to cancel",
@@ -102,6 +109,20 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Currency differs",
             "The order is in {currency_code}, the store view sells in {store_currency}.",
             "Bind the store in stores.yaml to a store view with the order's currency.",
+        ),
+        BlockerCode(
+            "total_mismatch",
+            "warning",
+            "Total is not the lines' sum",
+            "Amazon's grand total is not what its lines add up to: {total_mismatch}.",
+            "Compare it in Seller Central. The Commerce order has the grand total; its comment names the difference.",
+        ),
+        BlockerCode(
+            "commerce_total_differs",
+            "warning",
+            "Commerce has another total",
+            "Commerce order {number} has the total {found}, Amazon's is {expected}.",
+            "Find out in Commerce what has changed the total, and refund or correct the difference there.",
         ),
         BlockerCode(
             "duplicate_commerce_order",

@@ -62,13 +62,13 @@ def _rows() -> list[Marketplace]:
 
 MARKETPLACES: dict[str, Marketplace] = {row.marketplace_id: row for row in _rows()}
 
-# ISO 4217 currencies whose smallest unit is not a hundredth, among those that Amazon's marketplaces use.
-_EXPONENTS = {"JPY": 0}
+# ISO 4217 currencies whose smallest unit is one, among those that Amazon's marketplaces use.
+CURRENCIES_WITHOUT_CENTS = ("JPY",)
 
 
 def currency_exponent(currency_code: str) -> int:
     """How many decimals an amount in this ISO 4217 currency has: 0 for JPY, 2 otherwise."""
-    return _EXPONENTS.get(currency_code, 2)
+    return 0 if currency_code in CURRENCIES_WITHOUT_CENTS else 2
 
 
 def quantize(amount: Decimal, currency_code: str) -> Decimal:

@@ -67,6 +67,8 @@ class Order:
     replaced_amazon_order_id: str | None = None
     lines: tuple[OrderLine, ...] = ()
     skip_reason: str | None = None  # set: a person decided that it is never created
+    total_mismatch: str = ""  # the grand total and the sum of its lines, if they differ
+    address_problem: str = ""  # the fields of its delivery address that no Commerce order can have
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ class CheckedLine:
 
     Quantities in units; `available_qty` None: stock is not limited. Currencies ISO 4217; None: not known.
     `has_amounts`: Amazon gives a total for the order. `is_wanted`: the buyer has not asked to cancel the line.
+    `address_problem`: the fields of the delivery address that no Commerce order can have; empty: there are none.
+    `total_mismatch`: Amazon's grand total and the sum of its lines if they differ, else empty.
     """
 
     amazon_order_id: str
@@ -47,6 +49,8 @@ class CheckedLine:
     is_in_website: bool = True
     has_amounts: bool = True
     is_wanted: bool = True
+    address_problem: str = ""
+    total_mismatch: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ def _flag(code: str, column: str, only_where: tuple[str, ...] = ()) -> Rule:
     return _blocker(code, "expect_column_values_to_be_in_set", {"column": column, "value_set": [True]}, only_where)
 
 
+def _empty(code: str, column: str) -> Rule:
+    """A blocker rule that every line passes in which `column`, a text, is empty."""
+    return _blocker(code, "expect_column_values_to_be_in_set", {"column": column, "value_set": [""]})
+
+
 def _known(column: str, only_where: tuple[str, ...] = ()) -> Rule:
     return Rule(f"{column}_known", "critical", "expect_column_values_to_not_be_null", {"column": column}, only_where)
 
@@ -90,6 +99,8 @@ CATALOG_RULES: tuple[Rule, ...] = (
     *(_known(column) for column in KEY_COLUMNS),
     _known("has_amounts"),
     _known("is_wanted"),
+    _known("address_problem"),
+    _known("total_mismatch"),
     _known("is_in_catalog"),
     _known("is_enabled"),
     _known("is_in_website"),
@@ -97,6 +108,8 @@ CATALOG_RULES: tuple[Rule, ...] = (
     Rule("line_unique", "critical", "expect_compound_columns_to_be_unique", {"column_list": list(KEY_COLUMNS)}),
     _flag("amount_missing", "has_amounts"),
     _flag("buyer_requested_cancel", "is_wanted"),
+    _empty("bad_address", "address_problem"),
+    _empty("total_mismatch", "total_mismatch"),
     _flag("missing_product", "is_in_catalog"),
     _flag("disabled_product", "is_enabled", only_where=("is_in_catalog",)),
     _flag("not_in_website", "is_in_website", only_where=("is_in_catalog",)),

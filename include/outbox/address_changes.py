@@ -22,10 +22,14 @@ from include.outbox.work_loop import Outcome
 
 @dataclass(frozen=True, repr=False)
 class NewAddresses:
-    """Amazon's newest address as Commerce's documents, by address type. `personal` are all texts of the contact."""
+    """Amazon's newest address as Commerce's documents, by address type.
+
+    `personal` are all texts of the contact; `problem` says which fields no Commerce order can have, or is empty.
+    """
 
     by_type: Mapping[str, Mapping[str, Any]]
     personal: Collection[str]
+    problem: str = ""
 
 
 # The addresses of an Amazon order; None while Amazon gives none.
@@ -57,6 +61,13 @@ def write_addresses(
         note = (
             f"Amazon gave a new delivery address after Commerce order {number} was shipped; the Commerce order keeps "
             "the old one. Check where the parcel went."
+        )
+        outbox.finish(row, "skipped", note)
+        return Outcome("change_skipped")
+    if wanted.problem:
+        note = (
+            f"Amazon gave a new delivery address that cannot be used: {wanted.problem}. It was not written to Commerce "
+            f"order {number}; take the address from Seller Central and enter it there."
         )
         outbox.finish(row, "skipped", note)
         return Outcome("change_skipped")

@@ -35,10 +35,19 @@ class TaskInstance:
 class DagRunReport:
     """The report of one DAG run. `next_run_at`: when the schedule starts the next one; None without a schedule."""
 
-    def __init__(self, engine: Engine, dag_id: str, dag_run_id: str, next_run_at: datetime | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        dag_id: str,
+        dag_run_id: str,
+        next_run_at: datetime | None,
+        *,
+        is_dry_run: bool = False,
+    ) -> None:
         self._engine = engine
         self._keys = {"dag_id": dag_id, "dag_run_id": dag_run_id}
         self._next_run_at = next_run_at
+        self._is_dry_run = is_dry_run
 
     def begin_task(self, task: TaskInstance, now: datetime, longest: timedelta) -> None:
         """The run is at work, whatever was known of it; the task takes `longest` at the most."""
@@ -46,6 +55,7 @@ class DagRunReport:
         runs = dag_runs.c
         statement = insert(dag_runs).values(
             **self._keys,
+            is_dry_run=self._is_dry_run,
             state="running",
             started_at=now,
             next_run_at=self._next_run_at,

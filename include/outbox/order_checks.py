@@ -20,7 +20,7 @@ from include.database.isolation import isolate
 from include.database.tables import order_checks
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import RunIncompleteError
-from include.domain.orders import Candidate, OrderLine
+from include.domain.orders import MERCHANT, Candidate, OrderLine
 from include.domain.statuses import OPEN_STATUSES
 from include.domain.stock import LineDemand, allocate
 from include.expectations.order_lines import RuleResult, validate_lines
@@ -175,6 +175,9 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> Checked
         is_orderable_type=product is None or facts.is_orderable(store, product),
         has_amounts=order.grand_total_amount is not None and order.currency_code is not None,
         is_wanted=not (line.is_buyer_cancel_requested and order.amazon_status in OPEN_STATUSES),
+        total_mismatch=order.total_mismatch,
+        # Amazon withholds the addresses of what it ships itself; nobody sends a parcel there.
+        address_problem=order.address_problem if order.fulfilled_by == MERCHANT else "",
     )
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from include.adapters.commerce.address import AddressPlaceholders, is_withheld
+from include.adapters.commerce.address import AddressPlaceholders, address_problem, is_withheld
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder
 from include.adapters.commerce.mapping import encode_order, order_entity
 from include.adapters.commerce.search import sku_key
+from include.domain.blockers import BLOCKER_CODES
 from include.domain.contacts import Contact
 from include.domain.errors import (
     MalformedOrderError,
@@ -28,6 +29,8 @@ from include.domain.order_changes import LineUnits
 from include.domain.orders import AMAZON, MERCHANT, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store
+from include.outbox.bad_addresses import note_addresses
+from include.outbox.blocker_episodes import Blocker
 from include.outbox.known_catalog import KnownCatalog
 from include.outbox.look_ahead import LookAhead
 from include.outbox.order_outbox import LinkedOrder, OrderOutbox
@@ -167,6 +170,10 @@ class OrderCreation:
 
     def document(self, store: Store) -> bytes | None:
         """The request that creates the order; None when validation has to check it again first."""
+        if problem := self.bad_address():
+            note_addresses(self.session, {self.order_id: self.contact})
+            self.outbox.withdraw(self.order_id, "new", f"{problem} Checked again in the next run.", closed_by="solved")
+            return None
         products, missing = self.products(store)
         if missing:
             reason = f"Left the catalog after validation: {', '.join(missing)}. Checked again in the next run."
@@ -179,11 +186,18 @@ class OrderCreation:
         found = self.look_up()
         if found:
             return "adopt", f"Commerce has order {found[0].number} for it already; it would be linked."
+        if problem := self.bad_address():
+            return "block", problem
         products, missing = self.products(store)
         if missing:
             return "wait", f"Not in the catalog any more: {', '.join(missing)}."
         self.request(store, products)
         return "create", "Would be created in Commerce."
+
+    def bad_address(self) -> str:
+        """Why the delivery address cannot be used, as far as validation does not know it; empty: it can be used."""
+        problem = address_problem(self.contact) if self.order.fulfilled_by == MERCHANT else ""
+        return problem and BLOCKER_CODES["bad_address"].sentence.format(address_problem=problem)
 
     def products(self, store: Store) -> tuple[dict[str, CatalogProduct], list[str]]:
         """The products of the order by SKU, and the SKUs that the catalog lacks."""
@@ -221,27 +235,28 @@ class OrderCreation:
 
     def link(self, state: str, found: CommerceOrder, *others: CommerceOrder) -> Outcome:
         """Commit the Commerce order's id, then finish the order. `others`: further ones for the same Amazon order."""
-        finding = None
+        warnings = []
         total = self.order.grand_total_amount
         if total is not None and found.grand_total != total:
-            finding = (
-                f"Commerce order {found.number} has the total {found.grand_total.normalize():f}, Amazon's is "
-                f"{total.normalize():f}."
-            )
-        is_placeholder = self.order.fulfilled_by == MERCHANT and is_withheld(self.contact)
+            totals = {"found": f"{found.grand_total.normalize():f}", "expected": f"{total.normalize():f}"}
+            warnings.append(self.warning("commerce_total_differs", number=found.number, **totals))
+        if self.order.fulfilled_by == MERCHANT and is_withheld(self.contact):
+            warnings.append(self.warning("placeholder_address"))
         linked = LinkedOrder(
             found.order_id,
             found.number,
             self.lines_of(found),
             [found, *others],
-            finding,
-            warnings=("placeholder_address",) if is_placeholder else (),
+            warnings,
             contact_loaded_at=self.contact_loaded_at,
         )
         self.outbox.link(self.order_id, state, linked)
         # What was found may be older than the lock; the answer to our own request is as new as it can be.
         finished = self.finish(self.read(), found if state == "created" else None)
         return Outcome(state, finished.failure, then=finished.counted_as, is_timed=state == "created")
+
+    def warning(self, code: str, **facts: str) -> Blocker:
+        return Blocker(self.order_id, code, BLOCKER_CODES[code].sentence.format(**facts))
 
     def lines_of(self, found: CommerceOrder) -> dict[str, LineUnits]:
         """The lines of a Commerce order by Amazon's item ids. Lines that people entered match by SKU and quantity."""

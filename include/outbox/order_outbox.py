@@ -27,7 +27,6 @@ from include.outbox.work_loop import growing
 from include.settings import Settings
 
 _LONGEST_ERROR = 500
-TOTAL_DIFFERS = "total_differs"  # it stays in the order's note until a person has looked
 
 
 @dataclass(frozen=True)
@@ -191,16 +190,16 @@ class OrderOutbox:
                 ),
                 next_attempt_at=None,
                 failures=0,
-                last_error_code=TOTAL_DIFFERS if found.finding else None,
-                last_error=found.finding,
+                last_error_code=None,
+                last_error=None,
             )
             for name in ("release_stock_of_amazon", "watch_shipments", "release_refused"):
                 connection.execute(load_statements(__file__)[name], {"order_id": order_id, "now": self._clock()})
             plan_addresses(connection, [order_id], now=self._clock(), dag_run_id=self._dag_run_id)
             self._close(connection, order_id, "solved")
-            for code in found.warnings:
-                self._open(connection, Blocker(order_id, code, BLOCKER_CODES[code].sentence))
-            self._move(connection, order_id, "created", found.finding or f"Created in Commerce as {found.number}.")
+            for warning in found.warnings:
+                self._open(connection, warning)
+            self._move(connection, order_id, "created", f"Created in Commerce as {found.number}.")
             # Last: staging locks orders before lines, too; the other way round the two would deadlock.
             for amazon_item_id, line in found.lines.items():
                 connection.execute(
@@ -271,9 +270,6 @@ class OrderOutbox:
                 message = f"{what} yet: {cause}"[:_LONGEST_ERROR]
                 values["next_attempt_at"] = self._later(self._settings.in_doubt_gap, failures)
                 state = "created" if is_linked else "in_doubt" if row.state in ("sent", "in_doubt") else "ready"
-            if row.last_error_code == TOTAL_DIFFERS:
-                message = f"{row.last_error} {message}"[:_LONGEST_ERROR]
-                values["last_error_code"] = TOTAL_DIFFERS
             self._update(connection, order_id, order_outbox.c.finished_at.is_(None), last_error=message, **values)
             if state != "in_doubt":  # the order's note says that already, and what happens next
                 self._move(connection, order_id, state, message)
@@ -285,9 +281,6 @@ class OrderOutbox:
         message = f"Commerce order {number} exists, but its invoice was refused: {error.reason}"
         if isinstance(error, NotFoundError):
             message = f"Commerce order {number} is not invoiced: Commerce does not find it. It may have been deleted."
-        code = error.code
-        if row.last_error_code == TOTAL_DIFFERS:
-            code, message = TOTAL_DIFFERS, f"{row.last_error} {message}"
         message = message[:_LONGEST_ERROR]
         with self._engine.begin() as connection:
             self._update(
@@ -296,7 +289,7 @@ class OrderOutbox:
                 order_outbox.c.finished_at.is_(None),
                 failures=failures,
                 next_attempt_at=self._later(self._settings.refused_retry, failures),
-                last_error_code=code,
+                last_error_code=error.code,
                 last_error=message,
             )
             self._open(connection, Blocker(order_id, "rejected_by_commerce", message))
@@ -344,8 +337,7 @@ class OrderOutbox:
                 last_error=None,
             )
             self._close(connection, order_id, "solved")
-            if row.last_error_code != TOTAL_DIFFERS:
-                self._move(connection, order_id, "created", f"Created in Commerce as {row.commerce_order_number}.")
+            self._move(connection, order_id, "created", f"Created in Commerce as {row.commerce_order_number}.")
 
     def _look_up_later(
         self, connection: Connection, order_id: str, not_found_count: int, code: str | None, error: str | None
@@ -386,14 +378,13 @@ class OrderOutbox:
 class LinkedOrder:
     """The Commerce order to link: its entity_id, its number, and its lines by Amazon's item ids.
 
-    `in_shop` are all orders that the shop has for the Amazon order, `finding` is what a person should look at, in a
-    sentence, `warnings` are codes of BLOCKER_CODES, `contact_loaded_at` is the version of the contact known now.
+    `in_shop` are all orders that the shop has for the Amazon order, `warnings` is what a person should look at,
+    `contact_loaded_at` is the version of the contact known now.
     """
 
     order_id: str
     number: str
     lines: dict[str, LineUnits]
     in_shop: Sequence[CommerceOrder]
-    finding: str | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[Blocker] = ()
     contact_loaded_at: datetime | None = None

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, select
 
 from include.adapters.amazon.contacts import load_contact
 from include.adapters.api_calls import throttled_since
-from include.adapters.commerce.address import AddressPlaceholders, is_withheld, order_addresses
+from include.adapters.commerce.address import AddressPlaceholders, address_problem, is_withheld, order_addresses
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CommerceOrder
 from include.adapters.commerce.search import BATCH_SIZE
@@ -274,4 +274,4 @@ def _addresses(
         return None
     placeholders = AddressPlaceholders.from_settings(settings)
     by_type = order_addresses(contact, order_id, MARKETPLACES[marketplace_id], placeholders)
-    return NewAddresses(by_type, list(contact.texts()))
+    return NewAddresses(by_type, list(contact.texts()), address_problem(contact))

@@ -26,6 +26,7 @@ from include.domain.errors import (
     UnavailableError,
 )
 from include.domain.stores import Account
+from include.outbox.bad_addresses import note_addresses
 from include.outbox.listing_windows import ListingWindows, MarketplaceProblem, Window
 from include.outbox.order_change_outbox import plan_addresses
 from include.outbox.work_loop import summary
@@ -186,14 +187,15 @@ class _Reader:
             keys = PageKeys(window.ingest_window_id, window.page_count + 1, self.account.name, self.dag_run_id)
             with self.engine.begin() as connection:
                 self.windows.add_page(connection, window, page)
-                new_versions, quarantined = land_page(connection, page, keys, self.cipher)
+                landed = land_page(connection, page, keys, self.cipher)
+                note_addresses(connection, landed.contacts)
                 listed = [found for document in page.orders if (found := readable_order_id(document)) is not None]
                 plan_addresses(connection, listed, now=page.fetched_at, dag_run_id=self.dag_run_id)
-                window = self.windows.advance(connection, window, page, quarantined)
+                window = self.windows.advance(connection, window, page, landed.quarantined)
             self.counts["pages"] += 1
             self.counts["orders"] += len(page.orders)
-            self.counts["new_versions"] += new_versions
-            self.counts["quarantined"] += quarantined
+            self.counts["new_versions"] += landed.new_versions
+            self.counts["quarantined"] += landed.quarantined
             if page.next_token is None:
                 return _Outcome.LANDED
 

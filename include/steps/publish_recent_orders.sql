@@ -137,8 +137,7 @@ with facts as (
             outbox.commerce_order_id is not null
             and outbox.finished_at is null
             and (
-                outbox.needs_attention_at is not null
-                or (outbox.last_error is not null and outbox.last_error_code <> 'total_differs')
+                outbox.needs_attention_at is not null or outbox.last_error is not null
             ) as is_unfinished
     ) as unfinished on true
 ),

@@ -23,6 +23,7 @@ from include.database.tables import order_corrections, order_repairs
 from include.database.tables.repairs import REPAIR_ACTIONS
 from include.domain.contacts import ADDRESS_FIELDS, Contact
 from include.domain.errors import MisconfiguredError, UnavailableError
+from include.outbox.bad_addresses import note_addresses
 from include.outbox.blocker_episodes import close_episodes
 from include.outbox.order_outbox import withdraw_orders
 from include.outbox.pipeline_state import move_orders
@@ -237,6 +238,8 @@ class _Work:
         values = {"address_encrypted": cipher.encrypt(address), "corrected_at": self.now}
         statement = insert(order_corrections).values(amazon_order_id=self.order_id, **values)
         self.connection.execute(statement.on_conflict_do_update(index_elements=["amazon_order_id"], set_=values))
+        contact, _ = load_contact(self.connection, cipher, self.order_id)
+        note_addresses(self.connection, {self.order_id: contact})
 
     def _check_again(self, done: str) -> str:
         reason = f"{done} by {self.repaired_by}; the next run checks the order."

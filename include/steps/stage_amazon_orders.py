@@ -13,6 +13,8 @@ from include.adapters.amazon.landed_orders import collect_landed_orders, landed_
 from include.database.isolation import describe, isolate
 from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
+from include.domain.marketplaces import CURRENCIES_WITHOUT_CENTS
+from include.outbox.blocker_episodes import close_findings
 from include.outbox.pipeline_state import move_orders, move_selected
 from include.outbox.work_loop import summary
 
@@ -86,9 +88,12 @@ def _stage(connection: Connection, order_ids: Sequence[str], keys: dict[str, Any
     statements = load_statements(__file__)
     versions = collect_landed_orders(connection, order_ids)
     connection.execute(statements["collect_status_changes"])
-    orders = connection.execute(statements["collect_changed_orders"]).rowcount
+    without_cents = {"currencies_without_cents": list(CURRENCIES_WITHOUT_CENTS)}
+    orders = connection.execute(statements["collect_changed_orders"], without_cents).rowcount
     for name in _WRITES:
         connection.execute(statements[name], keys)
+    agreeing = connection.execute(statements["agreeing_totals"]).scalars().all()
+    close_findings(connection, [(order_id, "total_mismatch") for order_id in agreeing], **keys)
     move_selected(connection, statements["orders_to_check_again"], {}, **keys)
     connection.execute(statements["release_quarantined"], keys)
     connection.execute(statements["drop_collected"])

@@ -130,9 +130,10 @@ select
     newest.grand_total_amount,
     totals.line_total_amount,
     coalesce(newest.currency_code, totals.currency_code) as currency_code,
+    -- Each line, and the total, is rounded to a coin: none is off by more than half of one.
     coalesce(
         abs(newest.grand_total_amount - totals.line_total_amount - newest.delivery_tip_amount)
-        > 0.01 * totals.item_count,
+        > coins.coin * (totals.item_count + 1) / 2,
         false
     ) as has_total_mismatch,
     newest.programs,
@@ -147,6 +148,13 @@ inner join totals on newest.amazon_order_id = totals.amazon_order_id
 left join core.stores as stores
     on newest.account_name = stores.account_name and newest.marketplace_id = stores.marketplace_id
 left join core.orders as known on newest.amazon_order_id = known.amazon_order_id
+cross join
+    lateral (
+        select case
+            when newest.currency_code = any(cast(:currencies_without_cents as text[])) then 1
+            else 0.01
+        end as coin
+    ) as coins
 where
     known.amazon_order_id is null
     or known.amazon_last_updated_at < newest.amazon_last_updated_at
@@ -302,6 +310,16 @@ where
         orders.pipeline_state = 'needs_attention'
         and coalesce(outbox.state, 'planned') in ('planned', 'rejected')
     );
+
+-- name: agreeing_totals
+-- Orders whose totals differed before, and do not any more.
+select changed_orders.amazon_order_id
+from changed_orders
+inner join ops.blocker_episodes as episodes on changed_orders.amazon_order_id = episodes.amazon_order_id
+where
+    not changed_orders.has_total_mismatch
+    and episodes.blocker_code = 'total_mismatch'
+    and episodes.closed_at is null;
 
 -- name: finish_pages
 update ops.ingest_pages as pages

@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 # How the open blockers of an order end that is not to be created.
 _CLOSED_BY = {"canceled": "canceled", "not_imported": "settings_changed", "waiting": "solved"}
+# Found on each line, and shown once.
+_OF_THE_WHOLE_ORDER = ("bad_address", "total_mismatch")
 _DRY_RUN_ACTIONS = {
     "ready": "create",
     "blocked": "block",
@@ -224,10 +226,8 @@ def _verdict(candidate: Candidate, check: LineCheck) -> Verdict:
     order_id = order.amazon_order_id
     if order_id in check.failed:
         return _unexpected(order_id, check.failed[order_id])
-    blockers = tuple(
-        _blocker(check.lines[order_id, amazon_item_id], blocker_code)
-        for amazon_item_id, blocker_code in check.findings[order_id]
-    )
+    found = (_blocker(check.lines[order_id, item_id], code) for item_id, code in check.findings[order_id])
+    blockers = tuple(dict.fromkeys(found))
     critical = dict.fromkeys(blocker.message for blocker in blockers if blocker.is_critical)
     if critical:
         return Verdict(order_id, "blocked", " ".join(critical), "solved", blockers)
@@ -302,7 +302,11 @@ def _blocker(line: CheckedLine, blocker_code: str) -> Blocker:
         available_qty=f"{(line.available_qty or Decimal(0)).normalize():f}",
         currency_code=line.currency_code,
         store_currency=line.store_currency,
+        address_problem=line.address_problem,
+        total_mismatch=line.total_mismatch,
     )
+    if blocker_code in _OF_THE_WHOLE_ORDER:
+        return Blocker(line.amazon_order_id, blocker_code, message)
     return Blocker(
         amazon_order_id=line.amazon_order_id,
         blocker_code=blocker_code,

@@ -93,6 +93,27 @@ def test_run_is_running_when_its_first_task_begins_and_over_when_its_last_ends(e
     assert (row.next_run_at, row.is_overdue) == (at + minutes(5), False)
 
 
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_dry_run_counts_for_nothing_when_it_is_over(engine: Engine, ends_well: bool) -> None:
+    everything_fine(engine)
+    before = of_dag(engine, ORDERS)
+    rehearsal = DagRunReport(engine, ORDERS, "dry", now() + minutes(5), is_dry_run=True)
+    fail(rehearsal, EXTRACT_EU, REFUSED)
+    assert of_dag(engine, ORDERS) == before
+    rehearsal.end(now(), is_success=ends_well)
+    assert of_dag(engine, ORDERS) == before
+
+
+def test_sync_is_not_overdue_when_a_dry_run_keeps_it_waiting(engine: Engine) -> None:
+    succeed(engine, ORDERS, "fine", now() - minutes(15))
+    assert of_dag(engine, ORDERS).is_overdue
+    rehearsal = DagRunReport(engine, ORDERS, "dry", None, is_dry_run=True)
+    rehearsal.begin_task(FIRST, now(), TASK_TIMEOUT)
+    assert not of_dag(engine, ORDERS).is_overdue
+    rehearsal.end(now(), is_success=True)
+    assert of_dag(engine, ORDERS).is_overdue
+
+
 def test_run_goes_on_when_a_task_of_it_is_cleared(engine: Engine) -> None:
     at = now() - minutes(2)
     report = begin(engine, ORDERS, "run", at)

@@ -115,6 +115,21 @@ def test_person_is_told_when_the_address_changes_after_the_shipment(road: Road) 
     assert "Check where the parcel went." in road.shown(ORDER).order_notes
 
 
+def test_person_is_told_when_the_address_that_comes_late_cannot_be_used(road: Road) -> None:
+    buy_without_address(road)
+    road.next_run()
+    give_address(road, city="")
+    road.next_run()
+    assert addresses(road) == [(["Withheld by Amazon"], "Withheld", "00000")] * 2
+    assert (states(road), saved(road)) == (["skipped"], 0)
+    notes = road.shown(ORDER).order_notes
+    assert "a new delivery address that cannot be used: city is missing." in notes and WARNING in notes
+    give_address(road)
+    road.next_run()
+    assert addresses(road)[1][1] == "Springfield"
+    assert warnings(road) == [("placeholder_address", "solved")]
+
+
 def test_no_warning_is_shown_when_amazon_fulfills_the_order(road: Road) -> None:
     buy_without_address(road, fulfilled_by="AMAZON", status="SHIPPED")
     road.next_run()

@@ -46,6 +46,12 @@ def reported(engine: Engine) -> Any:
         return connection.execute(text("select * from ops.dag_runs")).one()
 
 
+def test_run_is_reported_as_a_dry_run_when_its_params_say_so(engine: Engine) -> None:
+    with in_task("publish", dry_run=True), resources.Resources(SETTINGS):
+        pass
+    assert (reported(engine).state, reported(engine).is_dry_run) == ("success", True)
+
+
 def test_run_is_over_when_its_only_task_has_succeeded(engine: Engine) -> None:
     began = datetime.now(UTC)
     with in_task("publish", schedule="*/5 * * * *"), resources.Resources(SETTINGS):

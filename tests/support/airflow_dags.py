@@ -32,7 +32,13 @@ with pytest.MonkeyPatch.context() as _environment:
 
 @contextmanager
 def in_task(
-    task_id: str, *, account_name: str | None = None, map_index: int = -1, schedule: str | None = None, last: str = ""
+    task_id: str,
+    *,
+    account_name: str | None = None,
+    map_index: int = -1,
+    schedule: str | None = None,
+    last: str = "",
+    **params: object,
 ) -> Iterator[None]:
     """As if the task ran in the run `run` of the DAG `test`; `last` is the task after it, if it has one."""
     from airflow.sdk import DAG
@@ -49,6 +55,7 @@ def in_task(
         "task": task,
         "ti": SimpleNamespace(task_id=task_id, map_index=map_index),
         "run_id": "run",
+        "params": params,
     }
     with set_current_context(context):
         yield

@@ -27,6 +27,8 @@ def plain_findings(lines: Sequence[CheckedLine], rules: Sequence[Rule] = RULES) 
 def _codes(line: CheckedLine) -> list[str]:
     codes = [] if line.has_amounts else ["amount_missing"]
     codes += [] if line.is_wanted else ["buyer_requested_cancel"]
+    codes += ["bad_address"] if line.address_problem else []
+    codes += ["total_mismatch"] if line.total_mismatch else []
     if not line.is_in_catalog:
         codes.append("missing_product")
     else:

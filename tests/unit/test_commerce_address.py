@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from include.adapters.commerce.address import address_problem
 from include.domain.contacts import Buyer, Contact, Recipient
-from tests.support.commerce_entities import AMAZON_ORDER_ID, DE, comment, entity, line, order, shipping
+from tests.support.commerce_entities import AMAZON_ORDER_ID, CONTACT, DE, comment, entity, line, order, shipping
 
 # People
 
@@ -85,6 +87,51 @@ def test_address_is_normalized_when_it_is_unusual(given: dict[str, Any], expecte
     document = entity(order(line(), total="10.00"), Contact(recipient=Recipient(**given)))
     delivery = shipping(document)["address"]
     assert {key: delivery.get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ""),
+        ({"city": ""}, "city is missing"),
+        ({"city": "🎉"}, "city is missing"),
+        ({"city": "", "municipality": "Lyngby"}, ""),
+        ({"city": "", "district": "Kings"}, ""),
+        ({"city": "", "country_code": "JP", "region": "東京都"}, ""),
+        ({"city": "", "country_code": "SG", "region": ""}, ""),
+        ({"region": ""}, "region is missing"),
+        ({"region": "", "country_code": "us", "city": ""}, "city is missing, region is missing"),
+        ({"region": "", "country_code": "DE"}, ""),
+        ({"region": "Puerto Rico"}, ""),
+        ({"postal_code": " "}, "postcode is missing"),
+        ({"postal_code": "", "country_code": "AE"}, ""),
+        ({"country_code": ""}, "country_code is missing"),
+        ({"country_code": "USA"}, "country_code is not a country code of ISO 3166"),
+        ({"country_code": "XX"}, "country_code is not a country code of ISO 3166"),
+        ({"country_code": "UK"}, ""),
+        ({"name": "", "phone": ""}, ""),
+        ({"name": "Ada " + "x" * 256}, "name is longer than 255 characters"),
+        ({"name": "x" * 255 + " " + "y" * 255}, ""),
+        ({"city": "x" * 256}, "city is longer than 255 characters"),
+        ({"address_lines": ("x" * 200, "y" * 55)}, "street is longer than 255 characters"),
+        ({"address_lines": ("x" * 200, "y" * 54)}, ""),
+        ({"phone": "1" * 300, "postal_code": "2" * 300}, "postcode is longer than 255 characters, phone is longer than "
+         "255 characters"),
+    ],
+)  # fmt: skip
+def test_address_problem_names_the_field_when_commerce_cannot_have_it(given: dict[str, Any], expected: str) -> None:
+    assert address_problem(Contact(recipient=replace(CONTACT.recipient, **given))) == expected
+
+
+def test_address_has_no_problem_when_amazon_withholds_it() -> None:
+    assert address_problem(Contact()) == ""
+    assert address_problem(Contact(recipient=Recipient(city="Bonn", country_code="DE"))) == ""
+
+
+@pytest.mark.parametrize(("code", "region", "city"), [("JP", "東京都", "東京都"), ("SG", "", "Singapore")])
+def test_city_is_filled_when_addresses_of_the_country_have_none(code: str, region: str, city: str) -> None:
+    contact = Contact(recipient=replace(CONTACT.recipient, country_code=code, region=region, city=""))
+    assert shipping(entity(order(line(), total="10.00"), contact))["address"]["city"] == city
 
 
 def test_order_gets_the_fixed_customer_when_the_store_has_one() -> None:

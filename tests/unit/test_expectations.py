@@ -69,6 +69,8 @@ lines_strategy = st.lists(
         is_orderable_type=st.booleans(),
         is_in_website=st.booleans(),
         is_wanted=st.booleans(),
+        address_problem=st.sampled_from(["", "city is missing"]),
+        total_mismatch=st.sampled_from(["", "2 against 1 USD"]),
     ),
     unique_by=lambda line: (line.amazon_order_id, line.amazon_item_id),
     min_size=1,
@@ -110,6 +112,8 @@ def random_line(number: int, dice: random.Random) -> CheckedLine:
         is_in_website=dice.random() < 0.9,
         has_amounts=dice.random() < 0.9,
         is_wanted=dice.random() < 0.9,
+        address_problem="" if dice.random() < 0.9 else "city is missing",
+        total_mismatch="" if dice.random() < 0.9 else "2 against 1 USD",
     )
 
 
@@ -184,6 +188,8 @@ def test_counts_report_how_many_lines_a_rule_evaluated_when_it_skips_some() -> N
         ("is_enabled", None, "is_enabled_known"),
         ("is_in_website", None, "is_in_website_known"),
         ("is_wanted", None, "is_wanted_known"),
+        ("address_problem", None, "address_problem_known"),
+        ("total_mismatch", None, "total_mismatch_known"),
         ("is_stock_required", None, "is_stock_required_known"),
         ("requested_qty", None, "requested_qty_known"),
         ("available_qty", Decimal("NaN"), "available_qty_known"),
@@ -222,6 +228,7 @@ def test_rules_have_the_severity_of_their_blocker_when_they_find_one() -> None:
     assert blockers == {code: BLOCKER_CODES[code].severity for code in blockers}
     assert blockers.keys() == {
         "amount_missing",
+        "bad_address",
         "buyer_requested_cancel",
         "missing_product",
         "disabled_product",
@@ -229,6 +236,7 @@ def test_rules_have_the_severity_of_their_blocker_when_they_find_one() -> None:
         "unsupported_product_type",
         "out_of_stock",
         "currency_mismatch",
+        "total_mismatch",
     }
     assert len({rule.code for rule in RULES}) == len(RULES)
 

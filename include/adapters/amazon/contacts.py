@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Text, any_, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from include.adapters.amazon.contract import Node, contract
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.tables import order_contacts, order_corrections
 from include.domain.contacts import Buyer, Contact, Recipient
+from include.domain.errors import UndecryptableError
 
 
 def load_contact(
@@ -31,6 +34,19 @@ def load_contact(
     if corrected is not None:
         contact = contact.corrected(cipher.decrypt(bytes(corrected)))
     return contact, stored.loaded_at if stored is not None else None
+
+
+def with_corrections(
+    connection: Connection, cipher: PersonalDataCipher, contacts: Mapping[str, Contact]
+) -> dict[str, Contact]:
+    """The contacts, by Amazon order id, with what people have corrected; without those that no key opens."""
+    wanted = order_corrections.c.amazon_order_id == any_(literal(list(contacts), ARRAY(Text())))
+    corrected = dict(contacts)
+    for row in connection.execute(select(order_corrections).where(wanted)):
+        contact = corrected.pop(row.amazon_order_id)
+        with suppress(UndecryptableError):  # the creation of the order says so
+            corrected[row.amazon_order_id] = contact.corrected(cipher.decrypt(bytes(row.address_encrypted)))
+    return corrected
 
 
 def read_contact(document: dict[str, Any]) -> Contact:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import simplejson
 from sqlalchemy import Connection
 
 from include.adapters.amazon.client import OrdersPage
-from include.adapters.amazon.contacts import merge_contact
+from include.adapters.amazon.contacts import merge_contact, read_contact, with_corrections
 from include.adapters.amazon.contract import readable_order_id
 from include.adapters.amazon.split import LandedOrder, split_order
 from include.adapters.canonical_json import sha256_of
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.statements import load_statements
+from include.domain.contacts import Contact
 from include.domain.errors import MalformedOrderError, UndecryptableError
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,17 @@ class PageKeys:
     dag_run_id: str
 
 
-def land_page(connection: Connection, page: OrdersPage, keys: PageKeys, cipher: PersonalDataCipher) -> tuple[int, int]:
-    """Land the page's orders in the caller's transaction; returns how many versions are new and how many orders broken.
+@dataclass(frozen=True)
+class LandedPage:
+    """What a page brought: new versions, quarantined documents, and the contacts that are new or have changed."""
+
+    new_versions: int
+    quarantined: int
+    contacts: Mapping[str, Contact] = field(repr=False)
+
+
+def land_page(connection: Connection, page: OrdersPage, keys: PageKeys, cipher: PersonalDataCipher) -> LandedPage:
+    """Land the page's orders in the caller's transaction.
 
     A document that breaks the contract is quarantined. A stored contact that cannot be decrypted stays as it is.
     """
@@ -56,11 +66,11 @@ def land_page(connection: Connection, page: OrdersPage, keys: PageKeys, cipher: 
                 orders[order.amazon_order_id] = order
         except MalformedOrderError as error:
             broken.append((document, error.findings))
-    undecryptable = _land_contacts(connection, orders, cipher)
+    contacts, undecryptable = _land_contacts(connection, orders, cipher)
     new_versions = _land_orders(connection, orders, undecryptable, page, keys)
     for document, findings in broken:
         _quarantine(connection, document, findings, keys, cipher)
-    return new_versions, len(broken)
+    return LandedPage(new_versions, len(broken), with_corrections(connection, cipher, contacts))
 
 
 def _owners(connection: Connection, page: OrdersPage) -> dict[str, str]:
@@ -102,15 +112,17 @@ def _land_orders(
 
 def _land_contacts(
     connection: Connection, orders: Mapping[str, LandedOrder], cipher: PersonalDataCipher
-) -> Collection[str]:
+) -> tuple[dict[str, Contact], Collection[str]]:
     """Merge each order's personal part into its row: newer fields win, fields that Amazon withholds later are kept.
 
-    Returns the orders whose stored contact cannot be decrypted: it is left untouched, a key may come back.
+    Returns the contacts that changed, and the orders whose stored contact cannot be decrypted: it is left untouched, a
+    key may come back.
     """
     statements = load_statements(__file__)
     rows = connection.execute(statements["contacts"], {"order_ids": list(orders)}).all()
     known = {row.amazon_order_id: row for row in rows}
     changed = []
+    contacts: dict[str, Contact] = {}
     undecryptable = set()
     for order in sorted(orders.values(), key=lambda o: o.amazon_order_id):
         old = known.get(order.amazon_order_id)
@@ -130,6 +142,7 @@ def _land_contacts(
                 continue
         elif not contact:
             continue
+        contacts[order.amazon_order_id] = read_contact(contact)
         changed.append(
             {
                 "amazon_order_id": order.amazon_order_id,
@@ -139,7 +152,7 @@ def _land_contacts(
         )
     if changed:
         connection.execute(statements["upsert_contact"], changed)
-    return undecryptable
+    return contacts, undecryptable
 
 
 def _quarantine(

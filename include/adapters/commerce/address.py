@@ -13,6 +13,12 @@ from typing import Any
 
 from include.domain import contacts
 from include.domain.contacts import Contact, Recipient
+from include.domain.countries import (
+    CITY_STATES,
+    COUNTRIES_WITH_STATES,
+    COUNTRIES_WITHOUT_POSTAL_CODES,
+    COUNTRY_CODES,
+)
 from include.domain.marketplaces import Marketplace
 from include.settings import Settings
 
@@ -76,14 +82,9 @@ def shipping_address(
     """
     given = contact.recipient
     name = _split_name(_name(given.name) or _name(contact.buyer.name), placeholders, _LONGEST_TEXT)
-    city = _text(given.city) or _text(given.municipality) or _text(given.district)
-    region = _text(given.region)
-    country = _text(given.country_code).upper()
-    country = _COUNTRIES.get(country, country)
-    if len(country) != 2 or not country.isalpha():
-        country = marketplace.country_code
-    if country == "US" and region.upper() in _PUERTO_RICO:
-        country, region = "PR", ""
+    country, region = _country_and_region(given)
+    country = country if country in COUNTRY_CODES else marketplace.country_code
+    city = _city(given, country)
     address: dict[str, Any] = {
         "address_type": "shipping",
         "firstname": name.first,
@@ -102,6 +103,44 @@ def shipping_address(
         if len(region) == 2 and region.isascii() and region.isalpha():
             address["region_code"] = region.upper()
     return address
+
+
+def address_problem(contact: Contact) -> str:
+    """What of the delivery address no Commerce order can have, by the fields of `ADDRESS_FIELDS`; empty: nothing.
+
+    For people, and without the values, which are personal data. An address without a street is one that Amazon
+    withholds: placeholders stand for it (`is_withheld`). So they do for a missing name, phone, or postal code of a
+    country without such codes. `_city` says what stands for a missing city.
+    """
+    if is_withheld(contact):
+        return ""
+    given = contact.recipient
+    country, region = _country_and_region(given)
+    city, postcode = _city(given, country), _text(given.postal_code)
+    first, _, last = _name(given.name).partition(" ")
+    missing = {
+        "city": not city,
+        "region": not region and country in COUNTRIES_WITH_STATES,
+        "postcode": not postcode and country not in COUNTRIES_WITHOUT_POSTAL_CODES,
+        "country_code": not country,
+    }
+    longest = {
+        "name": max(first, last, key=len),
+        "street": "\n".join(_street_lines(given, known=(city, region))),
+        "city": city,
+        "region": region,
+        "postcode": postcode,
+        "phone": _text(given.phone),
+    }
+    problems = [f"{name} is missing" for name, is_missing in missing.items() if is_missing]
+    if country and country not in COUNTRY_CODES:
+        problems.append("country_code is not a country code of ISO 3166")
+    problems += [
+        f"{name} is longer than {_LONGEST_TEXT} characters"
+        for name, text in longest.items()
+        if len(text) > _LONGEST_TEXT
+    ]
+    return ", ".join(problems)
 
 
 def is_withheld(contact: Contact) -> bool:
@@ -130,7 +169,26 @@ def order_addresses(
     return {"shipping": shipping, "billing": billing_address(shipping, contact, placeholders)}
 
 
+def _country_and_region(given: Recipient) -> tuple[str, str]:
+    """The country's code in capitals, as ISO 3166 has it if Amazon gives one, and the region."""
+    country, region = _text(given.country_code).upper(), _text(given.region)
+    country = _COUNTRIES.get(country, country)
+    return ("PR", "") if country == "US" and region.upper() in _PUERTO_RICO else (country, region)
+
+
+def _city(given: Recipient, country: str) -> str:
+    """The city, else what stands for it: Amazon's addresses in Japan and of city states often have none."""
+    city = _text(given.city) or _text(given.municipality) or _text(given.district)
+    return city or CITY_STATES.get(country) or (_text(given.region) if country == "JP" else "")
+
+
 def _street(given: Recipient, known: tuple[str, str]) -> list[str]:
+    """The lines that fit into Commerce's column, which stores them joined by line feeds."""
+    lines = _street_lines(given, known)
+    return "\n".join(lines)[:_LONGEST_TEXT].rstrip().split("\n") if lines else []
+
+
+def _street_lines(given: Recipient, known: tuple[str, str]) -> list[str]:
     """At most four lines, which is what Commerce can be set to; `known` stands elsewhere in the address."""
     lines = [_text(line) for line in given.address_lines]
     # Commerce has no field for these; without them a parcel may not find its way.
@@ -138,8 +196,7 @@ def _street(given: Recipient, known: tuple[str, str]) -> list[str]:
     lines = [line for line in dict.fromkeys(lines) if line]
     if len(lines) > _MOST_STREET_LINES:
         lines[_MOST_STREET_LINES - 1 :] = [", ".join(lines[_MOST_STREET_LINES - 1 :])]
-    # Commerce stores the lines joined by line feeds in one column.
-    return "\n".join(lines)[:_LONGEST_TEXT].rstrip().split("\n") if lines else []
+    return lines
 
 
 def billing_address(shipping: Mapping[str, Any], contact: Contact, placeholders: AddressPlaceholders) -> dict[str, Any]:

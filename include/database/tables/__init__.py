@@ -32,7 +32,7 @@ from include.database.tables.ops import (
     shipment_sweep,
     validation_results,
 )
-from include.database.tables.repairs import dry_run_results, order_corrections, order_repairs
+from include.database.tables.repairs import bad_addresses, dry_run_results, order_corrections, order_repairs
 from include.database.tables.reporting import recent_orders
 from include.database.tables.runs import dag_runs
 
@@ -41,6 +41,7 @@ __all__ = [
     "amazon_orders",
     "api_calls",
     "api_calls_hourly",
+    "bad_addresses",
     "blocker_episodes",
     "commerce_cursors",
     "commerce_shipments",

@@ -80,7 +80,11 @@ orders = Table(
     amount("grand_total_amount", "proceeds.grandTotal; null while Amazon gives none."),
     amount("line_total_amount", "Sum of the lines' proceeds, to compare with the grand total; null without money."),
     text("currency_code", "Currency of both, ISO 4217.", nullable=True),
-    flag("has_total_mismatch", "The lines' sum differs from the grand total by more than the smallest coin per line."),
+    flag(
+        "has_total_mismatch",
+        "The lines' sum differs from the grand total by more than rounding explains: half a cent (in Japan half a yen) "
+        "for each line and for the total.",
+    ),
     typed("programs", ARRAY(Text()), "Amazon's programs, e.g. PRIME, AMAZON_BUSINESS.", server_default="{}"),
     text("replaced_amazon_order_id", "The order that this one replaces or exchanges.", nullable=True),
     count("item_count", "Lines."),

@@ -44,6 +44,16 @@ order_repairs = Table(
     comment="What people decided about single orders: who, when, what and why.",
 )
 
+bad_addresses = Table(
+    "bad_addresses",
+    metadata,
+    text("amazon_order_id", "Amazon's order id.", primary_key=True),
+    text("problem", "Which fields are missing, wrong or too long, without their values."),
+    timestamp("found_at", "When."),
+    schema="ops",
+    comment="Orders whose delivery address, corrections included, no Commerce order can have.",
+)
+
 dry_run_results = Table(
     "dry_run_results",
     metadata,

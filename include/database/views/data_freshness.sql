@@ -68,13 +68,15 @@ syncs as materialized (
         end as last_run_reason,
         case when newest.state = 'running' and newest.overdue_at >= now() then newest.started_at end as running_since,
         newest.next_run_at,
-        coalesce(newest.overdue_at < now(), false) or unpublished.is_overdue as is_overdue,
+        -- A dry run at work keeps the next run waiting.
+        coalesce(newest.overdue_at < now() and not rehearsal.is_at_work, false)
+        or unpublished.is_overdue as is_overdue,
         finished.failures
     from streams
     left join
         lateral (
             select runs.* from ops.dag_runs as runs
-            where runs.dag_id = streams.dag_id
+            where runs.dag_id = streams.dag_id and not runs.is_dry_run
             order by runs.started_at desc
             limit 1
         ) as newest
@@ -99,6 +101,7 @@ syncs as materialized (
             from ops.dag_runs as runs
             where
                 runs.dag_id = streams.dag_id
+                and not runs.is_dry_run
                 and (runs.state <> 'running' or runs.overdue_at < now() or runs.started_at < newest.started_at)
             order by runs.started_at desc
             limit 1
@@ -108,9 +111,20 @@ syncs as materialized (
         lateral (
             select max(runs.ended_at) as ended_at
             from ops.dag_runs as runs
-            where runs.dag_id = streams.dag_id and runs.state = 'success'
+            where runs.dag_id = streams.dag_id and runs.state = 'success' and not runs.is_dry_run
         ) as succeeded
         on true
+    cross join
+        lateral (
+            select exists (
+                select from ops.dag_runs as runs
+                where
+                    runs.dag_id = streams.dag_id
+                    and runs.is_dry_run
+                    and runs.state = 'running'
+                    and runs.overdue_at >= now()
+            ) as is_at_work
+        ) as rehearsal
     cross join
         lateral (
             -- Nothing starts this DAG by the clock: it is overdue when orders were read and it has not begun since.
@@ -155,7 +169,8 @@ left join
     on true;
 
 comment on view reporting.data_freshness is
-'How current the data is: per store (amazon_orders), per shop (commerce_shipments), for recent_orders; and its DAG.';
+'How current the data is: per store (amazon_orders), per shop (commerce_shipments), for recent_orders; and its DAG. '
+'Dry runs do not count.';
 comment on column reporting.data_freshness.stream is 'amazon_orders, commerce_shipments or recent_orders.';
 comment on column reporting.data_freshness.store_name is 'Connected store (stores.yaml); of amazon_orders only.';
 comment on column reporting.data_freshness.account_name is 'Account of the store.';
