@@ -11,6 +11,7 @@ from include.database.tables.core import (
     shipments,
     stores,
 )
+from include.database.tables.holds import store_norms, write_hold_decisions, write_holds
 from include.database.tables.landing import amazon_orders, commerce_shipments, order_contacts, quarantined_payloads
 from include.database.tables.metadata import SCHEMAS, metadata
 from include.database.tables.ops import (
@@ -70,6 +71,9 @@ __all__ = [
     "shipment_sweep",
     "shipment_tracks",
     "shipments",
+    "store_norms",
     "stores",
     "validation_results",
+    "write_hold_decisions",
+    "write_holds",
 ]
