@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import TriggerRule, get_current_context, task
+from airflow.sdk import Param, TriggerRule, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from include.connections import amazon_connection, commerce_connection, open_database
 from include.domain.errors import MisconfiguredError, OrdersError, TasksFailedError, ThrottledError, explain
@@ -19,7 +20,7 @@ from include.retry_policy import show_reasons_in_task_logs
 from include.settings import Settings
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperator, Context
     from sqlalchemy import Engine
 
     from include.adapters.amazon.client import AmazonClient
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 # What Airflow calls a task instance that works for one account.
 ACCOUNT = "{{ task.op_kwargs['account_name'] }}"
+ASKED = "ask_a_person"  # the task that waits for an answer
 
 
 def utc_now() -> datetime:
@@ -110,6 +112,12 @@ class Resources:
         """The Airflow user who triggered the DAG run; `nobody` for runs that no user triggered."""
         name: str | None = getattr(get_current_context()["dag_run"], "triggering_user_name", None)
         return name or "nobody"
+
+    @property
+    def answer(self) -> dict[str, Any] | None:
+        """What the question of `ask_a_person` came to; None when nobody was asked."""
+        found: dict[str, Any] | None = get_current_context()["ti"].xcom_pull(task_ids=ASKED)
+        return found
 
     @property
     def run(self) -> dict[str, Any]:
@@ -304,6 +312,32 @@ def run_complete() -> None:
     """The last task of a DAG: reports how the run went, and is red if any task failed."""
     with Resources() as use:
         use.raise_if_tasks_failed()
+
+
+def ask_a_person(subject: str, body: str, options: list[str], default: str) -> BaseOperator:
+    """A task that asks a person under Airflow's *Required Actions*; skipped when the run's params decide, and when dry.
+
+    Without an answer in time it takes the default. `Resources.answer` gives the result.
+    """
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+    return HITLOperator(
+        task_id=ASKED,
+        doc_md="Asks a person, unless the run was given the decision.",
+        subject=subject,
+        body=body,
+        options=options,
+        defaults=default,
+        params={"comment": Param("", type="string", description="Why. No names, no addresses.")},
+        response_timeout=Settings.from_environment().approval_timeout,
+        pre_execute=_skip_if_decided,
+    )
+
+
+def _skip_if_decided(context: Context) -> None:
+    params = context["dag_run"].conf or {}
+    if params.get("decision") or params.get("dry_run"):
+        raise AirflowSkipException("The params of the run decide; nobody is asked.")
 
 
 def _context() -> Context | None:

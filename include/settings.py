@@ -102,6 +102,49 @@ class Settings:
     refused_probe_gap: timedelta = _seconds(
         3600, "Wait before one of the orders that were refused so often for the same cause is sent again, to try it."
     )
+    breaker_history: timedelta = _days(
+        30, "Days before the last one from which the circuit breaker learns what is normal for a store."
+    )
+    breaker_history_orders: int = _setting(
+        50,
+        "Orders in this history without which volume, prices and blocked orders of a store are not compared with it.",
+    )
+    breaker_history_minimum: timedelta = _days(
+        7, "Days with orders in this history without which nothing is compared with it."
+    )
+    breaker_minimum_orders: int = _setting(
+        20,
+        "Fewer orders never stop a store by their number, their typical total or the share that is blocked; fewer "
+        "cancellations or credit memos in 24 hours stop none either.",
+    )
+    breaker_volume_factor: int = _setting(
+        5,
+        "More than this many times the busiest day of the history, in 24 hours, stop the creation of orders, the "
+        "cancellations or the credit memos of a store; 0: never.",
+    )
+    breaker_price_factor: int = _setting(
+        5,
+        "A typical total this many times above or below the usual one stops a store; a single total as far outside the "
+        "usual range stops its order only; 0: never.",
+    )
+    breaker_blocked_percent: int = _setting(
+        50,
+        "Percentage points by which the share of blocked orders exceeds the usual one when it stops a store; 0: never.",
+    )
+    breaker_refusals: int = _setting(
+        5, "Orders refused by Commerce one after the other, without one that passes, that stop a store; 0: never."
+    )
+    breaker_totals: int = _setting(
+        3,
+        "Of the last 20 created orders of a store, those with another total in Commerce than on Amazon that stop it; "
+        "0: never.",
+    )
+    approval_validity: timedelta = _seconds(
+        86400, "How long an approval of stopped writes lasts: nothing of the kind is stopped again before."
+    )
+    approval_timeout: timedelta = _seconds(
+        43200, "How long approve_held_writes waits for a person's answer; then the writes stay stopped."
+    )
     shipment_verify_gap: timedelta = _seconds(
         180, "Wait before a confirmed package is read back from Amazon, whose reads lag two minutes."
     )

@@ -111,4 +111,4 @@ end
 $$;
 
 -- Outboxes are changed in their tables, not through the view.
-revoke insert, update, delete on ops.open_order_outbox from orders_rw;
+revoke insert, update, delete on ops.open_order_outbox, ops.held_orders, core.open_cancel_requests from orders_rw;

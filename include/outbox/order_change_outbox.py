@@ -27,6 +27,7 @@ from include.outbox.work_loop import Outcome, growing
 from include.settings import Settings
 
 ADDRESS = "address"
+CANCELED_UNITS = "canceled_units"
 _LONGEST_NOTE = 400
 _MAY_BE_SENT = ("planned", "rejected")
 WHAT = {

@@ -79,19 +79,11 @@ select
     :now,
     :dag_run_id,
     :now
-from core.orders as orders
-inner join ops.order_outbox as outbox on orders.amazon_order_id = outbox.amazon_order_id
+from core.open_cancel_requests as requests
+inner join core.orders as orders on requests.amazon_order_id = orders.amazon_order_id
+inner join ops.order_outbox as outbox on requests.amazon_order_id = outbox.amazon_order_id
 where
-    orders.is_buyer_cancel_requested
-    and orders.amazon_status in ('UNSHIPPED', 'PARTIALLY_SHIPPED')
-    and outbox.commerce_order_id is not null
-    and exists (
-        select from core.order_items as items
-        where
-            items.amazon_order_id = orders.amazon_order_id
-            and items.is_buyer_cancel_requested
-            and items.ordered_qty > items.canceled_qty
-    )
+    outbox.commerce_order_id is not null
     and not exists (
         select from ops.order_change_outbox as holds
         where holds.amazon_order_id = orders.amazon_order_id and holds.kind = 'hold' and holds.over_at is null
@@ -115,16 +107,9 @@ with over as (
         holds.kind = 'hold'
         and holds.over_at is null
         and holds.amazon_order_id = orders.amazon_order_id
-        and not (
-            orders.is_buyer_cancel_requested
-            and orders.amazon_status in ('UNSHIPPED', 'PARTIALLY_SHIPPED')
-            and exists (
-                select from core.order_items as items
-                where
-                    items.amazon_order_id = orders.amazon_order_id
-                    and items.is_buyer_cancel_requested
-                    and items.ordered_qty > items.canceled_qty
-            )
+        and not exists (
+            select from core.open_cancel_requests as requests
+            where requests.amazon_order_id = orders.amazon_order_id
         )
     returning
         holds.amazon_order_id, holds.account_name, holds.commerce_connection, holds.state, orders.payload_sha256
@@ -203,6 +188,14 @@ where
     and coalesce(changes.next_attempt_at, :now) <= :now
     and outbox.finished_at is not null
     and not exists (
+        select from ops.held_orders as held
+        where
+            held.amazon_order_id = changes.amazon_order_id
+            and held.kind in ('cancellations', 'refunds')
+            and changes.kind = 'canceled_units'
+            and changes.state in ('planned', 'rejected')
+    )
+    and not exists (
         select from ops.order_change_outbox as others
         where
             others.amazon_order_id = changes.amazon_order_id
@@ -222,4 +215,12 @@ where
     changes.done_at is null
     and coalesce(changes.next_attempt_at, :now) <= :now
     and outbox.finished_at is not null
+    and not exists (
+        select from ops.held_orders as held
+        where
+            held.amazon_order_id = changes.amazon_order_id
+            and held.kind in ('cancellations', 'refunds')
+            and changes.kind = 'canceled_units'
+            and changes.state in ('planned', 'rejected')
+    )
 order by changes.account_name;

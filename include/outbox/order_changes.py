@@ -25,8 +25,9 @@ from include.domain.errors import (
 from include.domain.order_changes import Withdrawal, withdrawal
 from include.domain.statuses import CANCELED_STATUSES
 from include.outbox.address_changes import Addresses, write_addresses
-from include.outbox.order_change_outbox import ADDRESS, WHAT, DueChange, OrderChangeOutbox, due_changes
+from include.outbox.order_change_outbox import ADDRESS, CANCELED_UNITS, WHAT, DueChange, OrderChangeOutbox, due_changes
 from include.outbox.work_loop import LoopReport, Outcome, work_through
+from include.outbox.write_holds import WriteHolds
 from include.settings import Settings
 
 
@@ -47,10 +48,11 @@ def carry_out_changes(
     `addresses` gives the newest addresses of an order.
     """
     outbox = OrderChangeOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
+    holds = WriteHolds(engine, settings, clock=clock, dag_run_id=dag_run_id)
 
     def attempt(session: Connection, due: DueChange) -> Outcome:
         try:
-            return _Change(outbox, session, commerce(due.system), due, addresses).advance()
+            return _Change(outbox, session, commerce(due.system), due, addresses, holds).advance()
         except (MisconfiguredError, UnavailableError) as error:
             return Outcome("change_failed", error)
 
@@ -61,6 +63,7 @@ def carry_out_changes(
 
     with engine.connect() as connection:
         rows = due_changes(connection, account_name, clock())
+    holds.check_changes({row.store_name for row in rows if row.kind == CANCELED_UNITS})
     return work_through(
         engine,
         rows,
@@ -82,6 +85,7 @@ class _Change:
     client: CommerceClient
     due: DueChange
     addresses: Addresses
+    holds: WriteHolds
 
     def advance(self) -> Outcome:
         """Take the change as far as it goes now."""
@@ -112,7 +116,7 @@ class _Change:
 
     def look(self, row: Row[Any], found: CommerceOrder, *, is_ours: bool) -> Outcome | None:
         """End the change if the Commerce order shows that nothing is left to do. `is_ours`: we may have done it."""
-        if row.kind != "canceled_units":
+        if row.kind != CANCELED_UNITS:
             return self.look_at_hold(row, found, is_ours=is_ours)
         wanted = _wanted(row, found)
         return self.end(row, wanted, is_ours=is_ours) if wanted.action == "none" else None
@@ -130,7 +134,11 @@ class _Change:
         return Outcome("change_skipped")
 
     def send(self, row: Row[Any], found: CommerceOrder) -> Outcome:
-        """Call Commerce once."""
+        """Call Commerce once, unless the breaker has stopped what it would be."""
+        if row.kind == CANCELED_UNITS:
+            is_refund = _wanted(row, found).action != "cancel"
+            if self.holds.is_change_stopped(self.session, self.due.store_name, is_refund=is_refund):
+                return Outcome("stopped")
         try:
             stopped = self.outbox.send(self.session, row, lambda: self.call(row, found))
         except RefusedError as error:
@@ -139,7 +147,7 @@ class _Change:
             return after or self.reject(row, error)
         if stopped is not None:
             return stopped
-        if row.kind != "canceled_units":
+        if row.kind != CANCELED_UNITS:
             return self.end_hold(row, is_ours=True)
         return self.end(row, _wanted(row, found), is_ours=True)
 
@@ -210,7 +218,7 @@ def _wanted(row: Row[Any], found: CommerceOrder) -> Withdrawal:
 
 
 def _what(row: Row[Any]) -> str:
-    if row.kind != "canceled_units":
+    if row.kind != CANCELED_UNITS:
         return WHAT[row.kind]
     if row.amazon_status in CANCELED_STATUSES:
         return "Amazon canceled the order"

@@ -193,7 +193,7 @@ class OrderOutbox:
                 last_error_code=None,
                 last_error=None,
             )
-            for name in ("release_stock_of_amazon", "watch_shipments", "release_refused"):
+            for name in ("release_stock_of_amazon", "watch_shipments", "release_refused", "note_other_total"):
                 connection.execute(load_statements(__file__)[name], {"order_id": order_id, "now": self._clock()})
             plan_addresses(connection, [order_id], now=self._clock(), dag_run_id=self._dag_run_id)
             self._close(connection, order_id, "solved")

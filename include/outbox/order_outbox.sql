@@ -6,15 +6,26 @@ select
     coalesce(orders.store_name, orders.account_name) as store_name
 from ops.open_order_outbox as open_rows
 inner join core.orders as orders on open_rows.amazon_order_id = orders.amazon_order_id
-where open_rows.account_name = :account_name and coalesce(open_rows.next_attempt_at, :now) <= :now
+where
+    open_rows.account_name = :account_name
+    and coalesce(open_rows.next_attempt_at, :now) <= :now
+    and not exists (
+        select from ops.held_orders as held
+        where held.amazon_order_id = open_rows.amazon_order_id and held.kind = 'orders'
+    )
 order by
     open_rows.failures, open_rows.commerce_order_id is not null, orders.purchased_at, open_rows.amazon_order_id;
 
 -- name: accounts_with_work
-select distinct account_name
-from ops.open_order_outbox
-where coalesce(next_attempt_at, :now) <= :now
-order by account_name;
+select distinct open_rows.account_name
+from ops.open_order_outbox as open_rows
+where
+    coalesce(open_rows.next_attempt_at, :now) <= :now
+    and not exists (
+        select from ops.held_orders as held
+        where held.amazon_order_id = open_rows.amazon_order_id and held.kind = 'orders'
+    )
+order by open_rows.account_name;
 
 -- name: plan_orders
 -- A row that was planned before keeps its distance and its failures; one that was refused or withdrawn starts anew.
@@ -87,6 +98,11 @@ where
     and outbox.stock_released_at is null
     and outbox.amazon_order_id = orders.amazon_order_id
     and orders.fulfilled_by is distinct from 'MERCHANT';
+
+-- name: note_other_total
+update ops.order_outbox
+set has_other_total = true
+where amazon_order_id = :order_id and last_error_code = 'total_differs';
 
 -- name: release_refused
 -- The cause for which others were refused is gone. In one sequence: several orders are linked at the same time.

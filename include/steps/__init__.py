@@ -6,8 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from include.steps import approve_held_writes as approve_held_writes
     from include.steps import check_setup as check_setup
     from include.steps import create_commerce_orders as create_commerce_orders
+    from include.steps import describe_held_writes as describe_held_writes
     from include.steps import extract_amazon_orders as extract_amazon_orders
     from include.steps import extract_commerce_shipments as extract_commerce_shipments
     from include.steps import publish_recent_orders as publish_recent_orders

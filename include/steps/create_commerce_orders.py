@@ -45,6 +45,7 @@ from include.outbox.order_creation import INVOICED, OrderCreation
 from include.outbox.order_outbox import DueOrder, OrderOutbox, due_orders
 from include.outbox.pace import Pace
 from include.outbox.work_loop import LoopReport, Outcome, summary, work_through
+from include.outbox.write_holds import WriteHolds, stop_of_order, stopped_writes
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -73,10 +74,12 @@ def run(
     `commerce` gives the client of a Commerce connection, `clock` the time (UTC). The account may have left stores.yaml:
     then doubts are resolved and linked orders finished, and nothing is created. One order's refusal, doubt or failure
     never stops another. Raises RunIncompleteError, ThrottledError or MisconfiguredError when a shop does not answer,
-    throttles, or a person must act; everything else is done before. With `is_dry_run` the orders that validation would
-    create are only prepared: Commerce is read, nothing is sent, and ops.dry_run_results says what would be done.
+    throttles, or a person must act; everything else is done before. A person must act, too, when the breaker has
+    stopped a store (`include/outbox/write_holds.py`). With `is_dry_run` the orders that validation would create are
+    only prepared: Commerce is read, nothing is sent, and ops.dry_run_results says what would be done.
     """
     outbox = OrderOutbox(engine, settings, clock=clock, dag_run_id=dag_run_id)
+    holds = WriteHolds(engine, settings, clock=clock, dag_run_id=dag_run_id)
     catalog = KnownCatalog(clock, dag_run_id)
     with engine.connect() as connection:
         rows = due_orders(connection, account_name, clock())
@@ -108,6 +111,8 @@ def run(
 
     def attempt(session: Connection, due: DueOrder, shown: Mapping[str, CommerceOrder] = _NONE) -> Outcome:
         row = outbox.read(session, due.amazon_order_id)
+        if row.state == "planned" and holds.is_order_stopped(due.amazon_order_id, row.store_name):
+            return Outcome("stopped")
         try:
             store = by_name.get(due.store_name)
             outcome = creation_of(session, due.amazon_order_id, store, row.commerce_connection).advance(
@@ -147,6 +152,8 @@ def run(
             longest_pause=settings.rate_limit_max_wait,
         )
 
+    holds.check_orders([row.amazon_order_id for row in rows])
+    rows = [row for row in rows if not holds.is_in_stopped_store(row.amazon_order_id)]
     report = work(rows, attempt, settings.create_time_budget)
     for batch in _batches(invoiced, besides=report.stopped):
         try:
@@ -170,6 +177,7 @@ def run(
     report.stopped.update(changes.stopped | undecryptable)
     with engine.connect() as connection:
         report.stopped.update(_unvalidated_stores(connection, account_name, dag_run_id))
+        report.stopped.update(stopped_writes(connection, account_name))
     log.info("create_commerce_orders: account=%s %s", account_name, summary(report.counts))
     report.raise_if_incomplete(f"create_commerce_orders of account {account_name}")
     return dict(report.counts)
@@ -236,8 +244,9 @@ def _rehearse(
             if store is None:
                 continue
             try:
+                stopped = stop_of_order(connection, result.amazon_order_id, store.name)
                 creation = creation_of(connection, result.amazon_order_id, store, store.commerce_connection)
-                action, reason = creation.prepare(store)
+                action, reason = creation.prepare(store) if stopped is None else ("wait", stopped)
             except MalformedOrderError as error:
                 action, reason = "block", f"The order cannot be created: {'; '.join(error.findings)}."
             except OrdersError as error:

@@ -59,6 +59,7 @@ with facts as (
         untracked.commerce_shipment_id as untracked_shipment_id,
         changes.change_note,
         coalesce(changes.has_hold, false) as has_hold,
+        case stops.kind when 'orders' then stops.reason end as stop_reason,
         coalesce(unreadable.is_unreadable, false) as is_unreadable,
         orders.amazon_status = any(cast(:canceled_statuses as text[])) as is_canceled,
         orders.pipeline_state = any(cast(:blocked_states as text[])) as is_held,
@@ -103,11 +104,27 @@ with facts as (
     ) as packages on true
     left join lateral (
         select
+            holds.kind,
+            case holds.kind
+                when 'orders' then 'Not created yet: the orders of the store are stopped.'
+                else
+                    'Canceled on Amazon, but not taken off the Commerce order yet: the ' || holds.kind
+                    || ' of the store are stopped.'
+            end
+            || ' ' || left(holds.reason, 240) || ' A person decides with the DAG approve_held_writes.' as reason
+        from ops.held_orders as held
+        inner join ops.write_holds as holds on held.write_hold_id = holds.write_hold_id
+        where held.amazon_order_id = orders.amazon_order_id
+        limit 1
+    ) as stops on true
+    left join lateral (
+        select
             string_agg(
                 case
                     when changes.note is not null then changes.note
                     when changes.done_at is null and changes.kind = 'canceled_units'
-                        then 'Canceled on Amazon; the next run carries it out in Commerce.'
+                        then
+                            coalesce(stops.reason, 'Canceled on Amazon; the next run carries it out in Commerce.')
                 end,
                 ' ' order by changes.planned_at
             ) filter (where changes.kind <> 'hold' or changes.over_at is null) as change_note,
@@ -173,6 +190,7 @@ written as (
                         || ' was created; cancel or refund it in Commerce.'
                 when is_canceled then coalesce(state_reason, 'Amazon canceled the order.')
                 when is_held then coalesce(sentences, state_reason, last_error)
+                when stop_reason is not null then stop_reason
                 when is_unfinished and needs_attention_at is not null then coalesce(state_reason, last_error)
                 when is_unfinished then rtrim(last_error, '. ') || '. It will be retried automatically.'
                 when refusal is not null then refusal

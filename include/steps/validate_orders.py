@@ -41,6 +41,7 @@ from include.outbox.order_outbox import (
 )
 from include.outbox.pipeline_state import move_orders
 from include.outbox.work_loop import summary
+from include.outbox.write_holds import accounts_with_stops
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ def run(
         accounts = {*accounts_with_work(connection, now), *accounts_with_changes(connection, now)}
         if failures and not accounts:
             raise next(iter(failures.values()))
+        accounts |= set(accounts_with_stops(connection))
         values = {"dag_run_id": dag_run_id}
         accounts |= set(connection.execute(load_statements(__file__)["accounts_with_problems"], values).scalars())
     return sorted(accounts)

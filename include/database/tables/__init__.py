@@ -12,6 +12,7 @@ from include.database.tables.core import (
     store_views,
     stores,
 )
+from include.database.tables.holds import store_norms, write_hold_decisions, write_holds
 from include.database.tables.landing import amazon_orders, commerce_shipments, order_contacts, quarantined_payloads
 from include.database.tables.metadata import SCHEMAS, metadata
 from include.database.tables.ops import (
@@ -72,7 +73,10 @@ __all__ = [
     "shipment_sweep",
     "shipment_tracks",
     "shipments",
+    "store_norms",
     "store_views",
     "stores",
     "validation_results",
+    "write_hold_decisions",
+    "write_holds",
 ]

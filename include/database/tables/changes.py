@@ -61,6 +61,7 @@ order_change_outbox = Table(
         postgresql_where="kind = 'hold' and over_at is null",
         unique=True,
     ),
+    Index("ix_order_change_outbox_planned_at", "planned_at", postgresql_where="kind = 'canceled_units'"),
     Index("ix_order_change_outbox_open", "account_name", postgresql_where="done_at is null"),
     schema="ops",
     comment="Changes on Amazon that are carried out in Commerce after an order was created: intent, attempts, outcome.",

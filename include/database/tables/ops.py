@@ -148,6 +148,8 @@ order_outbox = Table(
         "planned for it since; null: none was known.",
         nullable=True,
     ),
+    flag("has_other_total", "Commerce's total differed from Amazon's when the order was linked."),
+    Index("ix_order_outbox_linked_at", "store_name", "linked_at", postgresql_where="linked_at is not null"),
     Index("ix_order_outbox_rejected", "commerce_connection", "refusal_cause", postgresql_where="state = 'rejected'"),
     CheckConstraint("state in ('" + "', '".join(ORDER_OUTBOX_STATES) + "')", name="state"),
     CheckConstraint("(state in ('created', 'adopted')) = (commerce_order_id is not null)", name="linked"),
