@@ -16,9 +16,10 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from include.adapters.sku_map_file import MOST_UNITS, read_sku_map
 from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES, REGIONS
-from include.domain.stores import Account, OrderSettings, Store, Stores
+from include.domain.stores import Account, OrderSettings, Pack, Store, Stores
 
 MOST_MISTAKES = 20  # that one error lists
 
@@ -60,6 +61,15 @@ def _fixed_customer(value: object) -> str | None:
     raise ValueError(problem, "use guest, or {fixed: someone@example.com}")
 
 
+def _pack(value: object) -> object:
+    match value:
+        case str():
+            return {"sku": value}
+        case {**keys}:
+            return keys
+    raise ValueError("is no SKU", "write the catalog SKU, in quotes where it looks like a number, or {sku, quantity}")
+
+
 def _marketplace(value: str) -> str:
     if value not in MARKETPLACES:
         raise ValueError("is not a marketplace of Amazon", "see docs/configuration.md for the list")
@@ -84,13 +94,22 @@ class _Orders(_Model):
     is_amazon_tax_used: Annotated[bool, _either("amazon", "none")] = Field(True, alias="tax")
 
 
+class _Pack(_Model):
+    sku: str = Field(min_length=1)
+    units: int = Field(1, ge=1, le=MOST_UNITS, alias="quantity")
+
+
 class _Store(_Model):
     name: str = Field(pattern="^.{1,80}$")
     marketplace_id: Annotated[str, AfterValidator(_marketplace)]
     commerce_connection: str = "commerce_api"
     commerce_store_view: str = Field(pattern="^[A-Za-z0-9_]+$")
     orders: _Orders = _Orders.model_validate({})
-    sku_map: Annotated[dict[str, str], BeforeValidator(lambda value: {} if value is None else value)] = {}
+    sku_map: Annotated[
+        dict[str, Annotated[_Pack, BeforeValidator(_pack)]],
+        BeforeValidator(lambda value: {} if value is None else value),
+    ] = {}
+    sku_map_file: str | None = Field(None, min_length=1)
 
 
 class _Account(_Model):
@@ -105,7 +124,13 @@ class _File(_Model):
     accounts: list[_Account] = Field(min_length=1)
 
 
-_MODELS: dict[int, type[_Model]] = {0: _File, 2: _Account, 4: _Store, 5: _Orders}  # by how deep their keys stand
+_MODELS: dict[int, type[_Model]] = {
+    0: _File,
+    2: _Account,
+    4: _Store,
+    5: _Orders,
+    6: _Pack,
+}  # by how deep their keys stand
 _DEEPEST = 7  # accounts, 0, stores, 0, orders, customer, fixed
 
 
@@ -123,15 +148,26 @@ def load_stores(path: str | Path) -> Stores:
         if len(lines) > MOST_MISTAKES:
             lines[MOST_MISTAKES:] = [f"... and {len(lines) - MOST_MISTAKES} more."]
         raise MisconfiguredError("\n".join(lines))
-    return Stores(tuple(_account(account) for account in accounts))
+    return Stores(tuple(_account(account, Path(path).parent) for account in accounts))
 
 
-def _account(account: _Account) -> Account:
+def _account(account: _Account, folder: Path) -> Account:
     stores = tuple(
-        Store(**dict(store) | {"account_name": account.name, "orders": OrderSettings(**dict(store.orders))})
+        Store(
+            **store.model_dump(exclude={"orders", "sku_map", "sku_map_file"}),
+            account_name=account.name,
+            orders=OrderSettings(**dict(store.orders)),
+            sku_map=_sku_map(store, folder),
+        )
         for store in account.stores
     )
     return Account(**dict(account) | {"stores": stores})
+
+
+def _sku_map(store: _Store, folder: Path) -> dict[str, Pack]:
+    """The store's own entries, which win, and those of its file, whose path is relative to that of the stores file."""
+    own = {seller_sku: Pack(pack.sku, pack.units) for seller_sku, pack in store.sku_map.items()}
+    return (read_sku_map(folder / store.sku_map_file, store.name) if store.sku_map_file else {}) | own
 
 
 def _compose(path: str | Path) -> yaml.Node:
@@ -252,6 +288,10 @@ _PROBLEMS = {  # by pydantic's type of error: what is wrong, what would be right
     "too_short": ("is empty", "list at least one entry"),
     "string_type": ("must be text, not {written}", "write text; put numbers, dates, yes and no in quotes"),
     "string_pattern_mismatch": ("{written} is not allowed here", "use text that fits {pattern}"),
+    "string_too_short": ("is empty", "give it a value, or remove it"),
+    "int_type": ("must be a whole number, not {written}", "write it in digits, without quotes"),
+    "greater_than_equal": ("{written} is too small", "use {ge} or more"),
+    "less_than_equal": ("{written} is too large", "use {le} or less"),
     "literal_error": ("{written} is not allowed here", "use {expected}"),
     "value_error": ("{written} {error.args[0]}", "{error.args[1]}"),
     "list_type": ("must be a list, not {written}", "start each entry with a dash"),

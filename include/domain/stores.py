@@ -23,6 +23,14 @@ class OrderSettings:
 
 
 @dataclass(frozen=True)
+class Pack:
+    """What one unit of an Amazon SKU is in the catalog: `units` of the product `sku`. Mostly one."""
+
+    sku: str
+    units: int = 1
+
+
+@dataclass(frozen=True)
 class Store:
     """One account in one marketplace, bound to one Commerce store view: the unit of settings."""
 
@@ -32,11 +40,7 @@ class Store:
     commerce_connection: str
     commerce_store_view: str
     orders: OrderSettings = OrderSettings()
-    sku_map: dict[str, str] = field(default_factory=dict, hash=False)
-
-    def catalog_sku(self, seller_sku: str) -> str:
-        """The catalog SKU that this store sells under Amazon's `seller_sku`; the same text when it is not mapped."""
-        return self.sku_map.get(seller_sku, seller_sku)
+    sku_map: dict[str, Pack] = field(default_factory=dict, hash=False)  # by seller SKU
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> Checked
         catalog_sku=line.catalog_sku(store),
         is_in_catalog=product is not None,
         is_enabled=product is not None and product.is_enabled,
-        requested_qty=line.ordered_qty,
+        requested_qty=line.catalog_qty(store),
         available_qty=None,
         is_stock_required=candidate.decision.is_stock_required,
         currency_code=order.currency_code,
@@ -187,7 +187,7 @@ def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts, blocked:
         purchased_at=order.purchased_at,
         catalog_sku=product.sku if product else line.catalog_sku(store),
         stock_key=facts.stock_key(store),
-        qty=line.ordered_qty,
+        qty=line.catalog_qty(store),
         is_stock_required=product is not None and facts.is_stock_checked(candidate, product),
         is_blocked=order.amazon_order_id in blocked,
     )

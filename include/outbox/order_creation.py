@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from include.domain.order_changes import LineUnits
 from include.domain.orders import AMAZON, MERCHANT, Order
 from include.domain.statuses import CANCELED_STATUSES
 from include.domain.stores import Store
+from include.outbox.order_lines import keep_packs
 from include.outbox.order_outbox import LinkedOrder, OrderOutbox
 from include.outbox.work_loop import Outcome
 from include.settings import Settings
@@ -76,13 +77,17 @@ class OrderCreation:
                 return Outcome("refused")
             self.outbox.put_back(row, str(error))
             return Outcome("in_doubt")
-        if found:
-            return self.link("adopted", *found)
+        if found:  # one that we have sent counts its packs as it was sent
+            return (self if row.attempts else self.packed()).link("adopted", *found)
         if row.state == "in_doubt":
             return self.not_found(row)
         if self.store is None:
             return Outcome("passed_over")
-        return self.create(row, self.store)
+        return self.packed().create(row, self.store)
+
+    def packed(self) -> OrderCreation:
+        """The same with the packs that the SKU map has now, committed."""
+        return replace(self, order=keep_packs(self.session, self.order, self.store))
 
     def look_up(self) -> list[CommerceOrder]:
         """The Commerce orders that exist for this Amazon order already, the one to link first. Looks, never writes."""
@@ -223,10 +228,9 @@ class OrderCreation:
 
     def lines_of(self, found: CommerceOrder) -> dict[str, LineUnits]:
         """The lines of a Commerce order by Amazon's item ids. Lines that people entered match by SKU and quantity."""
-        store = self.store
         matched = match_lines(
             {
-                line.amazon_item_id: (sku_key(line.catalog_sku(store) if store else line.seller_sku), line.ordered_qty)
+                line.amazon_item_id: (sku_key(line.pack(self.store).sku), line.ordered_qty * line.pack_units)
                 for line in self.order.lines
                 if line.amazon_item_id not in found.item_ids
             },

@@ -24,8 +24,8 @@ from include.database.orders import load_orders
 from include.database.statements import load_statements
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import MisconfiguredError, OrdersError
-from include.domain.orders import Candidate, Order, decide
-from include.domain.stores import Store, Stores
+from include.domain.orders import Candidate, Order, decide, pack_of
+from include.domain.stores import Pack, Store, Stores
 from include.expectations.rules import CheckedLine, suite_sha256
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
 from include.outbox.dry_run import DryRunResult, rehearse
@@ -289,8 +289,10 @@ def _unchecked(
 
 def _units(row: Row[Any], store: Store | None) -> AllocatedUnits:
     """`store` is None when it left stores.yaml: its goods are still to be shipped."""
-    sku = row.corrected_sku or (row.seller_sku if store is None else store.catalog_sku(row.seller_sku))
-    return AllocatedUnits(row.commerce_connection, row.commerce_store_view, sku, row.qty)
+    mapped = Pack(row.commerce_sku, row.quantity) if row.commerce_sku is not None else None
+    pack = pack_of(store, row.seller_sku, row.corrected_sku, mapped)
+    qty = row.qty * pack.units if row.is_unsent else row.qty
+    return AllocatedUnits(row.commerce_connection, row.commerce_store_view, pack.sku, qty)
 
 
 def _blocker(line: CheckedLine, blocker_code: str) -> Blocker:

@@ -10,7 +10,7 @@ import pytest
 
 from include.adapters.stores_file import MOST_MISTAKES, load_stores
 from include.domain.errors import MisconfiguredError
-from include.domain.stores import OrderSettings, Stores
+from include.domain.stores import OrderSettings, Pack, Stores
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_defaults_apply_when_only_the_required_keys_are_there(stores_file: Path)
         must_amazon_fulfilled_be_in_stock=False,
         is_amazon_tax_used=True,
     )
-    assert store.catalog_sku("US-1") == "US-1"
+    assert store.sku_map == {}
 
 
 def test_every_value_is_read_when_every_key_is_there(stores_file: Path) -> None:
@@ -101,7 +101,7 @@ def test_every_value_is_read_when_every_key_is_there(stores_file: Path) -> None:
         must_amazon_fulfilled_be_in_stock=True,
         is_amazon_tax_used=False,
     )
-    assert store.catalog_sku("US-1") == "0001"
+    assert store.sku_map == {"US-1": Pack("0001")}
     with pytest.raises(KeyError):
         stores.account("acme-eu")
 
@@ -172,7 +172,7 @@ SECOND_ACCOUNT = """\
         ),
         (FULL.replace("amazon_fulfilled: ignore", "amazon_fulfilled: [a]"), [":18:", "amazon_fulfilled"]),
         (FULL.replace("stock: in_stock", "stock: {a: b}"), [":19:", "amazon_fulfilled_stock"]),
-        (FULL.replace('US-1: "0001"', "US-1: 0001"), [":22:", "Acme US", "sku_map", "quotes"]),
+        (FULL.replace('US-1: "0001"', "US-1: 0001"), [":22:", "Acme US", "sku_map", "US-1 '0001' is no SKU", "quotes"]),
         (FULL.replace("commerce_store_view: us_en", "commerce_store_view: 5"), [":10:", "commerce_store_view"]),
         (SHORTEST + "        orders: []\n", [":9:", "Acme US: orders must be a mapping, not []"]),
         (FULL.replace("name: acme-na", "name: Acme NA"), [":2:", "name 'Acme NA'"]),
@@ -215,7 +215,7 @@ SECOND_ACCOUNT = """\
         (FULL.replace("tax: none", "tax: no"), [":20:", "tax 'no' is not allowed here", "use amazon or none"]),
         (FULL.replace("view: us_en", "view: 1.50"), [":10:", "commerce_store_view must be text, not '1.50'", "quotes"]),
         (FULL.replace("view: us_en", "view: 0x1F"), [":10:", "commerce_store_view must be text, not '0x1F'"]),
-        (FULL.replace('"0001"', "on"), [":22:", "store Acme US: sku_map: US-1 must be text, not 'on'"]),
+        (FULL.replace('"0001"', "on"), [":22:", "store Acme US: sku_map: US-1 'on' is no SKU"]),
         (FULL.replace("US-1:", "1234:"), [":22:", "store Acme US: sku_map: 1234 is a key that is not text", "quotes"]),
         (FULL.replace("import: disabled", "import:"), [":12:", "orders: import is empty"]),
         (FULL.replace("view: us_en", "view: [us]"), [":10:", "commerce_store_view must be text, not [us]"]),

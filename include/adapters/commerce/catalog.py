@@ -161,7 +161,7 @@ def _ask_for_stock(
         for line in candidate.order.lines:
             product = facts.product(candidate.store, line)
             if product is not None and facts.is_stock_checked(candidate, product):
-                wanted[facts.stock_key(candidate.store)][product.sku] += line.ordered_qty
+                wanted[facts.stock_key(candidate.store)][product.sku] += line.catalog_qty(candidate.store)
     taken: dict[tuple[StockKey, str], Decimal] = defaultdict(Decimal)
     views = client.store_views() if allocated else {}
     for units in allocated:

@@ -47,7 +47,7 @@ def order_entity(
 ) -> dict[str, Any]:
     """The `entity` that creates the Commerce order of `order` in the store view `view`. Money is Decimal.
 
-    `products` holds the catalog's products by catalog SKU (`store.catalog_sku`); `shipping_method` is Commerce's code;
+    `products` holds the catalog's products by catalog SKU (`line.catalog_sku`); `shipping_method` is Commerce's code;
     `customer_id` is the account of the store's fixed customer, None for a guest. Without personal data (no PII role,
     or fulfilled by Amazon) an empty `contact` gives name, street, city, postcode and phone of `placeholder`, the
     marketplace's country and the e-mail address <order id>@<placeholder domain>.
@@ -79,7 +79,7 @@ def order_entity(
         product = products.get(line.catalog_sku(store))
         if product is None:
             raise _malformed(order, f"the product of line {line.amazon_item_id} was not given")
-        items.append(_item(line, line_totals, product, view))
+        items.append(_item(line, line.catalog_qty(store), line_totals, product, view))
     email = buyer_email(contact, order.amazon_order_id, placeholder)
     delivery = shipping_address(contact, email, marketplace, placeholder)
     shipping_amounts = _shipping_amounts(totals)
@@ -93,7 +93,7 @@ def order_entity(
         **_currencies(currency),
         **_order_amounts(totals, shipping_amounts),
         "total_item_count": len(items),
-        **_with_base(total_qty_ordered=sum(line.ordered_qty for line in lines)),
+        **_with_base(total_qty_ordered=sum(line.catalog_qty(store) for line in lines)),
         **_weight(items),
         "shipping_description": _shipping_description(order),
         "email_sent": 0,
@@ -103,7 +103,7 @@ def order_entity(
         "payment": _payment(order, totals),
         "status_histories": [
             {
-                "comment": "\n".join(_comment(order, contact, totals, currency)),
+                "comment": "\n".join(_comment(order, store, contact, totals, currency)),
                 "status": "pending",
                 "entity_name": "order",
                 "is_customer_notified": 0,
@@ -201,8 +201,8 @@ def _shipping_amounts(totals: OrderTotals) -> dict[str, Any]:
     )
 
 
-def _item(line: OrderLine, totals: LineTotals, product: CatalogProduct, view: StoreView) -> dict[str, Any]:
-    price = (totals.row / line.ordered_qty).quantize(_PRICE_STEP)
+def _item(line: OrderLine, qty: int, totals: LineTotals, product: CatalogProduct, view: StoreView) -> dict[str, Any]:
+    price = (totals.row / qty).quantize(_PRICE_STEP)
     item: dict[str, Any] = {
         "ext_order_item_id": line.amazon_item_id,
         "sku": product.sku,
@@ -212,12 +212,12 @@ def _item(line: OrderLine, totals: LineTotals, product: CatalogProduct, view: St
         "store_id": view.store_id,
         "is_virtual": int(product.type_id in _VIRTUAL_TYPES),
         "is_qty_decimal": 0,
-        "qty_ordered": line.ordered_qty,
+        "qty_ordered": qty,
         **_with_base(
             # The row is exact; a unit price may not be, e.g. 10.00 for three.
             price=price,
             original_price=price,
-            price_incl_tax=(totals.row_incl_tax / line.ordered_qty).quantize(_PRICE_STEP),
+            price_incl_tax=(totals.row_incl_tax / qty).quantize(_PRICE_STEP),
             row_total=totals.row,
             row_total_incl_tax=totals.row_incl_tax,
             tax_amount=totals.tax,
@@ -226,7 +226,7 @@ def _item(line: OrderLine, totals: LineTotals, product: CatalogProduct, view: St
         ),
     }
     if product.weight is not None:
-        item |= {"weight": product.weight, "row_weight": product.weight * line.ordered_qty}
+        item |= {"weight": product.weight, "row_weight": product.weight * qty}
     return item
 
 
@@ -250,7 +250,7 @@ def _payment(order: Order, totals: OrderTotals) -> dict[str, Any]:
     }
 
 
-def _comment(order: Order, contact: Contact, totals: OrderTotals, currency: str) -> Iterator[str]:
+def _comment(order: Order, store: Store, contact: Contact, totals: OrderTotals, currency: str) -> Iterator[str]:
     yield f"Amazon order {order.amazon_order_id}, fulfilled by {order.fulfilled_by or 'unknown'}."
     if order.programs:
         yield f"Amazon programs: {', '.join(order.programs)}."
@@ -267,6 +267,10 @@ def _comment(order: Order, contact: Contact, totals: OrderTotals, currency: str)
     difference = totals.adjustment - totals.tax_left_out
     if difference:
         yield f"Amazon's grand total, which is what was paid, differs from its lines by {difference} {currency}."
+    for line in order.lines:
+        pack = line.pack(store)
+        if pack.units > 1 and line.ordered_qty:
+            yield f"{line.ordered_qty} x {line.seller_sku} on Amazon: {line.catalog_qty(store)} x {pack.sku}."
     for line in order.lines:
         message = contact.gift_messages.get(line.amazon_item_id, "").strip()
         if message:

@@ -9,6 +9,7 @@ from include.database.tables.core import (
     shipment_items,
     shipment_tracks,
     shipments,
+    sku_map,
     stores,
 )
 from include.database.tables.landing import amazon_orders, commerce_shipments, order_contacts, quarantined_payloads
@@ -70,6 +71,7 @@ __all__ = [
     "shipment_sweep",
     "shipment_tracks",
     "shipments",
+    "sku_map",
     "stores",
     "validation_results",
 ]
