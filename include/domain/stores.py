@@ -19,6 +19,7 @@ class OrderSettings:
     processing_status: str | None = None
     are_amazon_fulfilled_imported: bool = True
     must_amazon_fulfilled_be_in_stock: bool = False
+    are_pending_reserved: bool = False
     is_amazon_tax_used: bool = True
 
 

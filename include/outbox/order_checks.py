@@ -119,7 +119,8 @@ class LineCheck:
             if any(BLOCKER_CODES[code].severity == "critical" for _, code in findings)
         }
         demands = [_demand(entry, line, facts, blocked) for entry in facts.checked for line in entry.order.lines]
-        available = allocate(demands, facts.free)
+        pending = [each for each in facts.pending if (each.stock_key, each.catalog_sku.casefold()) in facts.free]
+        available = allocate([*demands, *pending], facts.free)
         self.lines = {key: replace(line, available_qty=available[key]) for key, line in self.lines.items()}
         self._check("stock")
 

@@ -62,6 +62,32 @@ group by
     orders.sku_map ->> items.seller_sku, mapped.commerce_sku, mapped.quantity,
     outbox.attempts = 0 and outbox.commerce_order_id is null;
 
+-- name: pending
+-- Lines of orders that Amazon has not released yet, of stores that reserve their units.
+select
+    orders.store_name,
+    orders.amazon_order_id,
+    orders.purchased_at,
+    items.amazon_item_id,
+    items.seller_sku,
+    orders.sku_map ->> items.seller_sku as corrected_sku,
+    mapped.commerce_sku,
+    mapped.quantity,
+    true as is_unsent,
+    items.ordered_qty - items.canceled_qty as qty
+from core.orders as orders
+inner join core.stores as stores on orders.store_name = stores.store_name and stores.is_connected
+inner join core.order_items as items on orders.amazon_order_id = items.amazon_order_id
+left join core.sku_map as mapped on orders.store_name = mapped.store_name and items.seller_sku = mapped.seller_sku
+where
+    orders.store_name = any(cast(:store_names as text[]))
+    and orders.pipeline_state in ('new', 'waiting')
+    and orders.amazon_status = 'PENDING'
+    and orders.fulfilled_by = 'MERCHANT'
+    and orders.purchased_at >= stores.import_since
+    and orders.skip_reason is null
+    and items.ordered_qty > items.canceled_qty;
+
 -- name: upsert_product
 insert into core.products (
     commerce_connection, commerce_store_view, catalog_sku, commerce_product_id, commerce_sku, product_name, type_id,
