@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from include.adapters.sku_map_file import MOST_UNITS, read_sku_map
 from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES, REGIONS
-from include.domain.stores import Account, OrderSettings, Pack, Store, Stores
+from include.domain.stores import Account, FixedCustomer, OrderSettings, Pack, Store, Stores
 
 MOST_MISTAKES = 20  # that one error lists
 
@@ -49,16 +49,13 @@ def _moment(value: object) -> datetime | None:
     raise ValueError(problem, 'use ISO 8601 with a zone, e.g. "2026-01-31T00:00:00Z"')
 
 
-def _fixed_customer(value: object) -> str | None:
-    problem = "is not allowed here"
+def _customer(value: object) -> object:
     match value:
-        case "guest":
-            return None
+        case "guest" | "new_account":
+            return value
         case {"fixed": str(email), **others} if "@" in email and not others:
-            return email
-        case "new_account":
-            problem = "is not supported yet: Commerce mails each new account, and Amazon forbids shop mails"
-    raise ValueError(problem, "use guest, or {fixed: someone@example.com}")
+            return FixedCustomer(email)
+    raise ValueError("is not allowed here", "use guest, new_account, or {fixed: someone@example.com}")
 
 
 def _pack(value: object) -> object:
@@ -83,7 +80,7 @@ class _Model(BaseModel):
 class _Orders(_Model):
     is_import_enabled: Annotated[bool, _either("enabled", "disabled")] = Field(True, alias="import")
     import_since: Annotated[datetime | None, BeforeValidator(_moment)] = None
-    fixed_customer_email: Annotated[str | None, BeforeValidator(_fixed_customer)] = Field(None, alias="customer")
+    customer: Annotated[Literal["guest", "new_account"] | FixedCustomer, BeforeValidator(_customer)] = "guest"
     order_number_source: Literal["commerce", "amazon"] = "commerce"
     order_number_prefix: str = Field("", pattern="^[A-Za-z0-9_-]{0,13}$")
     processing_status: str | None = Field(None, pattern="^[a-z0-9_]{1,32}$")

@@ -8,12 +8,19 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
+class FixedCustomer:
+    """One customer of the shop's, who gets every order of a store."""
+
+    email: str
+
+
+@dataclass(frozen=True)
 class OrderSettings:
     """How orders of one store become Commerce orders. Meaning of each key: docs/configuration.md."""
 
     is_import_enabled: bool = True
     import_since: datetime | None = None  # aware, UTC
-    fixed_customer_email: str | None = None  # None: guest orders
+    customer: Literal["guest", "new_account"] | FixedCustomer = "guest"
     order_number_source: Literal["commerce", "amazon"] = "commerce"
     order_number_prefix: str = ""
     processing_status: str | None = None

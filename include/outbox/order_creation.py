@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row
 from include.adapters.commerce.address import AddressPlaceholders, is_withheld
 from include.adapters.commerce.catalog import store_view
 from include.adapters.commerce.client import CommerceClient
+from include.adapters.commerce.customers import customer_of
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder
 from include.adapters.commerce.mapping import encode_order, order_entity
 from include.adapters.commerce.search import sku_key
@@ -119,6 +120,9 @@ class OrderCreation:
         except MalformedOrderError as error:
             self.outbox.need_attention(self.order_id, f"The order cannot be created: {'; '.join(error.findings)}.")
             return Outcome("refused")
+        except RefusedError as error:
+            self.outbox.reject(row, error)
+            return Outcome("refused")
         if document is None:
             return Outcome("passed_over")
         sha256 = hashlib.sha256(document).hexdigest()
@@ -166,7 +170,7 @@ class OrderCreation:
         products, missing = self.products(store)
         if missing:
             return "wait", f"Not in the catalog any more: {', '.join(missing)}."
-        self.request(store, products)
+        self.request(store, products, is_dry_run=True)
         return "create", "Would be created in Commerce."
 
     def products(self, store: Store) -> tuple[dict[str, CatalogProduct], list[str]]:
@@ -175,9 +179,19 @@ class OrderCreation:
         products = self.client.products(store.commerce_store_view, skus)
         return products, sorted(skus - set(products))
 
-    def request(self, store: Store, products: dict[str, CatalogProduct]) -> bytes:
+    def request(self, store: Store, products: dict[str, CatalogProduct], *, is_dry_run: bool = False) -> bytes:
         """The body of the request that creates the order. Raises MalformedOrderError when it cannot be made."""
         view = store_view(self.client, store)
+        placeholder = AddressPlaceholders.from_settings(self.settings)
+        customer_id = customer_of(
+            self.client,
+            store,
+            view,
+            self.contact,
+            placeholder,
+            amazon_order_id=self.order_id,
+            is_dry_run=is_dry_run,
+        )
         entity = order_entity(
             self.order,
             self.contact,
@@ -185,23 +199,10 @@ class OrderCreation:
             view,
             products,
             shipping_method=self.settings.commerce_shipping_method,
-            placeholder=AddressPlaceholders.from_settings(self.settings),
-            customer_id=self.customer_id(store, view.website_id),
+            placeholder=placeholder,
+            customer_id=customer_id,
         )
         return encode_order(entity)
-
-    def customer_id(self, store: Store, website_id: int) -> int | None:
-        """The account of the store's fixed customer; None for guests."""
-        email = store.orders.fixed_customer_email
-        if email is None:
-            return None
-        customer_id = self.client.customer_id(email, website_id)
-        if customer_id is None:
-            raise MisconfiguredError(
-                f"Store {store.name}: the shop has no customer with the address given under customer: fixed. "
-                "Resolution: create the customer in the store's website, or correct stores.yaml."
-            )
-        return customer_id
 
     def link(self, state: str, found: CommerceOrder, *others: CommerceOrder) -> Outcome:
         """Commit the Commerce order's id, then finish the order. `others`: further ones for the same Amazon order."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from include.domain.contacts import Buyer, Contact, Recipient
+from include.domain.stores import FixedCustomer
 from tests.support.commerce_entities import AMAZON_ORDER_ID, DE, comment, entity, line, order, shipping
 
 # People
@@ -88,7 +89,7 @@ def test_address_is_normalized_when_it_is_unusual(given: dict[str, Any], expecte
 
 
 def test_order_gets_the_fixed_customer_when_the_store_has_one() -> None:
-    document = entity(order(line(), total="10.00"), customer_id=42, fixed_customer_email="amazon@shop.example")
+    document = entity(order(line(), total="10.00"), customer_id=42, customer=FixedCustomer("amazon@shop.example"))
     assert (document["customer_id"], document["customer_is_guest"]) == (42, 0)
     assert document["customer_email"] == "amazon@shop.example"
 

@@ -10,7 +10,7 @@ import pytest
 
 from include.adapters.stores_file import MOST_MISTAKES, load_stores
 from include.domain.errors import MisconfiguredError
-from include.domain.stores import OrderSettings, Pack, Stores
+from include.domain.stores import FixedCustomer, OrderSettings, Pack, Stores
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -74,7 +74,7 @@ def test_defaults_apply_when_only_the_required_keys_are_there(stores_file: Path)
     assert store.orders == OrderSettings(
         is_import_enabled=True,
         import_since=None,
-        fixed_customer_email=None,
+        customer="guest",
         order_number_source="commerce",
         order_number_prefix="",
         processing_status=None,
@@ -95,7 +95,7 @@ def test_every_value_is_read_when_every_key_is_there(stores_file: Path) -> None:
     assert store.orders == OrderSettings(
         is_import_enabled=False,
         import_since=datetime(2026, 2, 1, tzinfo=UTC),
-        fixed_customer_email="amazon@example.com",
+        customer=FixedCustomer("amazon@example.com"),
         order_number_source="amazon",
         order_number_prefix="AMZ-",
         processing_status="amazon_new",
@@ -158,10 +158,10 @@ SECOND_ACCOUNT = """\
         (FULL.replace("09:00:00+09:00", "09:00:00"), [":13:", "Acme US: orders", "import_since", "no time zone"]),
         (FULL.replace("2026-02-01T09:00:00+09:00", "soon"), [":13:", "import_since", "'soon' is not a time"]),
         (FULL.replace("2026-02-01T09:00:00+09:00", "2026-02-01"), [":13:", "import_since", "no time zone"]),
-        (FULL.replace("{fixed: amazon@example.com}", "new_account"), [":14:", "customer", "not supported"]),
+        (FULL.replace("{fixed: amazon@example.com}", "new_accounts"), [":14:", "customer 'new_accounts' is not"]),
         (
             FULL.replace("{fixed: amazon@example.com}", "anybody"),
-            [":14:", "customer 'anybody' is not", "use guest, or {fixed:"],
+            [":14:", "customer 'anybody' is not", "use guest, new_account, or {fixed:"],
         ),
         (FULL.replace("{fixed: amazon@example.com}", "{fixed: nobody}"), [":14:", "customer {fixed: nobody} is not"]),
         (
@@ -319,6 +319,11 @@ def test_no_setting_is_forgotten_when_every_key_is_there(stores_file: Path) -> N
 def test_prefix_is_no_mistake_when_it_is_empty(stores_file: Path) -> None:
     text = FULL.replace("source: amazon", "source: commerce").replace("AMZ-", '""')
     assert load(stores_file, text).all()[0].orders.order_number_prefix == ""
+
+
+def test_accounts_are_made_when_the_file_says_so(stores_file: Path) -> None:
+    (store,) = load(stores_file, f"{SHORTEST}        orders: {{customer: new_account}}\n").all()
+    assert store.orders.customer == "new_account"
 
 
 @pytest.mark.parametrize("empty", ["sku_map:", "sku_map: {}", "sku_map: null"])

@@ -25,7 +25,7 @@ from include.domain.contacts import Contact
 from include.domain.errors import MalformedOrderError
 from include.domain.marketplaces import MARKETPLACES
 from include.domain.orders import Order, OrderLine
-from include.domain.stores import Store
+from include.domain.stores import FixedCustomer, Store
 
 _LONGEST_EXT_ORDER_ID = 32  # sales_order.ext_order_id and sales_order_payment.po_number: varchar(32)
 _LONGEST_INCREMENT_ID = 50
@@ -48,7 +48,7 @@ def order_entity(
     """The `entity` that creates the Commerce order of `order` in the store view `view`. Money is Decimal.
 
     `products` holds the catalog's products by catalog SKU (`line.catalog_sku`); `shipping_method` is Commerce's code;
-    `customer_id` is the account of the store's fixed customer, None for a guest. Without personal data (no PII role,
+    `customer_id` is the customer's (see customers.customer_of), None for a guest. Without personal data (no PII role,
     or fulfilled by Amazon) an empty `contact` gives name, street, city, postcode and phone of `placeholder`, the
     marketplace's country and the e-mail address <order id>@<placeholder domain>.
 
@@ -159,8 +159,9 @@ def _customer(
     customer: dict[str, Any] = {"customer_firstname": name.first, "customer_lastname": name.last}
     if customer_id is None:
         return customer | {"customer_email": email, "customer_is_guest": 1, "customer_group_id": 0}
-    fixed_email = store.orders.fixed_customer_email or email
-    return customer | {"customer_email": fixed_email, "customer_is_guest": 0, "customer_id": customer_id}
+    if isinstance(store.orders.customer, FixedCustomer):
+        email = store.orders.customer.email
+    return customer | {"customer_email": email, "customer_is_guest": 0, "customer_id": customer_id}
 
 
 def _currencies(currency: str) -> dict[str, Any]:
