@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-from include.adapters.commerce.rights import CUSTOMERS, LEGACY_STOCK, NEEDED, RIGHT_OF
+from include.adapters.commerce.rights import CUSTOMERS, LEGACY_STOCK, NEEDED, RIGHT_OF, SAVE_CUSTOMERS
 from include.database.tables import SCHEMAS, metadata
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.marketplaces import MARKETPLACES
@@ -231,7 +231,9 @@ def _rights_table() -> str:
     for right in NEEDED:
         calls = [f"`{operation}`" for operation, needed in RIGHT_OF.items() if needed == right]
         if right == CUSTOMERS:
-            calls.append("only needed for a store with a fixed customer")
+            calls.append("only needed for a store with `customer: fixed` or `new_account`")
+        elif right == SAVE_CUSTOMERS:
+            calls.append("only needed for a store with `customer: new_account`")
         elif right == LEGACY_STOCK:
             calls.append("only needed for a shop without multi-source inventory")
         rows.append([right.place, f"`{right.resource}`", ", ".join(calls)])

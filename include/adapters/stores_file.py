@@ -16,9 +16,10 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from include.adapters.sku_map_file import MOST_UNITS, read_sku_map
 from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES, REGIONS
-from include.domain.stores import Account, OrderSettings, Store, Stores
+from include.domain.stores import Account, FixedCustomer, OrderSettings, Pack, Store, Stores
 
 MOST_MISTAKES = 20  # that one error lists
 
@@ -48,16 +49,22 @@ def _moment(value: object) -> datetime | None:
     raise ValueError(problem, 'use ISO 8601 with a zone, e.g. "2026-01-31T00:00:00Z"')
 
 
-def _fixed_customer(value: object) -> str | None:
-    problem = "is not allowed here"
+def _customer(value: object) -> object:
     match value:
-        case "guest":
-            return None
+        case "guest" | "new_account":
+            return value
         case {"fixed": str(email), **others} if "@" in email and not others:
-            return email
-        case "new_account":
-            problem = "is not supported yet: Commerce mails each new account, and Amazon forbids shop mails"
-    raise ValueError(problem, "use guest, or {fixed: someone@example.com}")
+            return FixedCustomer(email)
+    raise ValueError("is not allowed here", "use guest, new_account, or {fixed: someone@example.com}")
+
+
+def _pack(value: object) -> object:
+    match value:
+        case str():
+            return {"sku": value}
+        case {**keys}:
+            return keys
+    raise ValueError("is no SKU", "write the catalog SKU, in quotes where it looks like a number, or {sku, quantity}")
 
 
 def _marketplace(value: str) -> str:
@@ -73,7 +80,7 @@ class _Model(BaseModel):
 class _Orders(_Model):
     is_import_enabled: Annotated[bool, _either("enabled", "disabled")] = Field(True, alias="import")
     import_since: Annotated[datetime | None, BeforeValidator(_moment)] = None
-    fixed_customer_email: Annotated[str | None, BeforeValidator(_fixed_customer)] = Field(None, alias="customer")
+    customer: Annotated[Literal["guest", "new_account"] | FixedCustomer, BeforeValidator(_customer)] = "guest"
     order_number_source: Literal["commerce", "amazon"] = "commerce"
     order_number_prefix: str = Field("", pattern="^[A-Za-z0-9_-]{0,13}$")
     processing_status: str | None = Field(None, pattern="^[a-z0-9_]{1,32}$")
@@ -81,7 +88,13 @@ class _Orders(_Model):
     must_amazon_fulfilled_be_in_stock: Annotated[bool, _either("in_stock", "any")] = Field(
         False, alias="amazon_fulfilled_stock"
     )
+    are_pending_reserved: Annotated[bool, _either("reserve", "ignore")] = Field(False, alias="pending_orders")
     is_amazon_tax_used: Annotated[bool, _either("amazon", "none")] = Field(True, alias="tax")
+
+
+class _Pack(_Model):
+    sku: str = Field(min_length=1)
+    units: int = Field(1, ge=1, le=MOST_UNITS, alias="quantity")
 
 
 class _Store(_Model):
@@ -90,7 +103,11 @@ class _Store(_Model):
     commerce_connection: str = "commerce_api"
     commerce_store_view: str = Field(pattern="^[A-Za-z0-9_]+$")
     orders: _Orders = _Orders.model_validate({})
-    sku_map: Annotated[dict[str, str], BeforeValidator(lambda value: {} if value is None else value)] = {}
+    sku_map: Annotated[
+        dict[str, Annotated[_Pack, BeforeValidator(_pack)]],
+        BeforeValidator(lambda value: {} if value is None else value),
+    ] = {}
+    sku_map_file: str | None = Field(None, min_length=1)
 
 
 class _Account(_Model):
@@ -105,7 +122,13 @@ class _File(_Model):
     accounts: list[_Account] = Field(min_length=1)
 
 
-_MODELS: dict[int, type[_Model]] = {0: _File, 2: _Account, 4: _Store, 5: _Orders}  # by how deep their keys stand
+_MODELS: dict[int, type[_Model]] = {
+    0: _File,
+    2: _Account,
+    4: _Store,
+    5: _Orders,
+    6: _Pack,
+}  # by how deep their keys stand
 _DEEPEST = 7  # accounts, 0, stores, 0, orders, customer, fixed
 
 
@@ -123,15 +146,26 @@ def load_stores(path: str | Path) -> Stores:
         if len(lines) > MOST_MISTAKES:
             lines[MOST_MISTAKES:] = [f"... and {len(lines) - MOST_MISTAKES} more."]
         raise MisconfiguredError("\n".join(lines))
-    return Stores(tuple(_account(account) for account in accounts))
+    return Stores(tuple(_account(account, Path(path).parent) for account in accounts))
 
 
-def _account(account: _Account) -> Account:
+def _account(account: _Account, folder: Path) -> Account:
     stores = tuple(
-        Store(**dict(store) | {"account_name": account.name, "orders": OrderSettings(**dict(store.orders))})
+        Store(
+            **store.model_dump(exclude={"orders", "sku_map", "sku_map_file"}),
+            account_name=account.name,
+            orders=OrderSettings(**dict(store.orders)),
+            sku_map=_sku_map(store, folder),
+        )
         for store in account.stores
     )
     return Account(**dict(account) | {"stores": stores})
+
+
+def _sku_map(store: _Store, folder: Path) -> dict[str, Pack]:
+    """The store's own entries, which win, and those of its file, whose path is relative to that of the stores file."""
+    own = {seller_sku: Pack(pack.sku, pack.units) for seller_sku, pack in store.sku_map.items()}
+    return (read_sku_map(folder / store.sku_map_file, store.name) if store.sku_map_file else {}) | own
 
 
 def _compose(path: str | Path) -> yaml.Node:
@@ -252,6 +286,10 @@ _PROBLEMS = {  # by pydantic's type of error: what is wrong, what would be right
     "too_short": ("is empty", "list at least one entry"),
     "string_type": ("must be text, not {written}", "write text; put numbers, dates, yes and no in quotes"),
     "string_pattern_mismatch": ("{written} is not allowed here", "use text that fits {pattern}"),
+    "string_too_short": ("is empty", "give it a value, or remove it"),
+    "int_type": ("must be a whole number, not {written}", "write it in digits, without quotes"),
+    "greater_than_equal": ("{written} is too small", "use {ge} or more"),
+    "less_than_equal": ("{written} is too large", "use {le} or less"),
     "literal_error": ("{written} is not allowed here", "use {expected}"),
     "value_error": ("{written} {error.args[0]}", "{error.args[1]}"),
     "list_type": ("must be a list, not {written}", "start each entry with a dash"),

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Text, any_, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from include.database.tables import bad_addresses, order_items, orders
+from include.database.tables import bad_addresses, order_items, orders, sku_map
 from include.domain.orders import Order, OrderLine
+from include.domain.stores import Pack
 
 
 def load_orders(connection: Connection, amazon_order_ids: Collection[str]) -> dict[str, Order]:
@@ -21,9 +22,15 @@ def load_orders(connection: Connection, amazon_order_ids: Collection[str]) -> di
     corrected = {row.amazon_order_id: row.sku_map for row in found if row.sku_map}
     # A line that was emptied or canceled on Amazon does not count any more and cannot block the order.
     wanted = _is_any(order_items.c.amazon_order_id, ids) & (order_items.c.ordered_qty > order_items.c.canceled_qty)
-    for row in connection.execute(select(order_items).where(wanted).order_by(order_items.c.line_number)):
-        sku_map = corrected.get(row.amazon_order_id, {})
-        lines[row.amazon_order_id].append(_line(row, sku_map.get(row.seller_sku)))
+    item = order_items.c
+    query = (
+        select(order_items, sku_map.c.commerce_sku, sku_map.c.quantity)
+        .join(orders, orders.c.amazon_order_id == item.amazon_order_id)
+        .outerjoin(sku_map, (sku_map.c.store_name == orders.c.store_name) & (sku_map.c.seller_sku == item.seller_sku))
+    )
+    for row in connection.execute(query.where(wanted).order_by(item.line_number)):
+        corrections = corrected.get(row.amazon_order_id, {})
+        lines[row.amazon_order_id].append(_line(row, corrections.get(row.seller_sku)))
     bad = select(bad_addresses).where(_is_any(bad_addresses.c.amazon_order_id, ids))
     problems = {row.amazon_order_id: row.problem for row in connection.execute(bad)}
     return {
@@ -58,6 +65,8 @@ def _line(row: Row[Any], corrected_sku: str | None) -> OrderLine:
         line_total_amount=row.line_total_amount,
         is_buyer_cancel_requested=row.is_buyer_cancel_requested,
         corrected_sku=corrected_sku,
+        mapped=Pack(row.commerce_sku, row.quantity) if row.commerce_sku is not None else None,
+        pack_units=row.pack_units,
     )
 
 

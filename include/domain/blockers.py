@@ -146,6 +146,13 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Confirm the shipments of these products in Seller Central; they are not confirmed automatically.",
         ),
         BlockerCode(
+            "split_pack",
+            "warning",
+            "Part of a pack shipped",
+            "Commerce has shipped only a part of a pack: {packs}.",
+            "Ship the rest in Commerce; Amazon learns of a pack once all of it is shipped.",
+        ),
+        BlockerCode(
             "placeholder_address",
             "warning",
             "Address not given yet",

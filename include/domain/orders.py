@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from include.domain.statuses import CANCELED_STATUSES, SHIPPABLE_STATUSES, SHIPPED
-from include.domain.stores import Store
+from include.domain.stores import Pack, Store
 
 MERCHANT = "MERCHANT"
 AMAZON = "AMAZON"
@@ -17,9 +17,20 @@ _PENDING = {
 }
 
 
+def pack_of(store: Store | None, seller_sku: str, corrected_sku: str | None, mapped: Pack | None) -> Pack:
+    """What one unit of an Amazon SKU is in the catalog, by the first that knows it.
+
+    A person's correction of the order, the store's maps in stores.yaml, core.sku_map (`mapped`); else the same SKU.
+    """
+    if corrected_sku:
+        return Pack(corrected_sku)
+    of_store = store.sku_map.get(seller_sku) if store is not None else None
+    return of_store or mapped or Pack(seller_sku)
+
+
 @dataclass(frozen=True)
 class OrderLine:
-    """One line of an Amazon order, without its canceled units.
+    """One line of an Amazon order, without its canceled units. Quantities are Amazon's, unless they say otherwise.
 
     Amounts: of the whole line, in the order's currency; None where Amazon gave none. Discounts are positive.
     `discount_amount` is all of them; what is not on shipping, gift wrap or other charges is on the goods.
@@ -44,10 +55,20 @@ class OrderLine:
     line_total_amount: Decimal | None = None
     is_buyer_cancel_requested: bool = False
     corrected_sku: str | None = None  # the catalog SKU that a person gave for this order
+    mapped: Pack | None = None  # what core.sku_map has for the SKU
+    pack_units: int = 1  # catalog units of one unit, as the Commerce order was sent last
+
+    def pack(self, store: Store | None) -> Pack:
+        """What one unit of the line is in the catalog. `store` is None when it left stores.yaml."""
+        return pack_of(store, self.seller_sku, self.corrected_sku, self.mapped)
 
     def catalog_sku(self, store: Store) -> str:
-        """The catalog SKU that the line stands for: a person's correction, else what the store sells under it."""
-        return self.corrected_sku or store.catalog_sku(self.seller_sku)
+        """The catalog SKU that the line stands for."""
+        return self.pack(store).sku
+
+    def catalog_qty(self, store: Store) -> int:
+        """The units of the catalog's product that the line orders."""
+        return self.ordered_qty * self.pack(store).units
 
 
 @dataclass(frozen=True)

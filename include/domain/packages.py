@@ -54,6 +54,38 @@ class NewPackage:
     skipped: tuple[str, str] | None
 
 
+@dataclass(frozen=True)
+class ShippedLine:
+    """Units of one line in one shipment, as Commerce counts them. On Amazon `pack_units` of them are one unit.
+
+    `planned_qty` are those of all shipments of which the packages are planned, with this one.
+    """
+
+    qty: int
+    pack_units: int
+    planned_qty: int
+
+
+def whole_packs(
+    shipment_id: str, lines: Mapping[str, ShippedLine], known: Sequence[KnownPackage]
+) -> dict[str, int] | None:
+    """Amazon's units (Amazon item id -> units) that this shipment completes. `known` are all packages of the order.
+
+    A pack counts for the shipment that brings its last part. None: parts of packs are all that the shipment holds.
+    """
+    units: dict[str, int] = {}
+    for item_id, line in lines.items():
+        if line.pack_units == 1:
+            units[item_id] = line.qty
+            continue
+        others = [package for package in known if package.shipment_id != shipment_id and not package.is_skipped]
+        left = line.planned_qty // line.pack_units - sum(package.units.get(item_id, 0) for package in others)
+        whole = min(left, -(-line.qty // line.pack_units))
+        if whole > 0:
+            units[item_id] = whole
+    return units if units or not lines else None
+
+
 @dataclass
 class PackagePlan:
     """What becomes of the packages of one shipment. Packages are named by their reference."""

@@ -20,7 +20,7 @@ StockKey = tuple[str, int]
 
 @dataclass(frozen=True)
 class LineDemand:
-    """What one order line wants from the stock of one shop.
+    """What one order line wants from the stock of one shop; also a line of an order that waits on Amazon.
 
     `purchased_at` is aware, UTC, and the same for every line of an order. `is_blocked`: a critical blocker
     other than stock blocks its order already.

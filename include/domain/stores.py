@@ -8,18 +8,34 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
+class FixedCustomer:
+    """One customer of the shop's, who gets every order of a store."""
+
+    email: str
+
+
+@dataclass(frozen=True)
 class OrderSettings:
     """How orders of one store become Commerce orders. Meaning of each key: docs/configuration.md."""
 
     is_import_enabled: bool = True
     import_since: datetime | None = None  # aware, UTC
-    fixed_customer_email: str | None = None  # None: guest orders
+    customer: Literal["guest", "new_account"] | FixedCustomer = "guest"
     order_number_source: Literal["commerce", "amazon"] = "commerce"
     order_number_prefix: str = ""
     processing_status: str | None = None
     are_amazon_fulfilled_imported: bool = True
     must_amazon_fulfilled_be_in_stock: bool = False
+    are_pending_reserved: bool = False
     is_amazon_tax_used: bool = True
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What one unit of an Amazon SKU is in the catalog: `units` of the product `sku`. Mostly one."""
+
+    sku: str
+    units: int = 1
 
 
 @dataclass(frozen=True)
@@ -32,11 +48,7 @@ class Store:
     commerce_connection: str
     commerce_store_view: str
     orders: OrderSettings = OrderSettings()
-    sku_map: dict[str, str] = field(default_factory=dict, hash=False)
-
-    def catalog_sku(self, seller_sku: str) -> str:
-        """The catalog SKU that this store sells under Amazon's `seller_sku`; the same text when it is not mapped."""
-        return self.sku_map.get(seller_sku, seller_sku)
+    sku_map: dict[str, Pack] = field(default_factory=dict, hash=False)  # by seller SKU
 
 
 @dataclass(frozen=True)

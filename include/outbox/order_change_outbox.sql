@@ -9,7 +9,8 @@ with due as (
         line_number,
         commerce_item_id,
         ordered_qty - canceled_qty as keep_qty,
-        commerce_qty
+        commerce_qty,
+        pack_units
     from core.order_items
     where has_units_to_withdraw
     order by amazon_order_id, amazon_item_id
@@ -39,7 +40,7 @@ select
             'commerce_item_id', due.commerce_item_id,
             'seller_sku', due.seller_sku,
             'canceled_qty', due.commerce_qty - due.keep_qty,
-            'keep_qty', due.keep_qty
+            'keep_qty', due.keep_qty * due.pack_units -- as Commerce counts
         )
         order by due.line_number
     ),

@@ -119,7 +119,8 @@ class LineCheck:
             if any(BLOCKER_CODES[code].severity == "critical" for _, code in findings)
         }
         demands = [_demand(entry, line, facts, blocked) for entry in facts.checked for line in entry.order.lines]
-        available = allocate(demands, facts.free)
+        pending = [each for each in facts.pending if (each.stock_key, each.catalog_sku.casefold()) in facts.free]
+        available = allocate([*demands, *pending], facts.free)
         self.lines = {key: replace(line, available_qty=available[key]) for key, line in self.lines.items()}
         self._check("stock")
 
@@ -166,7 +167,7 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> Checked
         catalog_sku=line.catalog_sku(store),
         is_in_catalog=product is not None,
         is_enabled=product is not None and product.is_enabled,
-        requested_qty=line.ordered_qty,
+        requested_qty=line.catalog_qty(store),
         available_qty=None,
         is_stock_required=candidate.decision.is_stock_required,
         currency_code=order.currency_code,
@@ -190,7 +191,7 @@ def _demand(candidate: Candidate, line: OrderLine, facts: CatalogFacts, blocked:
         purchased_at=order.purchased_at,
         catalog_sku=product.sku if product else line.catalog_sku(store),
         stock_key=facts.stock_key(store),
-        qty=line.ordered_qty,
+        qty=line.catalog_qty(store),
         is_stock_required=product is not None and facts.is_stock_checked(candidate, product),
         is_blocked=order.amazon_order_id in blocked,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row
 
 from include.adapters.commerce.address import AddressPlaceholders, address_problem, is_withheld
 from include.adapters.commerce.client import CommerceClient
+from include.adapters.commerce.customers import customer_of
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder
 from include.adapters.commerce.mapping import encode_order, order_entity
 from include.adapters.commerce.search import sku_key
@@ -33,6 +34,7 @@ from include.outbox.bad_addresses import note_addresses
 from include.outbox.blocker_episodes import Blocker
 from include.outbox.known_catalog import KnownCatalog
 from include.outbox.look_ahead import LookAhead
+from include.outbox.order_lines import keep_packs
 from include.outbox.order_outbox import LinkedOrder, OrderOutbox
 from include.outbox.work_loop import Outcome
 from include.settings import Settings
@@ -89,13 +91,17 @@ class OrderCreation:
                 return Outcome("refused")
             self.outbox.put_back(row, str(error))
             return Outcome("in_doubt")
-        if found:
-            return self.link("adopted", *found)
+        if found:  # one that we have sent counts its packs as it was sent
+            return (self if row.attempts else self.packed()).link("adopted", *found)
         if row.state == "in_doubt":
             return self.not_found(row)
         if self.store is None:
             return Outcome("passed_over")
-        return self.create(row, self.store)
+        return self.packed().create(row, self.store)
+
+    def packed(self) -> OrderCreation:
+        """The same with the packs that the SKU map has now, committed."""
+        return replace(self, order=keep_packs(self.session, self.order, self.store))
 
     def look_ahead(self, row: Row[Any]) -> list[CommerceOrder] | None:
         """What `look_up` says, asked for many orders at once; None for an order that was or may have been sent."""
@@ -137,6 +143,9 @@ class OrderCreation:
             document = self.document(store)
         except MalformedOrderError as error:
             self.outbox.need_attention(self.order_id, f"The order cannot be created: {'; '.join(error.findings)}.")
+            return Outcome("refused")
+        except RefusedError as error:
+            self.outbox.reject(row, error)
             return Outcome("refused")
         if document is None:
             return Outcome("passed_over")
@@ -191,7 +200,7 @@ class OrderCreation:
         products, missing = self.products(store)
         if missing:
             return "wait", f"Not in the catalog any more: {', '.join(missing)}."
-        self.request(store, products)
+        self.request(store, products, is_dry_run=True)
         return "create", "Would be created in Commerce."
 
     def bad_address(self) -> str:
@@ -205,9 +214,19 @@ class OrderCreation:
         products = self.catalog.products(self.session, self.client, store, skus)
         return products, sorted(skus - set(products))
 
-    def request(self, store: Store, products: dict[str, CatalogProduct]) -> bytes:
+    def request(self, store: Store, products: dict[str, CatalogProduct], *, is_dry_run: bool = False) -> bytes:
         """The body of the request that creates the order. Raises MalformedOrderError when it cannot be made."""
         view = self.catalog.view(self.session, self.client, store)
+        placeholder = AddressPlaceholders.from_settings(self.settings)
+        customer_id = customer_of(
+            self.client,
+            store,
+            view,
+            self.contact,
+            placeholder,
+            amazon_order_id=self.order_id,
+            is_dry_run=is_dry_run,
+        )
         entity = order_entity(
             self.order,
             self.contact,
@@ -215,23 +234,10 @@ class OrderCreation:
             view,
             products,
             shipping_method=self.settings.commerce_shipping_method,
-            placeholder=AddressPlaceholders.from_settings(self.settings),
-            customer_id=self.customer_id(store, view.website_id),
+            placeholder=placeholder,
+            customer_id=customer_id,
         )
         return encode_order(entity)
-
-    def customer_id(self, store: Store, website_id: int) -> int | None:
-        """The account of the store's fixed customer; None for guests."""
-        email = store.orders.fixed_customer_email
-        if email is None:
-            return None
-        customer_id = self.client.customer_id(email, website_id)
-        if customer_id is None:
-            raise MisconfiguredError(
-                f"Store {store.name}: the shop has no customer with the address given under customer: fixed. "
-                "Resolution: create the customer in the store's website, or correct stores.yaml."
-            )
-        return customer_id
 
     def link(self, state: str, found: CommerceOrder, *others: CommerceOrder) -> Outcome:
         """Commit the Commerce order's id, then finish the order. `others`: further ones for the same Amazon order."""
@@ -260,10 +266,9 @@ class OrderCreation:
 
     def lines_of(self, found: CommerceOrder) -> dict[str, LineUnits]:
         """The lines of a Commerce order by Amazon's item ids. Lines that people entered match by SKU and quantity."""
-        store = self.store
         matched = match_lines(
             {
-                line.amazon_item_id: (sku_key(line.catalog_sku(store) if store else line.seller_sku), line.ordered_qty)
+                line.amazon_item_id: (sku_key(line.pack(self.store).sku), line.ordered_qty * line.pack_units)
                 for line in self.order.lines
                 if line.amazon_item_id not in found.item_ids
             },

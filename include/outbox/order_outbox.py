@@ -15,12 +15,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, case, select, upd
 
 from include.adapters.commerce.documents import CommerceOrder
 from include.database.statements import load_statements
-from include.database.tables import order_items, order_outbox
+from include.database.tables import order_outbox
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import NotFoundError, OrdersError, RefusedError
 from include.domain.order_changes import LineUnits
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
 from include.outbox.order_change_outbox import plan_addresses
+from include.outbox.order_lines import link_lines
 from include.outbox.pipeline_state import move_orders
 from include.outbox.shop_findings import record_findings
 from include.outbox.work_loop import growing
@@ -201,12 +202,7 @@ class OrderOutbox:
                 self._open(connection, warning)
             self._move(connection, order_id, "created", f"Created in Commerce as {found.number}.")
             # Last: staging locks orders before lines, too; the other way round the two would deadlock.
-            for amazon_item_id, line in found.lines.items():
-                connection.execute(
-                    update(order_items)
-                    .where(order_items.c.amazon_order_id == order_id, order_items.c.amazon_item_id == amazon_item_id)
-                    .values(commerce_item_id=line.commerce_item_id, commerce_qty=line.ordered - line.ended)
-                )
+            link_lines(connection, order_id, found.lines)
             record_findings(connection, {order_id: found.in_shop}, now=self._clock(), dag_run_id=self._dag_run_id)
 
     def reject(self, row: Row[Any], error: RefusedError) -> None:

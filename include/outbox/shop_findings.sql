@@ -36,8 +36,8 @@ where
 order by episodes.amazon_order_id;
 
 -- name: linked
--- The linked ones of these orders, with what Amazon still wants: in all, of lines that are matched to one of Commerce,
--- and the SKUs of those that are not.
+-- The linked ones of these orders, with what Amazon still wants, in Commerce's units: in all, of lines that are matched
+-- to one of Commerce; and the SKUs of those that are not.
 select
     outbox.amazon_order_id,
     outbox.commerce_order_id,
@@ -52,9 +52,11 @@ inner join core.orders as orders on outbox.amazon_order_id = orders.amazon_order
 cross join
     lateral (
         select
-            coalesce(sum(items.ordered_qty - items.canceled_qty), 0) as expected_qty,
+            coalesce(sum((items.ordered_qty - items.canceled_qty) * items.pack_units), 0) as expected_qty,
             coalesce(
-                sum(items.ordered_qty - items.canceled_qty) filter (where items.commerce_item_id is not null), 0
+                sum((items.ordered_qty - items.canceled_qty) * items.pack_units)
+                filter (where items.commerce_item_id is not null),
+                0
             ) as matched_qty,
             array_agg(items.commerce_item_id) filter (where items.commerce_item_id is not null) as matched_item_ids,
             array_agg(distinct items.seller_sku) filter (where items.commerce_item_id is null) as unmatched_skus

@@ -17,7 +17,7 @@ where
         select from core.order_items as items
         where
             items.amazon_order_id = outbox.amazon_order_id
-            and items.ordered_qty - items.canceled_qty > (
+            and (items.ordered_qty - items.canceled_qty) * items.pack_units > (
                 select coalesce(sum(shipment_items.qty), 0)
                 from core.shipments as shipments
                 inner join core.shipment_items as shipment_items

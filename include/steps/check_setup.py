@@ -31,6 +31,7 @@ from include.adapters.commerce.rights import (
     LEGACY_STOCK,
     NEEDED,
     SALES_STOCK,
+    SAVE_CUSTOMERS,
     Right,
     missing_rights,
 )
@@ -39,7 +40,7 @@ from include.adapters.personal_data import PersonalDataCipher
 from include.database.check import ROLE_OF, check_database
 from include.domain.errors import ForbiddenError, MisconfiguredError, OrdersError, ThrottledError, UndecryptableError
 from include.domain.marketplaces import MARKETPLACES
-from include.domain.stores import Account, Store, Stores
+from include.domain.stores import Account, FixedCustomer, Store, Stores
 
 if TYPE_CHECKING:
     from include.settings import Settings
@@ -243,9 +244,12 @@ def _list_orders(client: AmazonClient, subject: str, marketplaces: list[str], se
 
 
 def _check_shop(setup: Setup, connection: str, subject: str, stores: list[Store], clock: Clock) -> Iterator[Finding]:
-    needed = [right for right in NEEDED if right not in (CUSTOMERS, LEGACY_STOCK)]
-    if any(store.orders.fixed_customer_email for store in stores):
+    needed = [right for right in NEEDED if right not in (CUSTOMERS, SAVE_CUSTOMERS, LEGACY_STOCK)]
+    customers = {store.orders.customer for store in stores}
+    if customers != {"guest"}:
         needed.append(CUSTOMERS)
+    if "new_account" in customers:
+        needed.append(SAVE_CUSTOMERS)
     try:
         client = setup.commerce(connection)
         refusals = _refusals(client, needed)
@@ -291,10 +295,12 @@ def _refusals(client: CommerceClient, rights: Sequence[Right]) -> dict[Right, No
 
 
 def _check_store(client: CommerceClient, store: Store, *, is_customer_readable: bool) -> Finding:
-    subject, email = f"store {store.name}", store.orders.fixed_customer_email
+    subject, customer = f"store {store.name}", store.orders.customer
     try:
         view = store_view(client, store)
-        has_customer = not (email and is_customer_readable) or client.customer_id(email, view.website_id) is not None
+        is_there = True
+        if isinstance(customer, FixedCustomer) and is_customer_readable:
+            is_there = client.customer_id(customer.email, view.website_id) is not None
     except OrdersError as error:
         return Finding("PROBLEM", subject, _words(error).removeprefix(f"Store {store.name}: "))
     currency = MARKETPLACES[store.marketplace_id].currency_code
@@ -305,7 +311,7 @@ def _check_store(client: CommerceClient, store: Store, *, is_customer_readable: 
             f"stores.yaml to a store view of a website whose base currency is {currency}"
         )
         return Finding("PROBLEM", subject, words)
-    if not has_customer:
+    if not is_there:
         words = (
             f"the website {view.website_code} has no customer with the address under customer: fixed. Resolution: "
             "create the customer in this website, or correct the address in stores.yaml"

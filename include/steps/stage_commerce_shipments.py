@@ -18,7 +18,8 @@ from include.database.isolation import describe, isolate
 from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.database.tables import shipment_tracks
-from include.domain.packages import Track, plan_packages
+from include.domain.packages import ShippedLine, Track, plan_packages, whole_packs
+from include.outbox.order_lines import find_split_packs
 from include.outbox.pipeline_state import move_selected
 from include.outbox.shipment_outbox import ShipmentOutbox, accounts_with_packages
 from include.outbox.stock_release import release_shipped_orders
@@ -51,7 +52,8 @@ def run(engine: Engine, settings: Settings, *, clock: Callable[[], datetime], da
                 done = _stage(connection, outbox, order_ids, stamp)
             counts.update(done)
 
-        for order_id, error in isolate(landed_shipment_orders(connection), attempt, Exception):
+        landed = landed_shipment_orders(connection)
+        for order_id, error in isolate(landed, attempt, Exception):
             counts["failed"] += 1
             log.error(
                 "stage_commerce_shipments: order=%s: its shipments cannot be staged: %s",
@@ -61,6 +63,7 @@ def run(engine: Engine, settings: Settings, *, clock: Callable[[], datetime], da
             )
             note = {"order_id": order_id, "note": _NOT_STAGED.format(cause=describe(error))}
             move_selected(connection, load_statements(__file__)["note_failure"], note, **stamp)
+        find_split_packs(connection, landed, **stamp)
         accounts = accounts_with_packages(connection)
     log.info("stage_commerce_shipments: %s", summary(counts))
     return accounts
@@ -87,14 +90,17 @@ def _stage(
 
 def _plan(connection: Connection, outbox: ShipmentOutbox, shipment: Row[Any], counts: Counter[str]) -> None:
     """Plan the packages of one shipment and write the plan down."""
-    order_id = shipment.amazon_order_id
-    plan = plan_packages(
-        shipment.commerce_shipment_id,
-        {item_id: int(Decimal(qty)) for item_id, qty in shipment.items},
-        _tracks(connection, shipment),
-        outbox.known_packages(connection, order_id),
-        shipment.programs,
-    )
+    order_id, shipment_id = shipment.amazon_order_id, shipment.commerce_shipment_id
+    known = outbox.known_packages(connection, order_id)
+    lines = {
+        item_id: ShippedLine(int(Decimal(qty)), int(pack_units), int(Decimal(planned_qty)))
+        for item_id, qty, pack_units, planned_qty in shipment.items
+    }
+    units = whole_packs(shipment_id, lines, known)
+    if units is None:  # Amazon learns of them with the shipment of the rest
+        counts["waiting"] += 1
+        return
+    plan = plan_packages(shipment_id, units, _tracks(connection, shipment), known, shipment.programs)
     for reference_id in plan.dropped:
         outbox.drop(connection, order_id, reference_id)
     for reference_id, track_id in plan.followed.items():

@@ -54,12 +54,32 @@ select
     orders.service_level,
     orders.programs,
     array(
-        select row(items.amazon_item_id, items.qty)
+        select row(items.amazon_item_id, items.qty, lines.pack_units, coalesce(planned.qty, items.qty))
         from core.shipment_items as items
         inner join core.order_items as lines
             on
                 shipments.amazon_order_id = lines.amazon_order_id
                 and items.amazon_item_id = lines.amazon_item_id
+        left join lateral (
+            -- In all shipments of the line but those of which the packages are planned after this one's.
+            select sum(others_items.qty) as qty
+            from core.shipments as others
+            inner join core.shipment_items as others_items
+                on
+                    others.commerce_connection = others_items.commerce_connection
+                    and others.commerce_shipment_id = others_items.commerce_shipment_id
+            left join newest as later
+                on
+                    others.commerce_connection = later.commerce_connection
+                    and others.commerce_shipment_id = later.commerce_shipment_id
+                    and (others.shipped_at, cast(others.commerce_shipment_id as bigint))
+                    > (shipments.shipped_at, cast(shipments.commerce_shipment_id as bigint))
+            where
+                lines.pack_units > 1
+                and others.amazon_order_id = lines.amazon_order_id
+                and others_items.amazon_item_id = lines.amazon_item_id
+                and later.commerce_shipment_id is null
+        ) as planned on true
         where
             items.commerce_connection = shipments.commerce_connection
             and items.commerce_shipment_id = shipments.commerce_shipment_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine
@@ -14,7 +14,7 @@ from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
 from include.domain.errors import MisconfiguredError
 from include.domain.marketplaces import MARKETPLACES
-from include.domain.stores import Stores
+from include.domain.stores import Store, Stores
 from include.outbox.pipeline_state import move_selected
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def run(
                     "is_import_enabled": store.orders.is_import_enabled,
                     "is_amazon_fulfilled_imported": store.orders.are_amazon_fulfilled_imported,
                     "import_since": store.orders.import_since,
-                    "settings_sha256": hashlib.sha256(repr(asdict(store)).encode()).hexdigest(),
+                    "settings_sha256": _settings_sha256(store),
                     "now": now,
                 }
             )
@@ -72,6 +72,11 @@ def run(
         connection.execute(statements["disconnect_others"], {"store_names": [row["store_name"] for row in rows]})
     log.info("stage_stores: accounts=%d stores=%d", len(stores.accounts), len(rows))
     return [account.name for account in stores.accounts]
+
+
+def _settings_sha256(store: Store) -> str:
+    """Of what decides whether an order is imported; blocked orders are checked by the SKU map in every run anyway."""
+    return hashlib.sha256(repr(asdict(replace(store, sku_map={}))).encode()).hexdigest()
 
 
 def _refuse_renamed_accounts(connection: Connection, stores: Stores) -> None:

@@ -17,15 +17,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
-from include.adapters.commerce.catalog import AllocatedUnits, Commerce, ask_shops
+from include.adapters.commerce.catalog import AllocatedUnits, Commerce, PendingTurn, ask_shops
 from include.database.isolation import describe, isolate
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
 from include.database.statements import load_statements
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import MisconfiguredError, OrdersError
-from include.domain.orders import Candidate, Order, decide
-from include.domain.stores import Store, Stores
+from include.domain.orders import Candidate, Order, decide, pack_of
+from include.domain.stores import Pack, Store, Stores
 from include.expectations.rules import CheckedLine, suite_sha256
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
 from include.outbox.dry_run import DryRunResult, rehearse
@@ -138,7 +138,7 @@ class _Validation:
         with self.engine.begin() as connection:
             rows = connection.execute(statements["candidates"], {"now": self.now}).all()
             orders = load_orders(connection, [row.amazon_order_id for row in rows])
-            allocated = connection.execute(statements["allocated"], {"now": self.now}).all() if rows else []
+            taken = _taken(connection, by_name, self.now) if rows else []
             known = known_checks(connection, list(orders))
         verdicts: list[Verdict] = []
         candidates: list[Candidate] = []
@@ -154,7 +154,7 @@ class _Validation:
             else:
                 closes = _CLOSED_BY[decision.state]
                 verdicts.append(Verdict(order.amazon_order_id, decision.state, decision.reason, closes))
-        facts = ask_shops(candidates, commerce, [_units(row, by_name.get(row.store_name)) for row in allocated])
+        facts = ask_shops(candidates, commerce, taken)
         blocked = {row.amazon_order_id for row in rows if row.pipeline_state in ("blocked", "rejected")}
         verdicts += _unchecked(candidates, facts.failures, blocked)
         check = LineCheck(facts, known)
@@ -290,10 +290,34 @@ def _unchecked(
     return verdicts
 
 
-def _units(row: Row[Any], store: Store | None) -> AllocatedUnits:
-    """`store` is None when it left stores.yaml: its goods are still to be shipped."""
-    sku = row.corrected_sku or (row.seller_sku if store is None else store.catalog_sku(row.seller_sku))
-    return AllocatedUnits(row.commerce_connection, row.commerce_store_view, sku, row.qty)
+def _taken(connection: Connection, stores: Mapping[str, Store], now: datetime) -> list[AllocatedUnits]:
+    """The units of created orders, and of pending ones where the store reserves them."""
+    statements = load_statements(__file__)
+    taken = []
+    for row in connection.execute(statements["allocated"], {"now": now}):
+        # A store that left stores.yaml has goods to be shipped all the same.
+        units = _units(row, stores.get(row.store_name))
+        taken.append(AllocatedUnits(row.commerce_connection, row.commerce_store_view, *units))
+    reserving = {
+        name: each
+        for name, each in stores.items()
+        if each.orders.are_pending_reserved and each.orders.is_import_enabled
+    }
+    if reserving:
+        for row in connection.execute(statements["pending"], {"store_names": sorted(reserving)}):
+            store = reserving[row.store_name]
+            units = _units(row, store)
+            turn = PendingTurn(row.amazon_order_id, row.amazon_item_id, row.purchased_at)
+            taken.append(AllocatedUnits(store.commerce_connection, store.commerce_store_view, *units, turn))
+    return taken
+
+
+def _units(row: Row[Any], store: Store | None) -> tuple[str, Decimal]:
+    """The catalog SKU and the units of it."""
+    mapped = Pack(row.commerce_sku, row.quantity) if row.commerce_sku is not None else None
+    pack = pack_of(store, row.seller_sku, row.corrected_sku, mapped)
+    qty = row.qty * pack.units if row.is_unsent else row.qty
+    return pack.sku, qty
 
 
 def _blocker(line: CheckedLine, blocker_code: str) -> Blocker:

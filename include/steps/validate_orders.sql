@@ -30,10 +30,15 @@ select
     outbox.commerce_store_view,
     items.seller_sku,
     orders.sku_map ->> items.seller_sku as corrected_sku,
-    sum(items.ordered_qty - items.canceled_qty - coalesce(shipped.qty, 0)) as qty
+    mapped.commerce_sku,
+    mapped.quantity,
+    -- Until it is sent, an order is counted by the map as it is now.
+    outbox.attempts = 0 and outbox.commerce_order_id is null as is_unsent,
+    sum((items.ordered_qty - items.canceled_qty) * items.pack_units - coalesce(shipped.qty, 0)) as qty
 from ops.order_outbox as outbox
 inner join core.orders as orders on outbox.amazon_order_id = orders.amazon_order_id
 inner join core.order_items as items on outbox.amazon_order_id = items.amazon_order_id
+left join core.sku_map as mapped on orders.store_name = mapped.store_name and items.seller_sku = mapped.seller_sku
 left join lateral (
     select sum(shipment_items.qty) as qty
     from core.shipments as shipments
@@ -51,10 +56,37 @@ where
     and (outbox.state <> 'planned' or outbox.next_attempt_at > :now)
     and orders.fulfilled_by = 'MERCHANT'
     and orders.amazon_status not in ('CANCELLED', 'UNFULFILLABLE')
-    and items.ordered_qty - items.canceled_qty > coalesce(shipped.qty, 0)
+    and (items.ordered_qty - items.canceled_qty) * items.pack_units > coalesce(shipped.qty, 0)
 group by
     outbox.store_name, outbox.commerce_connection, outbox.commerce_store_view, items.seller_sku,
-    orders.sku_map ->> items.seller_sku;
+    orders.sku_map ->> items.seller_sku, mapped.commerce_sku, mapped.quantity,
+    outbox.attempts = 0 and outbox.commerce_order_id is null;
+
+-- name: pending
+-- Lines of orders that Amazon has not released yet, of stores that reserve their units.
+select
+    orders.store_name,
+    orders.amazon_order_id,
+    orders.purchased_at,
+    items.amazon_item_id,
+    items.seller_sku,
+    orders.sku_map ->> items.seller_sku as corrected_sku,
+    mapped.commerce_sku,
+    mapped.quantity,
+    true as is_unsent,
+    items.ordered_qty - items.canceled_qty as qty
+from core.orders as orders
+inner join core.stores as stores on orders.store_name = stores.store_name and stores.is_connected
+inner join core.order_items as items on orders.amazon_order_id = items.amazon_order_id
+left join core.sku_map as mapped on orders.store_name = mapped.store_name and items.seller_sku = mapped.seller_sku
+where
+    orders.store_name = any(cast(:store_names as text[]))
+    and orders.pipeline_state in ('new', 'waiting')
+    and orders.amazon_status = 'PENDING'
+    and orders.fulfilled_by = 'MERCHANT'
+    and orders.purchased_at >= stores.import_since
+    and orders.skip_reason is null
+    and items.ordered_qty > items.canceled_qty;
 
 -- name: upsert_product
 insert into core.products (

@@ -128,6 +128,7 @@ class CommerceSeed:
     warehouse: tuple[WarehouseAction, ...] = ()
     rights: frozenset[str] | None = None  # of the integration, by Commerce's ids; None: every right
     has_stocks: bool = True  # False: without multi-source inventory, one legacy stock counts
+    shares_customers: bool = False  # among websites: an e-mail address has one account in all of them
     checks_cart_limits: bool = False  # also where a salable quantity is asked for, as an extension can make it do
     save_orders_right: str = "Magento_Sales::api_actions"  # older versions: Magento_Sales::create
 

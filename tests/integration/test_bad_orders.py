@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from include.adapters.commerce.client import CommerceClient
 from include.domain.errors import MisconfiguredError, RunIncompleteError
-from include.domain.stores import Stores
+from include.domain.stores import FixedCustomer, Stores
 from include.steps import create_commerce_orders, validate_orders
 from local.sandbox.faults import Fault
 from local.sandbox.seeds import Product
@@ -118,7 +118,7 @@ def test_limit_serves_the_sound_store_when_another_is_misconfigured(shop: Road) 
     shop.extract_amazon_orders()
     shop.stage_amazon_orders()
     shop.validate_orders()
-    shop.change_store("Acme Canada", fixed_customer_email="gone@example.com")
+    shop.change_store("Acme Canada", customer=FixedCustomer("gone@example.com"))
     shop.change_settings(create_limit=2)
     with pytest.raises(MisconfiguredError, match="Acme Canada"):
         shop.create_commerce_orders()

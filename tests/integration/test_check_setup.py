@@ -14,6 +14,7 @@ from include.adapters.commerce.rights import CREATE_ORDERS, CUSTOMERS, LEGACY_ST
 from include.adapters.stores_file import load_stores
 from include.database.check import newest_version
 from include.domain.errors import MisconfiguredError
+from include.domain.stores import FixedCustomer
 from include.steps import check_setup
 from local.sandbox.faults import Fault
 from tests.support.checked_setup import Installation, change_stores, installation, the_problem
@@ -72,7 +73,7 @@ def test_no_secret_and_no_person_is_shown_when_there_is_a_problem(
     road.buy(ORDER, {"TRAY-WALNUT": 1})
     road.pass_time(minutes=10)
     road.orders_run()
-    road.change_store("Acme US", fixed_customer_email=FIXED)
+    road.change_store("Acme US", customer=FixedCustomer(FIXED))
     caplog.clear()
     caplog.set_level(logging.DEBUG)
     with pytest.raises(MisconfiguredError):
@@ -117,7 +118,7 @@ def test_currency_is_found_when_the_store_view_has_another(installation: Install
 @pytest.mark.parametrize("is_there", [True, False])
 def test_fixed_customer_is_found_when_the_website_has_none(installation: Installation, is_there: bool) -> None:
     road = installation.road
-    road.change_store("Acme US", fixed_customer_email=FIXED)
+    road.change_store("Acme US", customer=FixedCustomer(FIXED))
     if is_there:
         website = next(v.website_id for v in road.scenario.commerce.store_views if v.code == "default")
         road.sandbox.commerce.add_customer(email=FIXED, website_id=website)
@@ -146,7 +147,8 @@ def test_missing_right_is_named_when_it_was_taken_away(installation: Installatio
     assert road.sandbox.commerce.rights is not None
     if right == LEGACY_STOCK:
         road.sandbox.commerce.seed = replace(road.sandbox.commerce.seed, has_stocks=False)
-    road.change_store("Acme US", fixed_customer_email=FIXED)
+    road.change_store("Acme US", customer=FixedCustomer(FIXED))
+    road.change_store("Acme UK", customer="new_account")
     road.sandbox.commerce.add_customer(email=FIXED, website_id=1)
     road.sandbox.commerce.rights.discard(right.resource)
     line = the_problem(installation)

@@ -50,6 +50,7 @@ WORK: dict[Right, Callable[[CommerceClient], Any]] = {
     RIGHT_OF["unholdOrder"]: lambda client: client.unhold("1"),
     RIGHT_OF["searchShipments"]: lambda client: list(changed_shipments(client, SandboxClock().now())),
     RIGHT_OF["searchCustomers"]: lambda client: client.customer_id("ada@example.com", 1),
+    RIGHT_OF["createCustomer"]: lambda client: client.create_customer({}, subject="1", personal=[]),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from include.domain.errors import MisconfiguredError
+from include.domain.stores import FixedCustomer
 from local.sandbox.seeds import AmazonOrderSeed
 from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id
 from tests.support.road import Road
@@ -302,7 +303,7 @@ def test_order_gets_the_stores_status_when_it_has_a_processing_status_of_its_own
 
 def test_order_belongs_to_the_fixed_customer_when_the_store_has_one(road: Road) -> None:
     road.sandbox.commerce.add_customer(email="amazon@shop.example", firstname="Amazon", lastname="Orders", website_id=1)
-    road.change_store("Acme US", fixed_customer_email="amazon@shop.example")
+    road.change_store("Acme US", customer=FixedCustomer("amazon@shop.example"))
     road.buy(ORDER, IN_STOCK)
     road.next_run()
     created = in_shop(road)
@@ -314,7 +315,7 @@ def test_order_belongs_to_the_fixed_customer_when_the_store_has_one(road: Road) 
 
 
 def test_order_is_created_when_the_fixed_customer_is_missing_and_made_later(road: Road) -> None:
-    road.change_store("Acme US", fixed_customer_email="amazon@shop.example")
+    road.change_store("Acme US", customer=FixedCustomer("amazon@shop.example"))
     road.buy(ORDER, IN_STOCK)
     with pytest.raises(MisconfiguredError, match=r"Store Acme US: .*customer: fixed.*Resolution:") as caught:
         road.next_run()

@@ -11,7 +11,7 @@ import pytest
 
 from include.adapters.commerce.client import CommerceClient
 from include.domain.errors import MisconfiguredError, NotFoundError
-from include.domain.stores import Stores
+from include.domain.stores import FixedCustomer, Stores
 from include.steps import extract_commerce_shipments, validate_orders
 from local.sandbox.commerce.errors import CommerceRefusal
 from local.sandbox.commerce.state import CommerceState
@@ -79,7 +79,7 @@ def test_only_its_own_orders_wait_when_a_store_view_does_not_exist(shop: Road) -
 def test_only_its_own_orders_wait_when_a_fixed_customer_is_missing(shop: Road) -> None:
     since = shop.stores.all()[0].orders.import_since
     shop.change_store(
-        "Acme Canada", fixed_customer_email="gone@example.com", is_import_enabled=True, import_since=since
+        "Acme Canada", customer=FixedCustomer("gone@example.com"), is_import_enabled=True, import_since=since
     )
     shop.buy(B, TRAY, **CANADA)
     shop.pass_time(minutes=1)

@@ -245,7 +245,9 @@ def test_planned_blockers_arise_when_orders_meet_the_catalog() -> None:
         for item in seed.order["orderItems"]:
             ordered.setdefault(item["product"]["sellerSku"], set()).add(seed.order["orderId"])
     sku_map = {
-        old: new for store in load_stores(ROOT / "include" / "stores.yaml").all() for old, new in store.sku_map.items()
+        old: new.sku
+        for store in load_stores(ROOT / "include" / "stores.yaml").all()
+        for old, new in store.sku_map.items()
     }
     unknown = {sku for sku in ordered if sku_map.get(sku, sku) not in catalog}
     assert unknown == {UNKNOWN_SKU, LATE_SKU}

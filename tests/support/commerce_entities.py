@@ -14,7 +14,7 @@ from include.adapters.commerce.mapping import order_entity
 from include.domain.contacts import Buyer, Contact, Recipient
 from include.domain.marketplaces import MARKETPLACES
 from include.domain.orders import Order, OrderLine
-from include.domain.stores import OrderSettings, Store
+from include.domain.stores import OrderSettings, Pack, Store
 
 US, DE, JP = "ATVPDKIKX0DER", "A1PA6795UKMFR9", "A1VC38T7YXB528"
 AMAZON_ORDER_ID = "123-4567890-1234567"
@@ -69,12 +69,12 @@ def entity(
     **settings: Any,
 ) -> dict[str, Any]:
     store = Store(
-        "Shop", "acme", marketplace_id, "commerce_api", "default", OrderSettings(**settings), {"SKU-9": "mug"}
+        "Shop", "acme", marketplace_id, "commerce_api", "default", OrderSettings(**settings), {"SKU-9": Pack("mug")}
     )
     view = StoreView(1, "default", 1, "base", MARKETPLACES[marketplace_id].currency_code, 1)
     products = {
-        store.catalog_sku(each.seller_sku): CatalogProduct(
-            7, store.catalog_sku(each.seller_sku).upper(), "Name", True, "simple", Decimal(5), Decimal("0.5"), (1,)
+        each.catalog_sku(store): CatalogProduct(
+            7, each.catalog_sku(store).upper(), "Name", True, "simple", Decimal(5), Decimal("0.5"), (1,)
         )
         for each in amazon_order.lines
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -22,7 +22,7 @@ from include.adapters.personal_data import PersonalDataCipher
 from include.adapters.stores_file import load_stores
 from include.database.tables import metadata
 from include.domain.errors import OrdersError
-from include.domain.stores import Stores
+from include.domain.stores import Pack, Stores
 from include.settings import Settings
 from include.steps import (
     create_commerce_orders,
@@ -166,15 +166,18 @@ class Road:
         """Go on with other settings."""
         self.settings = replace(self.settings, **values)
 
-    def change_store(self, store_name: str, sku_map: dict[str, str] | None = None, **order_settings: Any) -> None:
+    def change_store(
+        self, store_name: str, sku_map: Mapping[str, str | Pack] | None = None, **order_settings: Any
+    ) -> None:
         """Edit the stores file: this store has other order settings, or another SKU map, from the next run on."""
+        packs = {sku: Pack(pack) if isinstance(pack, str) else pack for sku, pack in (sku_map or {}).items()}
         accounts = []
         for account in self.stores.accounts:
             stores = [
                 replace(
                     store,
                     orders=replace(store.orders, **order_settings),
-                    sku_map=store.sku_map if sku_map is None else sku_map,
+                    sku_map=store.sku_map if sku_map is None else packs,
                 )
                 if store.name == store_name
                 else store

@@ -9,6 +9,7 @@ import pytest
 
 from include.adapters.commerce.address import address_problem
 from include.domain.contacts import Buyer, Contact, Recipient
+from include.domain.stores import FixedCustomer
 from tests.support.commerce_entities import AMAZON_ORDER_ID, CONTACT, DE, comment, entity, line, order, shipping
 
 # People
@@ -135,7 +136,7 @@ def test_city_is_filled_when_addresses_of_the_country_have_none(code: str, regio
 
 
 def test_order_gets_the_fixed_customer_when_the_store_has_one() -> None:
-    document = entity(order(line(), total="10.00"), customer_id=42, fixed_customer_email="amazon@shop.example")
+    document = entity(order(line(), total="10.00"), customer_id=42, customer=FixedCustomer("amazon@shop.example"))
     assert (document["customer_id"], document["customer_is_guest"]) == (42, 0)
     assert document["customer_email"] == "amazon@shop.example"
 

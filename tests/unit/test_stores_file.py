@@ -10,7 +10,7 @@ import pytest
 
 from include.adapters.stores_file import MOST_MISTAKES, load_stores
 from include.domain.errors import MisconfiguredError
-from include.domain.stores import OrderSettings, Stores
+from include.domain.stores import FixedCustomer, OrderSettings, Pack, Stores
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -45,6 +45,7 @@ accounts:
           amazon_fulfilled: ignore
           amazon_fulfilled_stock: in_stock
           tax: none
+          pending_orders: reserve
         sku_map:
           US-1: "0001"
 """
@@ -73,15 +74,16 @@ def test_defaults_apply_when_only_the_required_keys_are_there(stores_file: Path)
     assert store.orders == OrderSettings(
         is_import_enabled=True,
         import_since=None,
-        fixed_customer_email=None,
+        customer="guest",
         order_number_source="commerce",
         order_number_prefix="",
         processing_status=None,
         are_amazon_fulfilled_imported=True,
         must_amazon_fulfilled_be_in_stock=False,
+        are_pending_reserved=False,
         is_amazon_tax_used=True,
     )
-    assert store.catalog_sku("US-1") == "US-1"
+    assert store.sku_map == {}
 
 
 def test_every_value_is_read_when_every_key_is_there(stores_file: Path) -> None:
@@ -93,15 +95,16 @@ def test_every_value_is_read_when_every_key_is_there(stores_file: Path) -> None:
     assert store.orders == OrderSettings(
         is_import_enabled=False,
         import_since=datetime(2026, 2, 1, tzinfo=UTC),
-        fixed_customer_email="amazon@example.com",
+        customer=FixedCustomer("amazon@example.com"),
         order_number_source="amazon",
         order_number_prefix="AMZ-",
         processing_status="amazon_new",
         are_amazon_fulfilled_imported=False,
         must_amazon_fulfilled_be_in_stock=True,
+        are_pending_reserved=True,
         is_amazon_tax_used=False,
     )
-    assert store.catalog_sku("US-1") == "0001"
+    assert store.sku_map == {"US-1": Pack("0001")}
     with pytest.raises(KeyError):
         stores.account("acme-eu")
 
@@ -148,17 +151,17 @@ SECOND_ACCOUNT = """\
         ),
         (
             FULL.replace("sku_map", "skumap"),
-            [":21:", "store Acme US: skumap is not a known key; did you mean sku_map?"],
+            [":22:", "store Acme US: skumap is not a known key; did you mean sku_map?"],
         ),
         (FULL.replace("region: na", "region: na\n    colour: red"), [":5:", "account acme-na", "colour"]),
-        (FULL + "storess: []\n", [":23:", "the file", "storess"]),
+        (FULL + "storess: []\n", [":24:", "the file", "storess"]),
         (FULL.replace("09:00:00+09:00", "09:00:00"), [":13:", "Acme US: orders", "import_since", "no time zone"]),
         (FULL.replace("2026-02-01T09:00:00+09:00", "soon"), [":13:", "import_since", "'soon' is not a time"]),
         (FULL.replace("2026-02-01T09:00:00+09:00", "2026-02-01"), [":13:", "import_since", "no time zone"]),
-        (FULL.replace("{fixed: amazon@example.com}", "new_account"), [":14:", "customer", "not supported"]),
+        (FULL.replace("{fixed: amazon@example.com}", "new_accounts"), [":14:", "customer 'new_accounts' is not"]),
         (
             FULL.replace("{fixed: amazon@example.com}", "anybody"),
-            [":14:", "customer 'anybody' is not", "use guest, or {fixed:"],
+            [":14:", "customer 'anybody' is not", "use guest, new_account, or {fixed:"],
         ),
         (FULL.replace("{fixed: amazon@example.com}", "{fixed: nobody}"), [":14:", "customer {fixed: nobody} is not"]),
         (
@@ -172,7 +175,7 @@ SECOND_ACCOUNT = """\
         ),
         (FULL.replace("amazon_fulfilled: ignore", "amazon_fulfilled: [a]"), [":18:", "amazon_fulfilled"]),
         (FULL.replace("stock: in_stock", "stock: {a: b}"), [":19:", "amazon_fulfilled_stock"]),
-        (FULL.replace('US-1: "0001"', "US-1: 0001"), [":22:", "Acme US", "sku_map", "quotes"]),
+        (FULL.replace('US-1: "0001"', "US-1: 0001"), [":23:", "Acme US", "sku_map", "US-1 '0001' is no SKU", "quotes"]),
         (FULL.replace("commerce_store_view: us_en", "commerce_store_view: 5"), [":10:", "commerce_store_view"]),
         (SHORTEST + "        orders: []\n", [":9:", "Acme US: orders must be a mapping, not []"]),
         (FULL.replace("name: acme-na", "name: Acme NA"), [":2:", "name 'Acme NA'"]),
@@ -201,7 +204,7 @@ SECOND_ACCOUNT = """\
         ),
         (FULL.replace("2026-02-01T09:00:00+09:00", "2026-02-30"), [":13:", "import_since"]),
         (FULL.replace("import: disabled", "[a]: b"), [":12:", "Acme US: orders: [a] is a key that is not text"]),
-        (FULL.replace('US-1: "0001"', "[a]: b"), [":22:", "Acme US: sku_map: [a] is a key that is not text"]),
+        (FULL.replace('US-1: "0001"', "[a]: b"), [":23:", "Acme US: sku_map: [a] is a key that is not text"]),
         ("accounts: []\n", [":1:", "accounts", "is empty"]),
         ("accounts: {}\n", [":1:", "accounts", "list"]),
         ("accounts:\n  - acme\n", [":2:", "account #1 must be a mapping, not 'acme'"]),
@@ -215,8 +218,8 @@ SECOND_ACCOUNT = """\
         (FULL.replace("tax: none", "tax: no"), [":20:", "tax 'no' is not allowed here", "use amazon or none"]),
         (FULL.replace("view: us_en", "view: 1.50"), [":10:", "commerce_store_view must be text, not '1.50'", "quotes"]),
         (FULL.replace("view: us_en", "view: 0x1F"), [":10:", "commerce_store_view must be text, not '0x1F'"]),
-        (FULL.replace('"0001"', "on"), [":22:", "store Acme US: sku_map: US-1 must be text, not 'on'"]),
-        (FULL.replace("US-1:", "1234:"), [":22:", "store Acme US: sku_map: 1234 is a key that is not text", "quotes"]),
+        (FULL.replace('"0001"', "on"), [":23:", "store Acme US: sku_map: US-1 'on' is no SKU"]),
+        (FULL.replace("US-1:", "1234:"), [":23:", "store Acme US: sku_map: 1234 is a key that is not text", "quotes"]),
         (FULL.replace("import: disabled", "import:"), [":12:", "orders: import is empty"]),
         (FULL.replace("view: us_en", "view: [us]"), [":10:", "commerce_store_view must be text, not [us]"]),
         (FULL.replace("name: Acme US", r'name: "\ud800"'), [":7:", "name", "is not allowed here"]),
@@ -292,9 +295,9 @@ def test_all_mistakes_are_listed_in_order_when_there_are_several(stores_file: Pa
         "16: store Acme US: orders: order_number_prefix 'A Z' is not allowed here.",
         "18: store Acme US: orders: amazon_fulfilled 'x' cannot be read.",
         "20: store Acme US: orders: import_since is there twice.",
-        "23: account acme-na: name 'acme-na' is the same as in account acme-na, line 2.",
-        "24: account acme-na: seller_id 'a9' is not allowed here.",
-        "27: store Acme US: name 'Acme US' is the same as in store Acme US, line 7.",
+        "24: account acme-na: name 'acme-na' is the same as in account acme-na, line 2.",
+        "25: account acme-na: seller_id 'a9' is not allowed here.",
+        "28: store Acme US: name 'Acme US' is the same as in store Acme US, line 7.",
     ]
 
 
@@ -316,6 +319,11 @@ def test_no_setting_is_forgotten_when_every_key_is_there(stores_file: Path) -> N
 def test_prefix_is_no_mistake_when_it_is_empty(stores_file: Path) -> None:
     text = FULL.replace("source: amazon", "source: commerce").replace("AMZ-", '""')
     assert load(stores_file, text).all()[0].orders.order_number_prefix == ""
+
+
+def test_accounts_are_made_when_the_file_says_so(stores_file: Path) -> None:
+    (store,) = load(stores_file, f"{SHORTEST}        orders: {{customer: new_account}}\n").all()
+    assert store.orders.customer == "new_account"
 
 
 @pytest.mark.parametrize("empty", ["sku_map:", "sku_map: {}", "sku_map: null"])

@@ -59,12 +59,15 @@ class PersonName:
     last: str
 
 
-def buyer_email(contact: Contact, amazon_order_id: str, placeholders: AddressPlaceholders) -> str:
-    """Amazon's relay address of the buyer; <order id>@<placeholder domain> when Amazon gives none that fits."""
+def given_email(contact: Contact) -> str | None:
+    """Amazon's relay address of the buyer; None when Amazon gives none that fits."""
     given = _text(contact.buyer.email)
-    if "@" in given and len(given) <= _LONGEST_CUSTOMER_TEXT:
-        return given
-    return f"{amazon_order_id}@{placeholders.email_domain}"
+    return given if "@" in given and len(given) <= _LONGEST_CUSTOMER_TEXT else None
+
+
+def buyer_email(contact: Contact, amazon_order_id: str, placeholders: AddressPlaceholders) -> str:
+    """The same, or <order id>@<placeholder domain>."""
+    return given_email(contact) or f"{amazon_order_id}@{placeholders.email_domain}"
 
 
 def buyer_name(contact: Contact, placeholders: AddressPlaceholders) -> PersonName:

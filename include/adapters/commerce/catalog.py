@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ from include.adapters.commerce.documents import UNASSIGNED_STOCK, CatalogProduct
 from include.adapters.http import NotAuthorizedError
 from include.domain.errors import MisconfiguredError, OrdersError, RefusedError
 from include.domain.orders import Candidate, OrderLine
-from include.domain.stock import StockKey
+from include.domain.stock import LineDemand, StockKey
 from include.domain.stores import Store
 
 log = logging.getLogger(__name__)
@@ -23,13 +24,26 @@ Commerce = Callable[[str], CommerceClient]
 
 
 @dataclass(frozen=True)
+class PendingTurn:
+    """The line of an order that Amazon has not released yet, and when (UTC) it was bought."""
+
+    amazon_order_id: str
+    amazon_item_id: str
+    purchased_at: datetime
+
+
+@dataclass(frozen=True)
 class AllocatedUnits:
-    """Units of a product that go to orders created earlier and not yet shipped: Commerce reserves nothing for them."""
+    """Units of a product that go to orders created earlier and not yet shipped: Commerce reserves nothing for them.
+
+    With a `turn`, the units are of a pending order: it has to wait for its turn among the candidates.
+    """
 
     commerce_connection: str
     commerce_store_view: str
     catalog_sku: str
     qty: Decimal
+    turn: PendingTurn | None = None
 
 
 @dataclass
@@ -41,6 +55,7 @@ class CatalogFacts:
     views: dict[str, StoreView] = field(default_factory=dict)  # by store name
     products: dict[tuple[str, str], dict[str, CatalogProduct]] = field(default_factory=dict)  # by connection and view
     free: dict[tuple[StockKey, str], Decimal | None] = field(default_factory=dict)  # by stock and SKU, casefolded
+    pending: list[LineDemand] = field(default_factory=list)  # of products that the candidates want, too
     without_stock: set[tuple[StockKey, str]] = field(default_factory=set)  # stock cannot be queried for this SKU
 
     def product(self, store: Store, line: OrderLine) -> CatalogProduct | None:
@@ -129,7 +144,8 @@ def store_view(client: CommerceClient, store: Store) -> StoreView:
 def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, allocated: Sequence[AllocatedUnits]) -> CatalogFacts:
     """Ask each shop once about all products of its candidates.
 
-    `facts.free` is what is left after the `allocated` units, whichever store of the shop they were allocated to.
+    `facts.free` is what is left after the `allocated` units, whichever store of the shop they were allocated to; those
+    with a turn are in `facts.pending`.
     """
     facts = CatalogFacts()
     by_shop: dict[str, dict[Store, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
@@ -181,20 +197,32 @@ def _ask_for_stock(
         for line in candidate.order.lines:
             product = facts.product(candidate.store, line)
             if product is not None and facts.is_stock_checked(candidate, product):
-                wanted[facts.stock_key(candidate.store)][product.sku] += line.ordered_qty
+                wanted[facts.stock_key(candidate.store)][product.sku] += line.catalog_qty(candidate.store)
     taken: dict[tuple[StockKey, str], Decimal] = defaultdict(Decimal)
+    pending: dict[tuple[StockKey, str], list[LineDemand]] = defaultdict(list)
     views = client.store_views() if allocated else {}
     for units in allocated:
         view = views.get(units.commerce_store_view)
-        if view is not None:
-            taken[(units.commerce_connection, view.stock_id or 0), units.catalog_sku.casefold()] += units.qty
+        if view is None:
+            continue
+        key = ((units.commerce_connection, view.stock_id or 0), units.catalog_sku.casefold())
+        if units.turn is None:
+            taken[key] += units.qty
+        else:
+            pending[key].append(_pending_demand(units, units.turn, key[0]))
+    facts.pending += [
+        demand for stock_key, skus in wanted.items() for sku in skus for demand in pending[stock_key, sku.casefold()]
+    ]
     for stock_key, skus in wanted.items():
         if not stock_key[1]:
             for sku in skus:
                 key = (stock_key, sku.casefold())
                 facts.free[key] = _left(client.legacy_quantity(sku), taken[key])
             continue
-        needed = {sku: qty + taken[stock_key, sku.casefold()] for sku, qty in skus.items()}
+        needed = {
+            sku: qty + taken[stock_key, sku.casefold()] + sum(each.qty for each in pending[stock_key, sku.casefold()])
+            for sku, qty in skus.items()
+        }
         for sku, answer in client.salable(stock_key[1], needed).items():
             key = (stock_key, sku.casefold())
             if answer is None:
@@ -207,6 +235,19 @@ def _ask_for_stock(
                 # decides, it can be about the cart only, and the product's own settings tell.
                 is_unlimited = salable < needed[sku] and not answer.is_limited and client.is_unlimited(sku)
                 facts.free[key] = None if is_unlimited else _left(salable, taken[key])
+
+
+def _pending_demand(units: AllocatedUnits, turn: PendingTurn, stock_key: StockKey) -> LineDemand:
+    return LineDemand(
+        amazon_order_id=turn.amazon_order_id,
+        amazon_item_id=turn.amazon_item_id,
+        purchased_at=turn.purchased_at,
+        catalog_sku=units.catalog_sku,
+        stock_key=stock_key,
+        qty=int(units.qty),
+        is_stock_required=True,
+        is_blocked=False,
+    )
 
 
 def _left(salable: Decimal | None, taken: Decimal) -> Decimal | None:

@@ -56,7 +56,7 @@ class CommerceClient(RestClient):
         super().__init__(**options)
         self._asking = threading.Lock()  # what is asked once is asked by one thread
         self._views: dict[str, StoreView] | None = None
-        self._customers: dict[tuple[str, int], int] = {}
+        self._customers: dict[tuple[str, int | None], int] = {}
 
     def store_views(self) -> dict[str, StoreView]:
         """Every store view by its code, without the admin's; asked once per client."""
@@ -327,14 +327,16 @@ class CommerceClient(RestClient):
         )
         return self._read("refundOrder", read_id, document, is_write=True, subject=commerce_order_id)
 
-    def customer_id(self, email: str, website_id: int) -> int | None:
-        """The id of the customer with this e-mail address in the website, None if there is none.
+    def customer_id(self, email: str, website_id: int | None = None) -> int | None:
+        """The id of the customer with this e-mail address in the website, or in any; None if there is none.
 
         One that was found is not asked for again by this client.
         """
         key = (email, website_id)
         if key not in self._customers:
-            groups: list[list[Filter]] = [[("email", "eq", email)], [("website_id", "eq", str(website_id))]]
+            groups: list[list[Filter]] = [[("email", "eq", email)]]
+            if website_id is not None:
+                groups.append([("website_id", "eq", str(website_id))])
             ids = self._search(
                 "searchCustomers", "customers/search", groups, "id", lambda row: int(row["id"]), key="id"
             )
@@ -342,6 +344,23 @@ class CommerceClient(RestClient):
                 return None
             self._customers[key] = ids[0]
         return self._customers[key]
+
+    def create_customer(self, account: Mapping[str, Any], *, subject: str, personal: Collection[str]) -> int:
+        """Make an account without a mail, and return its id. `subject` and `personal`: see `create_order`.
+
+        Raises RefusedError, also when the website has an account of this address.
+        """
+        document = self._send(
+            "createCustomer",
+            "PUT",
+            "customers/0",  # no account has this id: saving it makes a new one
+            query=[("fields", "id")],
+            body={"customer": account},
+            subject=subject,
+            personal=personal,
+        )
+        found = self._read("createCustomer", lambda row: read_id(row["id"]), document, is_write=True, subject=subject)
+        return int(found)
 
     def _load_store_views(self) -> dict[str, StoreView]:
         try:

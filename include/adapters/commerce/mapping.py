@@ -25,7 +25,7 @@ from include.domain.contacts import Contact
 from include.domain.errors import MalformedOrderError
 from include.domain.marketplaces import MARKETPLACES
 from include.domain.orders import AMAZON, Order, OrderLine
-from include.domain.stores import Store
+from include.domain.stores import FixedCustomer, Store
 
 _LONGEST_EXT_ORDER_ID = 32  # sales_order.ext_order_id and sales_order_payment.po_number: varchar(32)
 _LONGEST_INCREMENT_ID = 50
@@ -47,8 +47,8 @@ def order_entity(
 ) -> dict[str, Any]:
     """The `entity` that creates the Commerce order of `order` in the store view `view`. Money is Decimal.
 
-    `products` holds the catalog's products by catalog SKU (`store.catalog_sku`); `shipping_method` is Commerce's code;
-    `customer_id` is the account of the store's fixed customer, None for a guest. Without personal data (no PII role,
+    `products` holds the catalog's products by catalog SKU (`line.catalog_sku`); `shipping_method` is Commerce's code;
+    `customer_id` is the customer's (see customers.customer_of), None for a guest. Without personal data (no PII role,
     or fulfilled by Amazon) an empty `contact` gives name, street, city, postcode and phone of `placeholder`, the
     marketplace's country and the e-mail address <order id>@<placeholder domain>.
 
@@ -79,7 +79,9 @@ def order_entity(
         product = products.get(line.catalog_sku(store))
         if product is None:
             raise _malformed(order, f"the product of line {line.amazon_item_id} was not given")
-        items.append(_item(line, line_totals, product, view, is_shipped_by_amazon=order.fulfilled_by == AMAZON))
+        is_shipped_by_amazon = order.fulfilled_by == AMAZON
+        qty = line.catalog_qty(store)
+        items.append(_item(line, qty, line_totals, product, view, is_shipped_by_amazon=is_shipped_by_amazon))
     email = buyer_email(contact, order.amazon_order_id, placeholder)
     delivery = shipping_address(contact, email, marketplace, placeholder)
     shipping_amounts = _shipping_amounts(totals)
@@ -93,7 +95,7 @@ def order_entity(
         **_currencies(currency),
         **_order_amounts(totals, shipping_amounts),
         "total_item_count": len(items),
-        **_with_base(total_qty_ordered=sum(line.ordered_qty for line in lines)),
+        **_with_base(total_qty_ordered=sum(line.catalog_qty(store) for line in lines)),
         **_weight(items),
         "shipping_description": _shipping_description(order),
         "email_sent": 0,
@@ -103,7 +105,7 @@ def order_entity(
         "payment": _payment(order, totals),
         "status_histories": [
             {
-                "comment": "\n".join(_comment(order, contact, totals, currency)),
+                "comment": "\n".join(_comment(order, store, contact, totals, currency)),
                 "status": "pending",
                 "entity_name": "order",
                 "is_customer_notified": 0,
@@ -159,8 +161,9 @@ def _customer(
     customer: dict[str, Any] = {"customer_firstname": name.first, "customer_lastname": name.last}
     if customer_id is None:
         return customer | {"customer_email": email, "customer_is_guest": 1, "customer_group_id": 0}
-    fixed_email = store.orders.fixed_customer_email or email
-    return customer | {"customer_email": fixed_email, "customer_is_guest": 0, "customer_id": customer_id}
+    if isinstance(store.orders.customer, FixedCustomer):
+        email = store.orders.customer.email
+    return customer | {"customer_email": email, "customer_is_guest": 0, "customer_id": customer_id}
 
 
 def _currencies(currency: str) -> dict[str, Any]:
@@ -202,9 +205,15 @@ def _shipping_amounts(totals: OrderTotals) -> dict[str, Any]:
 
 
 def _item(
-    line: OrderLine, totals: LineTotals, product: CatalogProduct, view: StoreView, *, is_shipped_by_amazon: bool
+    line: OrderLine,
+    qty: int,
+    totals: LineTotals,
+    product: CatalogProduct,
+    view: StoreView,
+    *,
+    is_shipped_by_amazon: bool,
 ) -> dict[str, Any]:
-    price = (totals.row / line.ordered_qty).quantize(_PRICE_STEP)
+    price = (totals.row / qty).quantize(_PRICE_STEP)
     item: dict[str, Any] = {
         "ext_order_item_id": line.amazon_item_id,
         "sku": product.sku,
@@ -214,12 +223,12 @@ def _item(
         "store_id": view.store_id,
         "is_virtual": int(product.type_id in _VIRTUAL_TYPES),
         "is_qty_decimal": 0,
-        "qty_ordered": line.ordered_qty,
+        "qty_ordered": qty,
         **_with_base(
             # The row is exact; a unit price may not be, e.g. 10.00 for three.
             price=price,
             original_price=price,
-            price_incl_tax=(totals.row_incl_tax / line.ordered_qty).quantize(_PRICE_STEP),
+            price_incl_tax=(totals.row_incl_tax / qty).quantize(_PRICE_STEP),
             row_total=totals.row,
             row_total_incl_tax=totals.row_incl_tax,
             tax_amount=totals.tax,
@@ -232,7 +241,7 @@ def _item(
         # (magento2, Sales/Model/Order.php canShip and ResourceModel/Order/Handler/State.php).
         item["locked_do_ship"] = 1
     if product.weight is not None:
-        item |= {"weight": product.weight, "row_weight": product.weight * line.ordered_qty}
+        item |= {"weight": product.weight, "row_weight": product.weight * qty}
     return item
 
 
@@ -256,7 +265,7 @@ def _payment(order: Order, totals: OrderTotals) -> dict[str, Any]:
     }
 
 
-def _comment(order: Order, contact: Contact, totals: OrderTotals, currency: str) -> Iterator[str]:
+def _comment(order: Order, store: Store, contact: Contact, totals: OrderTotals, currency: str) -> Iterator[str]:
     yield f"Amazon order {order.amazon_order_id}, fulfilled by {order.fulfilled_by or 'unknown'}."
     if order.programs:
         yield f"Amazon programs: {', '.join(order.programs)}."
@@ -273,6 +282,10 @@ def _comment(order: Order, contact: Contact, totals: OrderTotals, currency: str)
     difference = totals.adjustment - totals.tax_left_out
     if difference:
         yield f"Amazon's grand total, which is what was paid, differs from its lines by {difference} {currency}."
+    for line in order.lines:
+        pack = line.pack(store)
+        if pack.units > 1 and line.ordered_qty:
+            yield f"{line.ordered_qty} x {line.seller_sku} on Amazon: {line.catalog_qty(store)} x {pack.sku}."
     for line in order.lines:
         message = contact.gift_messages.get(line.amazon_item_id, "").strip()
         if message:

@@ -59,6 +59,8 @@ _CAUSES = [
         (r"store that was requested wasn't found", "The store that was requested wasn't found"),
         (r"^decoding error", "Decoding error"),
         (r"one or more input exceptions", "One or more input exceptions have occurred"),
+        # Making an account.
+        (r"customer with the same e-?mail", "A customer with the same email address already exists"),
         # Invoicing it.
         (r"^invoice document validation error", "Invoice Document Validation Error(s)"),
         (r"invoice cannot be created when an order has a status",

@@ -38,6 +38,7 @@ HOLD = Right("Magento_Sales::hold", f"{_ACTIONS} > Hold")
 UNHOLD = Right("Magento_Sales::unhold", f"{_ACTIONS} > Unhold")
 SHIPMENTS = Right("Magento_Sales::shipment", "Sales > Operations > Shipments")
 CUSTOMERS = Right("Magento_Customer::customer", "Customers")
+SAVE_CUSTOMERS = Right("Magento_Customer::manage", "Customers > All Customers")
 # Older versions have no right SAVE_ORDERS and ask for this one in its place as well (magento2 pull request 20170).
 CREATE_ORDERS = Right("Magento_Sales::create", f"{_ACTIONS} > Create")
 
@@ -64,6 +65,7 @@ RIGHT_OF: dict[str, Right] = {
     "unholdOrder": UNHOLD,
     "searchShipments": SHIPMENTS,
     "searchCustomers": CUSTOMERS,
+    "createCustomer": SAVE_CUSTOMERS,
 }
 NEEDED = tuple(dict.fromkeys(RIGHT_OF.values()))
 
@@ -88,6 +90,7 @@ HARMLESS: dict[Right, Request] = {
     UNHOLD: ("unholdOrder", "POST", "orders/0/unhold", ()),
     SHIPMENTS: ("searchShipments", "GET", "shipments", (*_ONE_ROW, ("fields", "items[entity_id]"))),
     CUSTOMERS: ("searchCustomers", "GET", "customers/search", (*_ONE_ROW, ("fields", "items[id]"))),
+    SAVE_CUSTOMERS: ("createCustomer", "PUT", "customers/0", ()),  # a customer without content: refused
 }
 
 

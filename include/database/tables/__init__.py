@@ -9,6 +9,7 @@ from include.database.tables.core import (
     shipment_items,
     shipment_tracks,
     shipments,
+    sku_map,
     store_views,
     stores,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "shipment_sweep",
     "shipment_tracks",
     "shipments",
+    "sku_map",
     "store_norms",
     "store_views",
     "stores",

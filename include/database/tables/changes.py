@@ -32,7 +32,7 @@ order_change_outbox = Table(
         "items",
         JSONB(),
         "The lines of canceled_units: list of {amazon_item_id, commerce_item_id, seller_sku, canceled_qty, keep_qty}; "
-        "keep_qty is what Amazon still wants shipped or has shipped.",
+        "keep_qty is what Amazon still wants shipped or has shipped, in Commerce's units.",
         server_default="[]",
     ),
     text(

@@ -153,8 +153,14 @@ order_items = Table(
         "commerce_qty",
         Integer(),
         "Units that the Commerce order has, less what was canceled since and ops.order_change_outbox has planned; null "
-        "until the order is linked.",
+        "until the order is linked. A pack that Commerce has a part of counts whole.",
         nullable=True,
+    ),
+    typed(
+        "pack_units",
+        Integer(),
+        "Units in Commerce of one unit on Amazon, as the Commerce order was sent; 1 before.",
+        server_default="1",
     ),
     computed_flag(
         "has_units_to_withdraw",
@@ -179,6 +185,24 @@ order_status_changes = Table(
     text("dag_run_id", "Airflow run that saw it."),
     schema="core",
     comment="History of Amazon's status and of our pipeline state of each order.",
+)
+
+sku_map = Table(
+    "sku_map",
+    metadata,
+    text(
+        "store_name",
+        "Store of stores.yaml whose orders it is for.",
+        ForeignKey("core.stores.store_name", onupdate="CASCADE"),
+        primary_key=True,
+    ),
+    text("seller_sku", "Amazon's SKU, exactly as Amazon sends it.", primary_key=True),
+    text("commerce_sku", "SKU in the Commerce catalog."),
+    count("quantity", "Units of that product in one unit on Amazon.", server_default="1"),
+    CheckConstraint("commerce_sku <> ''", name="commerce_sku"),
+    CheckConstraint("quantity between 1 and 10000", name="quantity"),
+    schema="core",
+    comment="What Amazon SKUs are in the catalog. You write it; what stores.yaml has for a SKU comes first.",
 )
 
 products = Table(
@@ -241,7 +265,7 @@ shipment_items = Table(
     text("commerce_connection", "Airflow connection of the shop.", primary_key=True),
     text("commerce_shipment_id", "Commerce's shipment id.", primary_key=True),
     text("amazon_item_id", "Amazon's orderItemId.", primary_key=True),
-    quantity("qty", "Units in this shipment."),
+    quantity("qty", "Units in this shipment, as Commerce counts them: a pack of three is three."),
     ForeignKeyConstraint(
         ["commerce_connection", "commerce_shipment_id"],
         ["core.shipments.commerce_connection", "core.shipments.commerce_shipment_id"],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from local.sandbox.commerce.customers import create_account, save_customer
 from local.sandbox.commerce.errors import CommerceRefusal, bad_type, no_such_route, required
 from local.sandbox.commerce.fields import CUSTOMER_COLUMNS, ORDER, PRODUCT_COLUMNS, SHIPMENT_COLUMNS, decimal
 from local.sandbox.commerce.search import Query, bracketed, need, search
@@ -262,6 +263,14 @@ def _search_customers(call: Call) -> Document:
     return answer
 
 
+def _save_customer(call: Call) -> Document:
+    return save_customer(call.state, int(call.arguments["customer_id"]), call.body.get("customer"), call.view)
+
+
+def _create_account(call: Call) -> Document:
+    return create_account(call.state, call.body.get("customer"), call.view)
+
+
 def _shown(order: Document) -> Document:
     """The order as Commerce returns it: lines repeated in each shipping assignment, payment texts as pairs."""
     extension = order["extension_attributes"]
@@ -323,6 +332,7 @@ def _route(method: str, path: str, operation: str, resource: str, work: Callable
 _SALES = "Magento_Sales::"
 _STOCK = "Magento_InventorySalesApi::stock"
 SAVE_ORDERS = "Magento_Sales::api_actions"
+ANONYMOUS = "anonymous"  # everybody has this one
 ROUTES = (
     _route("GET", "store/storeViews", "storeViews", "Magento_Backend::store", _store_views),
     _route("GET", "store/websites", "websites", "Magento_Backend::store", _websites),
@@ -352,4 +362,6 @@ ROUTES = (
     _route("GET", "shipment/{id}", "getShipment", _SALES + "shipment", _get_shipment),
     _route("POST", "shipment/track", "addTrack", _SALES + "shipment", _add_track),
     _route("GET", "customers/search", "searchCustomers", "Magento_Customer::customer", _search_customers),
+    _route("PUT", "customers/{customer_id}", "createCustomer", "Magento_Customer::manage", _save_customer),
+    _route("POST", "customers", "createAccount", ANONYMOUS, _create_account),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from include.database.migrations.sql_file import refuse_downgrade, run_sql_file
 
 revision = "0018"
-down_revision = "0016"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
