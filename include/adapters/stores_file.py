@@ -82,6 +82,7 @@ class _Orders(_Model):
         False, alias="amazon_fulfilled_stock"
     )
     is_amazon_tax_used: Annotated[bool, _either("amazon", "none")] = Field(True, alias="tax")
+    is_currency_converted: Annotated[bool, _either("convert", "block")] = Field(False, alias="currency")
 
 
 class _Store(_Model):

@@ -20,6 +20,7 @@ class OrderSettings:
     are_amazon_fulfilled_imported: bool = True
     must_amazon_fulfilled_be_in_stock: bool = False
     is_amazon_tax_used: bool = True
+    is_currency_converted: bool = False
 
 
 @dataclass(frozen=True)
