@@ -90,6 +90,7 @@ class _Orders(_Model):
     )
     are_pending_reserved: Annotated[bool, _either("reserve", "ignore")] = Field(False, alias="pending_orders")
     is_amazon_tax_used: Annotated[bool, _either("amazon", "none")] = Field(True, alias="tax")
+    is_currency_converted: Annotated[bool, _either("convert", "block")] = Field(False, alias="currency")
 
 
 class _Pack(_Model):

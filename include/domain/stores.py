@@ -28,6 +28,7 @@ class OrderSettings:
     must_amazon_fulfilled_be_in_stock: bool = False
     are_pending_reserved: bool = False
     is_amazon_tax_used: bool = True
+    is_currency_converted: bool = False
 
 
 @dataclass(frozen=True)

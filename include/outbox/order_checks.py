@@ -20,6 +20,7 @@ from include.database.isolation import isolate
 from include.database.tables import order_checks
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.errors import RunIncompleteError
+from include.domain.money import ExchangeRate
 from include.domain.orders import MERCHANT, Candidate, OrderLine
 from include.domain.statuses import OPEN_STATUSES
 from include.domain.stock import LineDemand, allocate
@@ -94,7 +95,12 @@ def keep_checks(
 class LineCheck:
     """Every line of the candidates against every rule: `findings` by order id, each an item id and a blocker code."""
 
-    def __init__(self, facts: CatalogFacts, known: Mapping[tuple[str, str], KnownCheck]) -> None:
+    def __init__(
+        self,
+        facts: CatalogFacts,
+        known: Mapping[tuple[str, str], KnownCheck],
+        rates: Mapping[str, ExchangeRate],  # by Amazon order id: what converts its amounts
+    ) -> None:
         self.facts = facts
         self.known: dict[tuple[str, str], KnownCheck] = dict(known)
         self.results: list[RuleResult] = []
@@ -104,9 +110,11 @@ class LineCheck:
         self.lines: dict[tuple[str, str], CheckedLine] = {}
         for candidate in facts.checked:
             order = candidate.order
+            rate = rates.get(order.amazon_order_id)
             try:
                 lines = {
-                    (order.amazon_order_id, each.amazon_item_id): _line(candidate, each, facts) for each in order.lines
+                    (order.amazon_order_id, each.amazon_item_id): _line(candidate, each, facts, rate)
+                    for each in order.lines
                 }
             except Exception as error:
                 self.failed[order.amazon_order_id] = error
@@ -157,7 +165,7 @@ class LineCheck:
             self.findings[order_id] += sorted(findings, key=lambda f: (places[f[0]], codes[f[1]]))
 
 
-def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> CheckedLine:
+def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts, rate: ExchangeRate | None) -> CheckedLine:
     order, store = candidate.order, candidate.store
     product = facts.product(store, line)
     return CheckedLine(
@@ -170,7 +178,7 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts) -> Checked
         requested_qty=line.catalog_qty(store),
         available_qty=None,
         is_stock_required=candidate.decision.is_stock_required,
-        currency_code=order.currency_code,
+        currency_code=order.currency_code if rate is None else rate.to_currency,
         store_currency=facts.views[store.name].base_currency,
         is_in_website=product is None or facts.is_in_website(store, product),
         is_orderable_type=product is None or facts.is_orderable(store, product),

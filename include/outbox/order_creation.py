@@ -16,6 +16,7 @@ from include.adapters.commerce.customers import customer_of
 from include.adapters.commerce.documents import CatalogProduct, CommerceOrder
 from include.adapters.commerce.mapping import encode_order, order_entity
 from include.adapters.commerce.search import sku_key
+from include.database.exchange_rates import find_rates
 from include.domain.blockers import BLOCKER_CODES
 from include.domain.contacts import Contact
 from include.domain.errors import (
@@ -26,6 +27,7 @@ from include.domain.errors import (
     UnavailableError,
 )
 from include.domain.line_matching import match_lines
+from include.domain.money import ExchangeRate
 from include.domain.order_changes import LineUnits
 from include.domain.orders import AMAZON, MERCHANT, Order
 from include.domain.statuses import CANCELED_STATUSES
@@ -150,7 +152,9 @@ class OrderCreation:
         if document is None:
             return Outcome("passed_over")
         sha256 = hashlib.sha256(document).hexdigest()
-        if not self.outbox.mark_sent(self.session, self.order_id, sha256, self.contact_loaded_at):
+        if not self.outbox.mark_sent(
+            self.session, self.order_id, sha256, self.contact_loaded_at, self.conversion(self.rate(store))
+        ):
             return Outcome("passed_over")
         try:
             created = self.client.create_order(
@@ -236,14 +240,37 @@ class OrderCreation:
             shipping_method=self.settings.commerce_shipping_method,
             placeholder=placeholder,
             customer_id=customer_id,
+            rate=self.rate(store),
         )
         return encode_order(entity)
+
+    def rate(self, store: Store) -> ExchangeRate | None:
+        """What converts the order's amounts; None: they stay, or there is no rate."""
+        if not store.orders.is_currency_converted:
+            return None
+        orders = {self.order_id: (self.order, self.catalog.view(self.session, self.client, store).base_currency)}
+        return find_rates(self.session, orders, oldest=self.settings.exchange_rate_age).get(self.order_id)
+
+    def conversion(self, rate: ExchangeRate | None) -> dict[str, Any]:
+        """What ops.order_outbox keeps of it."""
+        total = self.order.grand_total_amount
+        return {
+            "exchange_rate": rate and rate.rate,
+            "exchange_rate_date": rate and rate.rate_date,
+            "exchange_rate_source": rate and rate.source,
+            "converted_amount": None if rate is None or total is None else rate.convert(total),
+            "converted_currency_code": rate and rate.to_currency,
+        }
 
     def link(self, state: str, found: CommerceOrder, *others: CommerceOrder) -> Outcome:
         """Commit the Commerce order's id, then finish the order. `others`: further ones for the same Amazon order."""
         warnings = []
-        total = self.order.grand_total_amount
-        if total is not None and found.grand_total != total:
+        total, currency = self.order.grand_total_amount, self.order.currency_code
+        row = self.read()
+        if row.converted_amount is not None:
+            total, currency = row.converted_amount, row.converted_currency_code
+        # An order that a person entered in another currency is not compared.
+        if total is not None and found.grand_total != total and found.currency in (None, currency):
             totals = {"found": f"{found.grand_total.normalize():f}", "expected": f"{total.normalize():f}"}
             warnings.append(self.warning("commerce_total_differs", number=found.number, **totals))
         if self.order.fulfilled_by == MERCHANT and is_withheld(self.contact):

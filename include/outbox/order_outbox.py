@@ -6,7 +6,7 @@ moves the row, the order's pipeline state and its blockers together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -114,7 +114,12 @@ class OrderOutbox:
         return connection.execute(select(order_outbox).where(order_outbox.c.amazon_order_id == order_id)).one()
 
     def mark_sent(
-        self, session: Connection, order_id: str, request_sha256: str, contact_loaded_at: datetime | None
+        self,
+        session: Connection,
+        order_id: str,
+        request_sha256: str,
+        contact_loaded_at: datetime | None,
+        conversion: Mapping[str, Any],
     ) -> bool:
         """Commit that the order is being posted, before it is. False: the row is not planned any more; do not post.
 
@@ -132,6 +137,7 @@ class OrderOutbox:
             contact_loaded_at=contact_loaded_at,
             last_error_code=None,
             last_error=None,
+            **conversion,
         )
 
     def not_sent(self, order_id: str, error: OrdersError) -> None:

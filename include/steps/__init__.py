@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from include.steps import describe_held_writes as describe_held_writes
     from include.steps import extract_amazon_orders as extract_amazon_orders
     from include.steps import extract_commerce_shipments as extract_commerce_shipments
+    from include.steps import load_exchange_rates as load_exchange_rates
     from include.steps import publish_recent_orders as publish_recent_orders
     from include.steps import purge_operational_history as purge_operational_history
     from include.steps import push_amazon_shipments as push_amazon_shipments

@@ -304,11 +304,11 @@ def _check_store(client: CommerceClient, store: Store, *, is_customer_readable: 
     except OrdersError as error:
         return Finding("PROBLEM", subject, _words(error).removeprefix(f"Store {store.name}: "))
     currency = MARKETPLACES[store.marketplace_id].currency_code
-    if currency != view.base_currency:
+    if currency != view.base_currency and not store.orders.is_currency_converted:
         words = (
             f"its orders are in {currency}, but the base currency of the store view {view.code} is "
             f"{view.base_currency}: each order would be blocked (currency_mismatch). Resolution: bind the store in "
-            f"stores.yaml to a store view of a website whose base currency is {currency}"
+            f"stores.yaml to a store view of a website whose base currency is {currency}, or set currency: convert"
         )
         return Finding("PROBLEM", subject, words)
     if not is_there:
@@ -318,7 +318,8 @@ def _check_store(client: CommerceClient, store: Store, *, is_customer_readable: 
         )
         return Finding("PROBLEM", subject, words)
     stock = f"stock {view.stock_id}" if view.stock_id is not None else "one legacy stock"
-    return Finding("OK", subject, f"store view {view.code}, base currency {view.base_currency}, {stock}")
+    converted = f", to which {currency} is converted" if currency != view.base_currency else ""
+    return Finding("OK", subject, f"store view {view.code}, base currency {view.base_currency}{converted}, {stock}")
 
 
 def _clock_finding(subject: str, ahead: timedelta, *, is_local: bool) -> Finding:

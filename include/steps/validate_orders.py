@@ -10,14 +10,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
 from include.adapters.commerce.catalog import AllocatedUnits, Commerce, PendingTurn, ask_shops
+from include.database.exchange_rates import find_rates
 from include.database.isolation import describe, isolate
 from include.database.locks import autocommit, try_lock
 from include.database.orders import load_orders
@@ -89,7 +90,7 @@ def run(
     such work this step fails with it. Beside a second copy, one works and the other returns the same accounts. With
     `is_dry_run`, what would be done is written to ops.dry_run_results, and nothing else.
     """
-    validation = _Validation(engine, stores, now, dag_run_id)
+    validation = _Validation(engine, stores, settings.exchange_rate_age, now, dag_run_id)
     if is_dry_run:
         found = validation.evaluate(commerce)
         return rehearse(engine, [_result(found, verdict) for verdict in found.verdicts], now=now, dag_run_id=dag_run_id)
@@ -128,6 +129,7 @@ class _Validation:
 
     engine: Engine
     stores: Stores
+    rate_age: timedelta
     now: datetime
     dag_run_id: str
 
@@ -157,8 +159,15 @@ class _Validation:
         facts = ask_shops(candidates, commerce, taken)
         blocked = {row.amazon_order_id for row in rows if row.pipeline_state in ("blocked", "rejected")}
         verdicts += _unchecked(candidates, facts.failures, blocked)
-        check = LineCheck(facts, known)
-        verdicts += [_verdict(candidate, check) for candidate in facts.checked]
+        to_convert = {
+            candidate.order.amazon_order_id: (candidate.order, facts.views[candidate.store.name].base_currency)
+            for candidate in facts.checked
+            if candidate.store.orders.is_currency_converted
+        }
+        with self.engine.connect() as connection:
+            rates = find_rates(connection, to_convert, oldest=self.rate_age)
+        check = LineCheck(facts, known, rates)
+        verdicts += [_verdict(candidate, check, self.rate_age) for candidate in facts.checked]
         return _Evaluation({row.amazon_order_id: row for row in rows}, orders, verdicts, check)
 
     def write(self, found: _Evaluation) -> dict[str, OrdersError]:
@@ -223,13 +232,13 @@ class _Validation:
         move_orders(connection, [(verdict.order_id, verdict.state, verdict.reason) for verdict in kept], **stamp)
 
 
-def _verdict(candidate: Candidate, check: LineCheck) -> Verdict:
+def _verdict(candidate: Candidate, check: LineCheck, rate_age: timedelta) -> Verdict:
     order, store = candidate.order, candidate.store
     order_id = order.amazon_order_id
     if order_id in check.failed:
         return _unexpected(order_id, check.failed[order_id])
     found = (_blocker(check.lines[order_id, item_id], code) for item_id, code in check.findings[order_id])
-    blockers = tuple(dict.fromkeys(found))
+    blockers = tuple(_with_remedy(blocker, candidate, rate_age) for blocker in dict.fromkeys(found))
     critical = dict.fromkeys(blocker.message for blocker in blockers if blocker.is_critical)
     if critical:
         return Verdict(order_id, "blocked", " ".join(critical), "solved", blockers)
@@ -243,6 +252,17 @@ def _verdict(candidate: Candidate, check: LineCheck) -> Verdict:
         increment_id=prefix + order_id if store.orders.order_number_source == "amazon" else None,
     )
     return Verdict(order_id, "ready", "Will be created in Commerce.", "solved", blockers, plan)
+
+
+def _with_remedy(blocker: Blocker, candidate: Candidate, rate_age: timedelta) -> Blocker:
+    if blocker.blocker_code != "currency_mismatch" or not candidate.store.orders.is_currency_converted:
+        return blocker
+    day = candidate.order.purchased_at.astimezone(UTC).date()
+    remedy = (
+        f"Load the rate from the first to the second currency of {day}, or of one of the {rate_age.days} days before, "
+        "with the DAG load_exchange_rates."
+    )
+    return replace(blocker, remedy=remedy)
 
 
 def _result(found: _Evaluation, verdict: Verdict) -> DryRunResult:

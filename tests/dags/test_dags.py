@@ -30,7 +30,7 @@ HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "Wh
 TAGS = {"amazon", "commerce", "orders", "shipments", "reporting", "writes-amazon", "writes-commerce", "read-only"}
 TAGS |= {"maintenance"}
 WITHOUT_STEP = {"run_complete"}  # tasks that only sum up the others
-TRIGGERED_BY_PEOPLE = {"check_setup", "repair_amazon_order"}
+TRIGGERED_BY_PEOPLE = {"check_setup", "load_exchange_rates", "repair_amazon_order"}
 # What reading the DAG files may bring in of ours: no client, no table, no engine, no rule for Great Expectations.
 LIGHT = {
     "include",

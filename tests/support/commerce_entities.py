@@ -13,6 +13,7 @@ from include.adapters.commerce.documents import CatalogProduct, StoreView
 from include.adapters.commerce.mapping import order_entity
 from include.domain.contacts import Buyer, Contact, Recipient
 from include.domain.marketplaces import MARKETPLACES
+from include.domain.money import ExchangeRate
 from include.domain.orders import Order, OrderLine
 from include.domain.stores import OrderSettings, Pack, Store
 
@@ -66,12 +67,14 @@ def entity(
     contact: Contact = CONTACT,
     marketplace_id: str = US,
     customer_id: int | None = None,
+    rate: ExchangeRate | None = None,
+    base_currency: str | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     store = Store(
         "Shop", "acme", marketplace_id, "commerce_api", "default", OrderSettings(**settings), {"SKU-9": Pack("mug")}
     )
-    view = StoreView(1, "default", 1, "base", MARKETPLACES[marketplace_id].currency_code, 1)
+    view = StoreView(1, "default", 1, "base", base_currency or MARKETPLACES[marketplace_id].currency_code, 1)
     products = {
         each.catalog_sku(store): CatalogProduct(
             7, each.catalog_sku(store).upper(), "Name", True, "simple", Decimal(5), Decimal("0.5"), (1,)
@@ -87,6 +90,7 @@ def entity(
         shipping_method="flatrate_flatrate",
         placeholder=PLACEHOLDERS,
         customer_id=customer_id,
+        rate=rate,
     )
 
 

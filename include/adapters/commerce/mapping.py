@@ -20,10 +20,11 @@ from include.adapters.commerce.address import (
     shipping_address,
 )
 from include.adapters.commerce.documents import CatalogProduct, StoreView
-from include.adapters.commerce.totals import LineTotals, OrderTotals, order_totals
+from include.adapters.commerce.totals import LineTotals, OrderTotals, converted_totals, order_totals
 from include.domain.contacts import Contact
 from include.domain.errors import MalformedOrderError
 from include.domain.marketplaces import MARKETPLACES
+from include.domain.money import ExchangeRate
 from include.domain.orders import AMAZON, Order, OrderLine
 from include.domain.stores import FixedCustomer, Store
 
@@ -44,19 +45,21 @@ def order_entity(
     shipping_method: str,
     placeholder: AddressPlaceholders,
     customer_id: int | None = None,
+    rate: ExchangeRate | None = None,
 ) -> dict[str, Any]:
     """The `entity` that creates the Commerce order of `order` in the store view `view`. Money is Decimal.
 
     `products` holds the catalog's products by catalog SKU (`line.catalog_sku`); `shipping_method` is Commerce's code;
     `customer_id` is the customer's (see customers.customer_of), None for a guest. Without personal data (no PII role,
     or fulfilled by Amazon) an empty `contact` gives name, street, city, postcode and phone of `placeholder`, the
-    marketplace's country and the e-mail address <order id>@<placeholder domain>.
+    marketplace's country and the e-mail address <order id>@<placeholder domain>. `rate` converts the order's amounts
+    into the view's base currency.
 
     Lines that Amazon has emptied (quantity 0) are left out. What Amazon's amounts miss of its grand total stays in the
     grand total and is named in the order's comment.
 
-    Raises MalformedOrderError when the order has no money or no units, is in another currency than the view's base, a
-    product is missing from `products`, or an id is too long for Commerce.
+    Raises MalformedOrderError when the order has no money or no units, is in another currency than the view's base and
+    has no `rate`, a product is missing from `products`, or an id is too long for Commerce.
     """
     grand_total, currency = order.grand_total_amount, order.currency_code
     lines = tuple(line for line in order.lines if line.ordered_qty > 0)
@@ -64,7 +67,7 @@ def order_entity(
         raise _malformed(order, "Amazon gives no grand total")
     if not lines:
         raise _malformed(order, "it has no units")
-    if currency != view.base_currency:
+    if (rate.to_currency if rate is not None else currency) != view.base_currency:
         raise _malformed(order, f"its currency is {currency}, the store view's base currency {view.base_currency}")
     marketplace = MARKETPLACES[store.marketplace_id]
     totals = order_totals(
@@ -74,6 +77,8 @@ def order_entity(
         prices_include_tax=marketplace.prices_include_tax,
         is_tax_used=store.orders.is_amazon_tax_used,
     )
+    if rate is not None:
+        totals, currency = converted_totals(totals, rate), rate.to_currency
     items = []
     for line, line_totals in zip(lines, totals.lines, strict=True):
         product = products.get(line.catalog_sku(store))
@@ -105,7 +110,7 @@ def order_entity(
         "payment": _payment(order, totals),
         "status_histories": [
             {
-                "comment": "\n".join(_comment(order, store, contact, totals, currency)),
+                "comment": "\n".join([*_conversion(order, rate), *_comment(order, store, contact, totals, currency)]),
                 "status": "pending",
                 "entity_name": "order",
                 "is_customer_notified": 0,
@@ -167,7 +172,7 @@ def _customer(
 
 
 def _currencies(currency: str) -> dict[str, Any]:
-    # One currency throughout: an order in another one than the store view's base does not get here.
+    # One currency throughout: an order in another one than the store view's base is converted before.
     codes = dict.fromkeys(
         ("base_currency_code", "global_currency_code", "order_currency_code", "store_currency_code"), currency
     )
@@ -263,6 +268,15 @@ def _payment(order: Order, totals: OrderTotals) -> dict[str, Any]:
         "additional_information": [f"Amazon order {order.amazon_order_id}"],
         **_with_base(amount_ordered=totals.grand_total, shipping_amount=totals.shipping),
     }
+
+
+def _conversion(order: Order, rate: ExchangeRate | None) -> Iterator[str]:
+    if rate is not None and order.grand_total_amount is not None:
+        yield (
+            f"Converted from {order.grand_total_amount.normalize():f} {rate.from_currency} at "
+            f"{rate.rate.normalize():f} {rate.to_currency} for 1 {rate.from_currency}, the rate of {rate.rate_date} "
+            f"by {rate.source}."
+        )
 
 
 def _comment(order: Order, store: Store, contact: Contact, totals: OrderTotals, currency: str) -> Iterator[str]:

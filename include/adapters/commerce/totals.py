@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from include.domain.marketplaces import currency_exponent, quantize
+from include.domain.money import ExchangeRate
 from include.domain.orders import OrderLine
 
 _ZERO = Decimal(0)
@@ -76,27 +77,72 @@ def order_totals(
     """
     is_inclusive = _is_inclusive(lines, grand_total, currency_code, prices_include_tax)
     counted = tuple(_line_totals(line, currency_code, is_inclusive, is_tax_used) for line in lines)
-    subtotal = _sum(line.row for line in counted)
-    shipping = _sum(line.charges for line in counted)
-    tax = _sum(line.tax + line.charges_tax for line in counted)
-    discount = _sum(line.discount + line.charges_discount for line in counted)
     amazon_tax = _sum(_or_zero(line.tax_amount) for line in lines)
-    return OrderTotals(
-        lines=counted,
-        grand_total=grand_total,
-        subtotal=subtotal,
-        subtotal_incl_tax=_sum(line.row_incl_tax for line in counted),
-        shipping=shipping,
-        shipping_incl_tax=_sum(line.charges_incl_tax for line in counted),
-        shipping_tax=_sum(line.charges_tax for line in counted),
-        shipping_discount=_sum(line.charges_discount for line in counted),
-        tax=tax,
-        discount=discount,
+    return _summed_up(
+        counted,
+        grand_total,
         gift_wrap=_sum(_positive(line.gift_wrap_amount) for line in lines),
         gift_wrap_discount=_sum(_or_zero(line.gift_wrap_discount_amount) for line in lines),
         fees=_sum(_positive(line.other_amount) for line in lines),
         tax_left_out=_ZERO if is_tax_used or is_inclusive else amazon_tax,
+    )
+
+
+def converted_totals(totals: OrderTotals, rate: ExchangeRate) -> OrderTotals:
+    """The totals in the rate's other currency: the grand total converted, the parts so that they add up to it.
+
+    What is paid for the goods and for the charges of each line is converted without a remainder. Of each, tax and
+    discount are converted, and the price is the rest: so a discount never becomes more than what it is on.
+    """
+    paid = [
+        amount
+        for line in totals.lines
+        for amount in (line.row_incl_tax - line.discount, line.charges_incl_tax - line.charges_discount)
+    ]
+    *converted, adjustment = rate.convert_parts([*paid, totals.adjustment])
+    lines = []
+    for line, goods, charges in zip(totals.lines, converted[::2], converted[1::2], strict=True):
+        tax, discount = rate.convert(line.tax), rate.convert(line.discount)
+        charges_tax, charges_discount = rate.convert(line.charges_tax), rate.convert(line.charges_discount)
+        both = LineTotals(
+            row=goods + discount - tax,
+            row_incl_tax=goods + discount,
+            tax=tax,
+            discount=discount,
+            charges=charges + charges_discount - charges_tax,
+            charges_incl_tax=charges + charges_discount,
+            charges_tax=charges_tax,
+            charges_discount=charges_discount,
+        )
+        lines.append(both)
+    return _summed_up(
+        tuple(lines),
+        rate.convert(totals.grand_total),
+        gift_wrap=rate.convert(totals.gift_wrap),
+        gift_wrap_discount=rate.convert(totals.gift_wrap_discount),
+        fees=rate.convert(totals.fees),
+        tax_left_out=adjustment - rate.convert(totals.adjustment - totals.tax_left_out),
+    )
+
+
+def _summed_up(lines: tuple[LineTotals, ...], grand_total: Decimal, **parts: Decimal) -> OrderTotals:
+    subtotal = _sum(line.row for line in lines)
+    shipping = _sum(line.charges for line in lines)
+    tax = _sum(line.tax + line.charges_tax for line in lines)
+    discount = _sum(line.discount + line.charges_discount for line in lines)
+    return OrderTotals(
+        lines=lines,
+        grand_total=grand_total,
+        subtotal=subtotal,
+        subtotal_incl_tax=_sum(line.row_incl_tax for line in lines),
+        shipping=shipping,
+        shipping_incl_tax=_sum(line.charges_incl_tax for line in lines),
+        shipping_tax=_sum(line.charges_tax for line in lines),
+        shipping_discount=_sum(line.charges_discount for line in lines),
+        tax=tax,
+        discount=discount,
         adjustment=grand_total - (subtotal + shipping + tax - discount),
+        **parts,
     )
 
 

@@ -35,7 +35,7 @@ from include.database.tables.ops import (
     validation_results,
 )
 from include.database.tables.repairs import bad_addresses, dry_run_results, order_corrections, order_repairs
-from include.database.tables.reporting import recent_orders
+from include.database.tables.reporting import exchange_rates, recent_orders
 from include.database.tables.runs import dag_runs
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "commerce_shipments",
     "dag_runs",
     "dry_run_results",
+    "exchange_rates",
     "ingest_coverage",
     "ingest_pages",
     "ingest_windows",

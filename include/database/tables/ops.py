@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, Numeric, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Date, ForeignKey, Identity, Index, Numeric, Table, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSTZMULTIRANGE
 from sqlalchemy.types import Text
 
@@ -148,6 +148,16 @@ order_outbox = Table(
         "planned for it since; null: none was known.",
         nullable=True,
     ),
+    typed(
+        "exchange_rate",
+        Numeric(20, 10),
+        "Rate with which its amounts were converted when it was sent; null: they were not.",
+        nullable=True,
+    ),
+    typed("exchange_rate_date", Date(), "Day of that rate.", nullable=True),
+    text("exchange_rate_source", "Who published that rate.", nullable=True),
+    amount("converted_amount", "Grand total of the Commerce order, converted."),
+    text("converted_currency_code", "Its currency, ISO 4217.", nullable=True),
     flag("has_other_total", "Commerce's total differed from Amazon's when the order was linked."),
     Index("ix_order_outbox_linked_at", "store_name", "linked_at", postgresql_where="linked_at is not null"),
     Index("ix_order_outbox_rejected", "commerce_connection", "refusal_cause", postgresql_where="state = 'rejected'"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Index, Table
+from sqlalchemy import CheckConstraint, Date, Index, Numeric, Table
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
@@ -52,4 +52,19 @@ recent_orders = Table(
     Index("ix_recent_orders_blocked", "store_name", postgresql_where="is_blocked"),
     schema="reporting",
     comment="One row per Amazon order: the Recent Orders view. Refreshed by the DAG orders_to_reporting.",
+)
+
+exchange_rates = Table(
+    "exchange_rates",
+    metadata,
+    text("from_currency", "Currency that is converted, ISO 4217.", primary_key=True),
+    text("to_currency", "Currency that it is converted to, ISO 4217.", primary_key=True),
+    typed("rate_date", Date(), "Day of the rate.", primary_key=True),
+    typed("rate", Numeric(20, 10), "Units of to_currency for one unit of from_currency."),
+    text("source", "Who published the rate."),
+    timestamp("loaded_at", "When this row was written, UTC."),
+    text("dag_run_id", "Airflow run of load_exchange_rates that wrote it."),
+    CheckConstraint("rate > 0", name="rate"),
+    schema="reporting",
+    comment="Exchange rates, loaded by the DAG load_exchange_rates; stores with currency: convert use them.",
 )

@@ -35,3 +35,23 @@ where last_error_code = 'total_differs';
 -- A dry run is no run of the sync.
 alter table ops.dag_runs
 add column is_dry_run boolean default false not null;
+
+-- Exchange rates, and with which of them an order was converted.
+create table reporting.exchange_rates (
+    from_currency text not null,
+    to_currency text not null,
+    rate_date date not null,
+    rate numeric(20, 10) not null,
+    source text not null,
+    loaded_at timestamp with time zone not null,
+    dag_run_id text not null,
+    constraint pk_exchange_rates primary key (from_currency, to_currency, rate_date),
+    constraint ck_exchange_rates_rate check (rate > 0)
+);
+
+alter table ops.order_outbox
+add column exchange_rate numeric(20, 10),
+add column exchange_rate_date date,
+add column exchange_rate_source text,
+add column converted_amount numeric(20, 4),
+add column converted_currency_code text;
