@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.support.breaker import (
     in_shop,
     prepare,
 )
+from tests.support.fragile_road import FragileRoad
 from tests.support.orders import order_id
 from tests.support.road import Road
 
@@ -243,3 +245,30 @@ def test_an_order_that_amazon_cancels_needs_no_decision_when_it_alone_was_stoppe
     assert road.run_as_airflow() == []
     assert holds(road) == []
     assert road.shown(order_id(1)).status == "Canceled"
+
+
+class Killed(BaseException):
+    """The process is killed here."""
+
+
+@pytest.mark.parametrize("moment", ["before create_order", "after create_order", "after invoice"])
+def test_each_order_is_created_once_when_the_run_after_the_approval_is_killed(
+    road: Road, stopped: list[str], moment: str
+) -> None:
+    decide(road)
+    road.validate_orders()
+    passed: list[str] = []
+
+    def kill_at_the_second(now: str) -> None:
+        passed.append(now)
+        if passed.count(moment) == 2:
+            raise Killed
+
+    values = {name.name: getattr(road, name.name) for name in fields(road)}
+    fragile = FragileRoad(**values, at_moment=kill_at_the_second)
+    with fragile, pytest.raises(Killed):
+        fragile.create_commerce_orders("acme-eu")
+    assert holds(road) == []
+    for _ in range(5):
+        assert road.run_as_airflow() == []
+    assert in_shop(road) == set(stopped)
