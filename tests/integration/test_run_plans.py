@@ -12,6 +12,9 @@ import pytest
 from sqlalchemy import Engine, event
 
 from bench.history import fill_history
+from include.outbox.order_change_outbox import due_changes
+from include.outbox.order_outbox import due_orders
+from include.outbox.write_holds import WriteHolds, stopped_writes
 from tests.support.road import Road
 
 FINISHED, OPEN = 100_000, 200
@@ -98,6 +101,27 @@ def test_every_statement_of_a_run_has_an_index_plan_when_history_is_long(road: R
     assert used >= {"orders", "order_items", "order_outbox", "shipment_sweep", "commerce_shipments", "shipment_outbox"}
     full = _full(found)
     assert full == set(), json.dumps(sorted(full), indent=2)
+
+
+def test_every_statement_of_the_breaker_has_an_index_plan_when_history_is_long(
+    road: Road, long_history: None, admin_engine: Engine
+) -> None:
+    with admin_engine.begin() as connection:
+        connection.exec_driver_sql("update ops.order_outbox set next_attempt_at = null where state = 'planned'")
+    holds = WriteHolds(road.engine, road.settings, clock=road.now, dag_run_id="test")
+    with plans_of(road.engine) as found:
+        for account in road.stores.accounts:
+            with road.engine.connect() as connection:
+                rows = due_orders(connection, account.name, road.now())
+                changes = due_changes(connection, account.name, road.now())
+            holds.check_orders([row.amazon_order_id for row in rows])
+            for row in rows[:2]:
+                holds.is_order_stopped(row.amazon_order_id, row.store_name)
+            holds.check_changes({row.store_name for row in (*rows, *changes)})
+            with road.engine.connect() as connection:
+                stopped_writes(connection, account.name)
+    assert road.value("select count(*) from ops.store_norms where order_count > 100") > 0, "norms were computed"
+    assert _full(found) == set(), json.dumps(sorted(_full(found)), indent=2)
 
 
 def _full(found: dict[str, set[tuple[str, str]]]) -> set[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from include.outbox.order_outbox import OrderOutbox
 from include.steps import create_commerce_orders, validate_orders
 from local.sandbox.commerce.errors import CommerceRefusal
 from local.sandbox.commerce.state import CommerceState
@@ -144,6 +145,29 @@ def test_store_is_stopped_in_the_same_run_when_commerce_refuses_one_order_after_
     assert road.run_as_airflow() == []
     road.run_as_airflow()
     assert in_shop(road) == {SOUND, *orders}
+
+
+def test_no_further_order_is_sent_when_the_run_is_killed_after_the_last_refusal(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(road, breaker_refusals=3)
+    orders = buy(road, range(1, 6))
+    refuse(monkeypatch, orders)
+    real, rejected = OrderOutbox.reject, []
+
+    def die(outbox: OrderOutbox, row: Any, error: Any) -> None:
+        real(outbox, row, error)
+        rejected.append(row.amazon_order_id)
+        if len(rejected) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(OrderOutbox, "reject", die)
+        road.run_as_airflow()
+    assert holds(road) == []
+    for _ in range(2):
+        failed_with(road, "Commerce refused 3 orders in a row.")
+    assert road.sandbox.commerce_faults.calls["createOrder"] == 3
 
 
 def test_nothing_is_stopped_when_orders_pass_between_the_refused_ones(

@@ -93,7 +93,7 @@ def decide(
     """A run of approve_held_writes by the user olga; an `answer` as Airflow's question gives it."""
     road.run_number += 1
     wanted = {"kind": kind, "store_name": None, "decision": decision, "comment": None, "dry_run": is_dry_run, **params}
-    stamp: dict[str, Any] = {"dag_run_id": run_id or road.run_id}
-    describe_held_writes.run(road.engine, wanted, road.settings, **stamp)
+    own_id = run_id or road.run_id
+    describe_held_writes.run(road.engine, wanted, road.settings, dag_run_id=own_id)
     work = (road.engine, wanted, answer, road.settings)
-    return approve_held_writes.run(*work, user_name="olga", now=road.now(), **stamp)
+    return approve_held_writes.run(*work, user_name="olga", now=road.now(), dag_run_id=own_id)

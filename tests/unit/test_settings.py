@@ -28,9 +28,9 @@ def test_settings_are_the_defaults_when_the_environment_is_empty() -> None:
 
 @pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
 def test_number_is_read_in_its_unit_when_it_is_set(setting: Field[Any]) -> None:
-    settings = Settings.from_environment({variable(setting): " 7 "})
+    settings = Settings.from_environment({variable(setting): " 11 "})
     unit = setting.metadata["unit"]
-    assert getattr(settings, setting.name) == (timedelta(**{unit: 7}) if unit else 7)
+    assert getattr(settings, setting.name) == (timedelta(**{unit: 11}) if unit else 11)
     assert settings != Settings()
 
 

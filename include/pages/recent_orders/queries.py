@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Select, Subquery, func, literal_column, select, table, tuple_
+from sqlalchemy import Connection, Select, Subquery, column, func, literal_column, select, table, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from include.database.tables import order_contacts, recent_orders
@@ -77,11 +77,28 @@ class OrderPage:
 
 
 @dataclass(frozen=True)
+class HeldWrites:
+    """Writes of one store to Commerce that are stopped until a person decides; times are UTC.
+
+    `is_whole_store` False: only single orders are stopped. `decided_by` has declined; None: nobody has decided.
+    """
+
+    store_name: str
+    kind: str
+    reason: str
+    is_whole_store: bool
+    waiting_count: int
+    opened_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True)
 class Overview:
     """What stands around the table: all stores and statuses that orders have, and the newest change (UTC).
 
     `blocked_counts` has the stores with blocked orders; `unreadable_count` is the number of Amazon's order documents
-    that are quarantined. Counts stop at COUNT_LIMIT + 1.
+    that are quarantined. These counts stop at COUNT_LIMIT + 1.
     """
 
     stores: list[str]
@@ -89,6 +106,7 @@ class Overview:
     blocked_counts: dict[str, int]
     newest_change_at: datetime | None
     unreadable_count: int
+    held_writes: list[HeldWrites]
 
 
 def read_page(
@@ -173,14 +191,14 @@ def _read_rows(
     return [OrderRow(**row) for row in connection.execute(statement).mappings()]
 
 
-def _distinct(column: ColumnElement[str], *conditions: ColumnElement[bool]) -> Subquery:
+def _distinct(wanted: ColumnElement[str], *conditions: ColumnElement[bool]) -> Subquery:
     """The distinct values of an index's first column as `value`, sorted, at the cost of one look-up each.
 
     PostgreSQL itself would read the whole index (https://wiki.postgresql.org/wiki/Loose_indexscan).
     """
-    smallest = select(func.min(column).label("value")).where(*conditions)
+    smallest = select(func.min(wanted).label("value")).where(*conditions)
     found = smallest.cte("found", recursive=True)
-    following = smallest.where(column > found.c.value).scalar_subquery()
+    following = smallest.where(wanted > found.c.value).scalar_subquery()
     found = found.union_all(select(following).where(found.c.value.is_not(None)))
     return select(found.c.value).where(found.c.value.is_not(None)).order_by(found.c.value).subquery()
 
@@ -204,6 +222,9 @@ _BLOCKED_COUNTS = _blocked_counts()
 _NEWEST_CHANGE = select(func.max(recent_orders.c.loaded_at))
 _UNREADABLE_COUNT = _count(select(literal_column("1")).select_from(table("quarantined_orders", schema="reporting")))
 
+_HELD_WRITES = table("held_writes", *map(column, HeldWrites.__dataclass_fields__), schema="reporting")
+_HELD_WRITES_IN_ORDER = select(_HELD_WRITES).order_by(_HELD_WRITES.c.store_name, _HELD_WRITES.c.kind)
+
 
 def read_overview(connection: Connection) -> Overview:
     """The facts around the table, whatever is filtered."""
@@ -213,4 +234,5 @@ def read_overview(connection: Connection) -> Overview:
         blocked_counts={store_name: count for store_name, count in connection.execute(_BLOCKED_COUNTS)},
         newest_change_at=connection.scalar(_NEWEST_CHANGE),
         unreadable_count=connection.scalars(_UNREADABLE_COUNT).one(),
+        held_writes=[HeldWrites(**row) for row in connection.execute(_HELD_WRITES_IN_ORDER).mappings()],
     )
