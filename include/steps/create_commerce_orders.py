@@ -69,12 +69,13 @@ def run(
 
     def creation_of(session: Connection, order_id: str, store: Store | None, shop: str) -> OrderCreation:
         contact, contact_loaded_at = load_contact(session, cipher, order_id)
+        order = load_orders(session, [order_id])[order_id]
         return OrderCreation(
             outbox=outbox,
             session=session,
             client=commerce(shop),
-            store=store,
-            order=load_orders(session, [order_id])[order_id],
+            store=store and store.fulfilled_by(order.fulfilled_by),
+            order=order,
             contact=contact,
             contact_loaded_at=contact_loaded_at,
             settings=settings,
@@ -151,7 +152,7 @@ def _rehearse(
                 continue
             try:
                 creation = creation_of(connection, result.amazon_order_id, store, store.commerce_connection)
-                action, reason = creation.prepare(store)
+                action, reason = creation.prepare(creation.store or store)
             except MalformedOrderError as error:
                 action, reason = "block", f"The order cannot be created: {'; '.join(error.findings)}."
             except OrdersError as error:
