@@ -88,6 +88,7 @@ class _Orders(_Model):
     must_amazon_fulfilled_be_in_stock: Annotated[bool, _either("in_stock", "any")] = Field(
         False, alias="amazon_fulfilled_stock"
     )
+    amazon_fulfilled_store_view: str | None = Field(None, pattern="^[A-Za-z0-9_]+$")
     are_pending_reserved: Annotated[bool, _either("reserve", "ignore")] = Field(False, alias="pending_orders")
     is_amazon_tax_used: Annotated[bool, _either("amazon", "none")] = Field(True, alias="tax")
     is_currency_converted: Annotated[bool, _either("convert", "block")] = Field(False, alias="currency")

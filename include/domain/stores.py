@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -26,6 +26,7 @@ class OrderSettings:
     processing_status: str | None = None
     are_amazon_fulfilled_imported: bool = True
     must_amazon_fulfilled_be_in_stock: bool = False
+    amazon_fulfilled_store_view: str | None = None  # None: the store's own
     are_pending_reserved: bool = False
     is_amazon_tax_used: bool = True
     is_currency_converted: bool = False
@@ -50,6 +51,11 @@ class Store:
     commerce_store_view: str
     orders: OrderSettings = OrderSettings()
     sku_map: dict[str, Pack] = field(default_factory=dict, hash=False)  # by seller SKU
+
+    def fulfilled_by(self, who: str | None) -> Store:
+        """The store as it is for orders that MERCHANT or AMAZON fulfills: it can have a store view for the latter."""
+        view = self.orders.amazon_fulfilled_store_view
+        return replace(self, commerce_store_view=view) if view and who == "AMAZON" else self
 
 
 @dataclass(frozen=True)

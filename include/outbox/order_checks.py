@@ -179,7 +179,7 @@ def _line(candidate: Candidate, line: OrderLine, facts: CatalogFacts, rate: Exch
         available_qty=None,
         is_stock_required=candidate.decision.is_stock_required,
         currency_code=order.currency_code if rate is None else rate.to_currency,
-        store_currency=facts.views[store.name].base_currency,
+        store_currency=facts.views[store].base_currency,
         is_in_website=product is None or facts.is_in_website(store, product),
         is_orderable_type=product is None or facts.is_orderable(store, product),
         has_amounts=order.grand_total_amount is not None and order.currency_code is not None,

@@ -40,6 +40,7 @@ from include.adapters.personal_data import PersonalDataCipher
 from include.database.check import ROLE_OF, check_database
 from include.domain.errors import ForbiddenError, MisconfiguredError, OrdersError, ThrottledError, UndecryptableError
 from include.domain.marketplaces import MARKETPLACES
+from include.domain.orders import AMAZON
 from include.domain.stores import Account, FixedCustomer, Store, Stores
 
 if TYPE_CHECKING:
@@ -279,8 +280,9 @@ def _check_shop(setup: Setup, connection: str, subject: str, stores: list[Store]
         if refusals.keys() & _RIGHTS_OF_VIEWS:
             words = f"the store views of {connection} cannot be read without the missing right"
             yield Finding("NOT CHECKED", f"store {store.name}", words)
-        else:
-            yield _check_store(client, store, is_customer_readable=CUSTOMERS not in refusals)
+            continue
+        for variant in dict.fromkeys([store, store.fulfilled_by(AMAZON)]):
+            yield _check_store(client, variant, is_customer_readable=CUSTOMERS not in refusals)
 
 
 def _refusals(client: CommerceClient, rights: Sequence[Right]) -> dict[Right, NotAuthorizedError]:

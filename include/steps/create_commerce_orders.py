@@ -93,14 +93,15 @@ def run(
 
     def creation_of(session: Connection, order_id: str, store: Store | None, shop: str) -> OrderCreation:
         contact, contact_loaded_at = load_contact(session, cipher, order_id)
+        order = load_orders(session, [order_id])[order_id]
         return OrderCreation(
             outbox=outbox,
             session=session,
             client=commerce(shop),
             catalog=catalog,
             ahead=ahead,
-            store=store,
-            order=load_orders(session, [order_id])[order_id],
+            store=store and store.fulfilled_by(order.fulfilled_by),
+            order=order,
             contact=contact,
             contact_loaded_at=contact_loaded_at,
             settings=settings,
@@ -246,7 +247,8 @@ def _rehearse(
             try:
                 stopped = stop_of_order(connection, result.amazon_order_id, store.name)
                 creation = creation_of(connection, result.amazon_order_id, store, store.commerce_connection)
-                action, reason = creation.prepare(store) if stopped is None else ("wait", stopped)
+                prepared_for = creation.store or store
+                action, reason = creation.prepare(prepared_for) if stopped is None else ("wait", stopped)
             except MalformedOrderError as error:
                 action, reason = "block", f"The order cannot be created: {'; '.join(error.findings)}."
             except OrdersError as error:

@@ -152,7 +152,7 @@ class _Validation:
                 verdicts.append(_unexpected(row.amazon_order_id, error))
                 continue
             if decision.state == "create" and store is not None:
-                candidates.append(Candidate(order, store, decision))
+                candidates.append(Candidate(order, store.fulfilled_by(order.fulfilled_by), decision))
             else:
                 closes = _CLOSED_BY[decision.state]
                 verdicts.append(Verdict(order.amazon_order_id, decision.state, decision.reason, closes))
@@ -160,7 +160,7 @@ class _Validation:
         blocked = {row.amazon_order_id for row in rows if row.pipeline_state in ("blocked", "rejected")}
         verdicts += _unchecked(candidates, facts.failures, blocked)
         to_convert = {
-            candidate.order.amazon_order_id: (candidate.order, facts.views[candidate.store.name].base_currency)
+            candidate.order.amazon_order_id: (candidate.order, facts.views[candidate.store].base_currency)
             for candidate in facts.checked
             if candidate.store.orders.is_currency_converted
         }
@@ -184,7 +184,7 @@ class _Validation:
             write([_needs_attention(verdict.order_id, f"its result cannot be stored: {describe(failure)}")])
         counts = Counter(verdict.state for verdict in found.verdicts)
         log.info("validate_orders: read=%d %s", len(found.rows), summary(dict(sorted(counts.items()))))
-        return found.check.facts.failures
+        return {store.name: error for store, error in found.check.facts.failures.items()}
 
     def _write_facts(self, connection: Connection, check: LineCheck) -> None:
         """What is known of products and shops, and how the rules fared."""
@@ -194,7 +194,7 @@ class _Validation:
         if products := [row | asked for row in check.facts.product_rows()]:
             connection.execute(statements["upsert_product"], products)
             connection.execute(statements["upsert_store_view"], [row | asked for row in check.facts.view_rows()])
-        failures = check.facts.failures
+        failures = {store.name: error for store, error in check.facts.failures.items()}
         problems = {"store_names": list(failures), "problems": [str(error)[:500] for error in failures.values()]}
         connection.execute(statements["note_store_problems"], problems | {"dag_run_id": self.dag_run_id})
         for result in check.results:
@@ -291,7 +291,7 @@ def _needs_attention(order_id: str, cause: str) -> Verdict:
 
 
 def _unchecked(
-    candidates: Sequence[Candidate], failures: Mapping[str, OrdersError], blocked: set[str]
+    candidates: Sequence[Candidate], failures: Mapping[Store, OrdersError], blocked: set[str]
 ) -> list[Verdict]:
     """Orders whose shop could not be asked. A shop that a person has to set right blocks them, with the cause.
 
@@ -299,7 +299,7 @@ def _unchecked(
     """
     verdicts = []
     for candidate in candidates:
-        order_id, error = candidate.order.amazon_order_id, failures.get(candidate.store.name)
+        order_id, error = candidate.order.amazon_order_id, failures.get(candidate.store)
         if isinstance(error, MisconfiguredError):
             message = BLOCKER_CODES["store_misconfigured"].sentence.format(reason=error)
             blocker = Blocker(order_id, "store_misconfigured", message[:500])

@@ -108,6 +108,11 @@ def test_unknown_store_view_is_found_when_no_order_has_arrived_yet(installation:
     assert "use one of ca, de, default, jp, uk in stores.yaml" in line
 
 
+def test_unknown_store_view_is_found_when_only_amazon_fulfilled_orders_go_there(installation: Installation) -> None:
+    installation.road.change_store("Acme UK", amazon_fulfilled_store_view="nowhere")
+    assert "store Acme UK: the shop behind commerce_api has no store view 'nowhere'" in the_problem(installation)
+
+
 def test_currency_is_found_when_the_store_view_has_another(installation: Installation) -> None:
     change_stores(installation.road, "Acme UK", commerce_store_view="default")
     line = the_problem(installation)

@@ -51,8 +51,8 @@ class CatalogFacts:
     """The shops' answers. A store whose shop did not answer is in `failures`; its candidates are not in `checked`."""
 
     checked: list[Candidate] = field(default_factory=list)
-    failures: dict[str, OrdersError] = field(default_factory=dict)  # by store name
-    views: dict[str, StoreView] = field(default_factory=dict)  # by store name
+    failures: dict[Store, OrdersError] = field(default_factory=dict)
+    views: dict[Store, StoreView] = field(default_factory=dict)
     products: dict[tuple[str, str], dict[str, CatalogProduct]] = field(default_factory=dict)  # by connection and view
     free: dict[tuple[StockKey, str], Decimal | None] = field(default_factory=dict)  # by stock and SKU, casefolded
     pending: list[LineDemand] = field(default_factory=list)  # of products that the candidates want, too
@@ -86,7 +86,7 @@ class CatalogFacts:
 
     def view_rows(self) -> list[dict[str, Any]]:
         """What is known of the store views, as columns of core.store_views; each once."""
-        stores = {candidate.store.name: candidate.store for candidate in self.checked}
+        stores = {candidate.store for candidate in self.checked}
         return list(
             {
                 (store.commerce_connection, store.commerce_store_view): {
@@ -98,14 +98,14 @@ class CatalogFacts:
                     "base_currency_code": view.base_currency,
                     "stock_id": view.stock_id,
                 }
-                for name, store in stores.items()
-                if (view := self.views.get(name)) is not None
+                for store in stores
+                if (view := self.views.get(store)) is not None
             }.values()
         )
 
     def stock_key(self, store: Store) -> StockKey:
         """The stock that `store` sells from; id 0 is the one legacy stock of a shop without multi-source inventory."""
-        return store.commerce_connection, self.views[store.name].stock_id or 0
+        return store.commerce_connection, self.views[store].stock_id or 0
 
     def is_orderable(self, store: Store, product: CatalogProduct) -> bool:
         """Whether an order line can name the product, and its stock can be queried."""
@@ -113,7 +113,7 @@ class CatalogFacts:
 
     def is_in_website(self, store: Store, product: CatalogProduct) -> bool:
         """Whether the product is assigned to the website of the store's view; True where the shop does not say."""
-        return product.website_ids is None or self.views[store.name].website_id in product.website_ids
+        return product.website_ids is None or self.views[store].website_id in product.website_ids
 
     def is_stock_checked(self, candidate: Candidate, product: CatalogProduct) -> bool:
         """Whether the stock of this product decides about the candidate."""
@@ -157,7 +157,7 @@ def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, allocated: Se
             client = commerce(connection)
             for store, entries in stores.items():
                 try:
-                    facts.views[store.name] = store_view(client, store)
+                    facts.views[store] = store_view(client, store)
                 except MisconfiguredError as error:
                     if isinstance(error, NotAuthorizedError):
                         raise
@@ -179,7 +179,7 @@ def ask_shops(candidates: Sequence[Candidate], commerce: Commerce, allocated: Se
 def _fail(facts: CatalogFacts, stores: Iterable[Store], error: OrdersError) -> None:
     for store in stores:
         log.warning("validate_orders: store=%s: %s", store.name, error)
-        facts.failures.setdefault(store.name, error)
+        facts.failures.setdefault(store, error)
 
 
 def _ask_for_stock(
