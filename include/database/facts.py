@@ -5,7 +5,7 @@ The .sql file beside it says what each row is made from. publish_recent_orders c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -43,7 +43,7 @@ _KNOWN: dict[str, Any] = {
     "titles": [row.title for row in BLOCKER_CODES.values()],
     "remedies": [row.remedy for row in BLOCKER_CODES.values()],
 }
-_WRITE = """
+_UPSERT = """
     with wanted as materialized ({query}),
     gone as (
         delete from {table} as old
@@ -60,37 +60,40 @@ _WRITE = """
 
 def fact_rules() -> str:
     """All that a row depends on besides what is known of its order; when it changes, all orders are published again."""
-    return "\n".join(_write(table).text for table in FACTS) + f"{_STATUSES} {list(MARKETPLACES.values())}"
+    return "\n".join(_upsert(table).text for table in FACTS) + f"{_STATUSES} {list(MARKETPLACES.values())}"
 
 
-def write_dimensions(connection: Connection, values: dict[str, Any]) -> None:
+def write_dimensions(connection: Connection, values: Mapping[str, Any]) -> None:
     """Bring the dimensions up to date. `values`: now, dag_run_id and at_risk_hours."""
     for table in DIMENSIONS:
-        connection.execute(_write(table), _used(_write(table), {**_KNOWN, **values}))
+        connection.execute(*prepared(table, values))
 
 
-def write_facts(connection: Connection, order_ids: Sequence[str], values: dict[str, Any]) -> int:
+def write_facts(connection: Connection, order_ids: Sequence[str], values: Mapping[str, Any]) -> int:
     """Bring all facts of these orders up to date and return how many rows were written. `values`: now, dag_run_id.
 
     Their rows of reporting.recent_orders are written before.
     """
-    everything = {**_STATUSES, "order_ids": list(order_ids), **values}
-    return sum(connection.execute(_write(table), _used(_write(table), everything)).rowcount for table in FACTS)
+    everything = {**values, "order_ids": list(order_ids)}
+    return sum(connection.execute(*prepared(table, everything)).rowcount for table in FACTS)
 
 
-def _used(statement: TextClause, values: dict[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in statement._bindparams}
+def prepared(table: Table, values: Mapping[str, Any]) -> tuple[TextClause, dict[str, Any]]:
+    """The statement that writes a table, and its parameters: those of `values` and what is known beforehand."""
+    statement = _upsert(table)
+    known = {**_STATUSES, **_KNOWN, **values}
+    return statement, {name: known[name] for name in statement._bindparams}
 
 
 @cache
-def _write(table: Table) -> TextClause:
+def _upsert(table: Table) -> TextClause:
     """The statement that makes a table's rows what its query says, of the given orders or, for a dimension, of all."""
     keys = [column.name for column in table.primary_key]
     names = [column.name for column in table.columns if column.name not in _PROVENANCE]
     others = [name for name in names if name not in keys]
     written = [*others, *_PROVENANCE]
     return text(
-        _WRITE.format(
+        _UPSERT.format(
             table=table.fullname,
             query=load_statements(__file__)[table.name].text,
             of_these="old.amazon_order_id = any(cast(:order_ids as text[]))" if table in FACTS else "true",

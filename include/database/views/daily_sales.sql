@@ -34,10 +34,10 @@ comment on column reporting.daily_sales.order_count is
 'Orders that are not canceled, also those of which Amazon gives no amount yet.';
 comment on column reporting.daily_sales.ordered_qty is 'Units of these orders, without canceled units.';
 comment on column reporting.daily_sales.item_amount is
-'Ordered revenue: goods before tax, shipping and discounts; null: no amount is known.';
+'Ordered revenue: goods before discounts, with tax where prices include it; null: none is known.';
 comment on column reporting.daily_sales.discount_amount is 'Discounts, positive.';
 comment on column reporting.daily_sales.shipping_amount is 'Shipping.';
-comment on column reporting.daily_sales.tax_amount is 'Tax.';
+comment on column reporting.daily_sales.tax_amount is 'Tax; part of the other amounts where prices include it.';
 comment on column reporting.daily_sales.grand_total_amount is 'What the buyers pay.';
 comment on column reporting.daily_sales.canceled_order_count is
 'Orders that are canceled; they count in no other column.';

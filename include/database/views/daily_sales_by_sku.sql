@@ -40,10 +40,10 @@ comment on column reporting.daily_sales_by_sku.order_count is
 'Orders that are not canceled and of which at least one unit of the SKU is left.';
 comment on column reporting.daily_sales_by_sku.ordered_qty is 'Units of these orders, without canceled units.';
 comment on column reporting.daily_sales_by_sku.item_amount is
-'Ordered revenue: goods before tax, shipping and discounts; null: no amount is known.';
+'Ordered revenue: goods before discounts, with tax where prices include it; null: none is known.';
 comment on column reporting.daily_sales_by_sku.discount_amount is 'Discounts, positive.';
 comment on column reporting.daily_sales_by_sku.shipping_amount is 'Shipping.';
-comment on column reporting.daily_sales_by_sku.tax_amount is 'Tax.';
+comment on column reporting.daily_sales_by_sku.tax_amount is 'Tax; part of the other amounts where prices include it.';
 comment on column reporting.daily_sales_by_sku.canceled_order_count is
 'Canceled orders with the SKU; they count in no other column.';
 comment on column reporting.daily_sales_by_sku.asin is 'Amazon''s catalog id.';

@@ -224,6 +224,9 @@ create table reporting.fct_shipments (
 
 create index ix_fct_shipments_shipped_on on reporting.fct_shipments (store_name, shipped_on);
 
+-- An order's closed episodes are published, too.
+create index ix_blocker_episodes_amazon_order_id on ops.blocker_episodes (amazon_order_id);
+
 -- Who canceled a line; staging keeps it from now on, of older lines it is in Amazon's document.
 alter table core.order_items add column canceled_by text;
 
