@@ -1,9 +1,10 @@
 """
-**Does** — Refreshes `reporting.recent_orders`, which the *Recent Orders* page and analysts read.
+**Does** — Refreshes `reporting.recent_orders`, which the *Recent Orders* page reads, and the facts (`fct_...`) and
+dimensions (`dim_...`) behind the analysts' views.
 
 **Reads** — `core.*` and `ops.*`, as far as they changed.
 
-**Writes** — `reporting.recent_orders`: the rows of the orders that changed.
+**Writes** — `reporting.recent_orders` and `reporting.fct_*`: the rows of the orders that changed; `reporting.dim_*`.
 
 **Schedule** — By asset: when orders were staged, validated or created, or packages were verified.
 
@@ -34,9 +35,9 @@ SOURCES = (
 def orders_to_reporting() -> None:
     @task(outlets=[Asset("orders://reporting/recent_orders")])
     def publish_recent_orders() -> dict[str, int]:
-        """Writes the rows of reporting.recent_orders that changed."""
+        """Writes what changed in reporting.recent_orders, in the facts and in the dimensions for analysts."""
         with Resources() as use:
-            return steps.publish_recent_orders.run(use.engine, **use.run)
+            return steps.publish_recent_orders.run(use.engine, at_risk=use.settings.ship_by_risk, **use.run)
 
     publish_recent_orders()
 

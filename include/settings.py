@@ -157,6 +157,10 @@ class Settings:
     shipment_watch: timedelta = _days(
         14, "Days after Amazon's last change in which a finished order's tracks are still checked."
     )
+    ship_by_risk: timedelta = _seconds(
+        86400,
+        "How long before its ship-by time an order that is not shipped counts as at risk (reporting.ship_by_risk).",
+    )
     task_retries: int = _setting(3, "Retries of a task whose cause may pass.")
     retry_delay: timedelta = _seconds(
         30, "Wait before the first retry of a task; doubles each time. Throttling brings its own wait."

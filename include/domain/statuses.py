@@ -56,3 +56,31 @@ AMAZON_STATUSES = {
 # Every shown status by its name, in the order in which an order passes through them. Amazon's own word is shown for a
 # status that is not here.
 SHOWN_STATUSES = {status.name: status for status in (*AMAZON_STATUSES.values(), COMPLETED, ERROR, CANCELED)}
+
+_NOT_CREATED = {"new", "waiting", "not_imported", "blocked", "ready", "canceled"}
+# What an order may become, per system. A step that was never seen may be left out: we see Amazon's orders now and then.
+# From `created` there is no way back: whatever happens on Amazon, the Commerce order exists.
+ALLOWED_CHANGES: dict[str, dict[str, set[str]]] = {
+    "amazon": {
+        "PENDING_AVAILABILITY": {"PENDING", "UNSHIPPED", "PARTIALLY_SHIPPED", SHIPPED, *CANCELED_STATUSES},
+        "PENDING": {"UNSHIPPED", "PARTIALLY_SHIPPED", SHIPPED, *CANCELED_STATUSES},
+        "UNSHIPPED": {"PARTIALLY_SHIPPED", SHIPPED, *CANCELED_STATUSES},
+        "PARTIALLY_SHIPPED": {SHIPPED},
+        SHIPPED: set(),
+        "CANCELLED": set(),
+        "UNFULFILLABLE": {"CANCELLED"},
+    },
+    "pipeline": {
+        "new": _NOT_CREATED - {"new"},
+        "waiting": _NOT_CREATED - {"waiting"},
+        "not_imported": _NOT_CREATED - {"not_imported"},
+        "blocked": _NOT_CREATED - {"blocked"},
+        "ready": _NOT_CREATED - {"ready"} | {"in_doubt", "rejected", "needs_attention", "created"},
+        "in_doubt": {"ready", "rejected", "needs_attention", "created", "canceled", "not_imported", "waiting"},
+        "rejected": _NOT_CREATED | {"needs_attention", "created"},
+        "needs_attention": _NOT_CREATED | {"in_doubt", "rejected", "created"},
+        "created": {"completed"},
+        "completed": set(),
+        "canceled": {"new"},
+    },
+}

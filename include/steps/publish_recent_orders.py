@@ -1,4 +1,4 @@
-"""Writes the rows of reporting.recent_orders whose facts changed since they were written; the others are not read.
+"""Writes the rows of reporting.recent_orders, and of the facts for analysts, of the orders that changed; no others.
 
 Triggers queue every order of which a shown fact changes (include/database/triggers/orders_to_publish.sql).
 """
@@ -9,11 +9,12 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from include.database.facts import fact_rules, write_dimensions, write_facts
 from include.database.isolation import describe, isolate
 from include.database.locks import wait_for_lock
 from include.database.statements import load_statements
@@ -44,22 +45,27 @@ STATUSES: dict[str, Any] = {
 }
 
 
-def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
+def run(engine: Engine, *, now: datetime, dag_run_id: str, at_risk: timedelta = timedelta(hours=24)) -> dict[str, int]:
     """Write the rows of the queued orders, batch by batch, newest entries first. Returns counts: read, written.
 
     A batch leaves the queue in the transaction that writes its rows, so that nothing is lost when the publisher dies.
-    When the rules of this module or its query changed, all orders are queued first. An order whose row cannot be
-    written stays queued and fails the run with RunIncompleteError after all others. Only writer of the table.
+    When the rules of this module or its queries changed, all orders are queued first. An order whose rows cannot be
+    written stays queued and fails the run with RunIncompleteError after all others. `at_risk`: how long before its
+    ship-by time an open order is at risk (dim_stores). Only writer of these tables.
     """
     read = 0
     written: Counter[str] = Counter()
     failed: set[str] = set()
+    keys: dict[str, Any] = {"now": now, "dag_run_id": dag_run_id}
     with engine.connect() as connection:
         _queue_all_when_rules_changed(connection, now)
+        with connection.begin():
+            wait_for_lock(connection, "publish_recent_orders")
+            write_dimensions(connection, {**keys, "at_risk_hours": at_risk / timedelta(hours=1)})
         while True:
             with connection.begin():
                 order_ids, is_last = _claim(connection, failed)
-                failed |= _publish(connection, order_ids, {"now": now, "dag_run_id": dag_run_id}, written)
+                failed |= _publish(connection, order_ids, keys, written)
             read += len(order_ids)
             if is_last:
                 break
@@ -79,7 +85,7 @@ def run(engine: Engine, *, now: datetime, dag_run_id: str) -> dict[str, int]:
 
 def _queue_all_when_rules_changed(connection: Connection, now: datetime) -> None:
     statements = load_statements(__file__)
-    rules = f"{statements['publish'].text} {sorted(STATUSES.items())}"
+    rules = f"{statements['publish'].text} {sorted(STATUSES.items())} {fact_rules()}"
     rules_sha256 = hashlib.sha256(rules.encode()).hexdigest()
     with connection.begin():
         wait_for_lock(connection, "publish_recent_orders")
@@ -105,7 +111,7 @@ def _claim(connection: Connection, failed: set[str]) -> tuple[list[str], bool]:
 
 
 def _publish(connection: Connection, order_ids: list[str], keys: dict[str, Any], written: Counter[str]) -> set[str]:
-    """Write the orders' rows, count them by shown status, and return the orders whose rows cannot be written.
+    """Write the orders' rows and facts, count the rows by shown status, and return the orders that cannot be written.
 
     Those go back into the queue.
     """
@@ -115,6 +121,7 @@ def _publish(connection: Connection, order_ids: list[str], keys: dict[str, Any],
         values = {"order_ids": list(part), **STATUSES, **keys}
         with connection.begin_nested():
             rows = connection.execute(statements["publish"], values).all()
+            write_facts(connection, part, keys)
         written.update(dict(rows))
 
     failures = isolate(order_ids, attempt)

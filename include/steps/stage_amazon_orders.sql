@@ -211,7 +211,7 @@ insert into core.order_items (
     amazon_order_id, amazon_item_id, line_number, seller_sku, asin, title, ordered_qty, fulfilled_qty, currency_code,
     unit_price_amount, item_amount, shipping_amount, gift_wrap_amount, tax_amount, discount_amount,
     shipping_discount_amount, gift_wrap_discount_amount, other_discount_amount, other_amount, line_total_amount,
-    is_buyer_cancel_requested, canceled_qty
+    is_buyer_cancel_requested, canceled_qty, canceled_by
 )
 select
     newest_items.amazon_order_id, newest_items.amazon_item_id, newest_items.line_number, newest_items.seller_sku,
@@ -220,7 +220,7 @@ select
     newest_items.shipping_amount, newest_items.gift_wrap_amount, newest_items.tax_amount,
     newest_items.discount_amount, newest_items.shipping_discount_amount, newest_items.gift_wrap_discount_amount,
     newest_items.other_discount_amount, newest_items.other_amount, newest_items.line_total_amount,
-    newest_items.is_buyer_cancel_requested, newest_items.canceled_qty
+    newest_items.is_buyer_cancel_requested, newest_items.canceled_qty, newest_items.canceled_by
 from newest_items
 inner join changed_orders on newest_items.amazon_order_id = changed_orders.amazon_order_id
 on conflict (amazon_order_id, amazon_item_id) do update
@@ -244,7 +244,8 @@ on conflict (amazon_order_id, amazon_item_id) do update
         other_amount = excluded.other_amount,
         line_total_amount = excluded.line_total_amount,
         is_buyer_cancel_requested = excluded.is_buyer_cancel_requested,
-        canceled_qty = excluded.canceled_qty;
+        canceled_qty = excluded.canceled_qty,
+        canceled_by = excluded.canceled_by;
 
 -- name: drop_items_that_left
 delete from core.order_items as items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +17,13 @@ from bench.history import fill_history, order_id
 from include.database.migrate import migrate
 from include.database.statements import load_statements
 from include.database.tables import metadata
+from include.database.tables.facts import FACTS
 from include.domain.errors import RunIncompleteError
 from include.steps import publish_recent_orders as step
 from tests.support.orders import order_id as bought_id
 from tests.support.road import Road
 
+_numbers = itertools.count(1)
 STATEMENTS = load_statements(step.__file__)
 QUEUE_ALL = "insert into ops.orders_to_publish (amazon_order_id) select amazon_order_id from core.orders"
 PUBLISHED = re.compile(r"\b(?:from|join)\s+((?:core|ops|raw|pii)\.\w+)")
@@ -47,9 +50,12 @@ def queued(engine: Engine) -> list[str]:
 
 
 def rows_out_of_date(engine: Engine) -> int:
-    """How many rows of Recent Orders are not what the facts say, found by publishing every order."""
+    """How many rows of Recent Orders and of the analysts' facts are out of date, found by publishing every order."""
     write(engine, QUEUE_ALL)
-    return publish(engine)["written"]
+    run_id = f"check {next(_numbers)}"
+    written = step.run(engine, now=datetime.now(UTC), dag_run_id=run_id)["written"]
+    counts = (f"select count(*) from {table.fullname} where dag_run_id = :run_id" for table in FACTS)
+    return int(written + sum(read(engine, count, run_id=run_id)[0][0] for count in counts))
 
 
 @contextmanager
@@ -73,6 +79,7 @@ def history(engine: Engine, admin_engine: Engine) -> Engine:
     """A database with 240 published orders of every kind, as the DAGs' role."""
     fill_history(admin_engine, finished=80, open_=160)
     assert queued(engine) == []
+    assert rows_out_of_date(engine) > 200, "the history has rows of Recent Orders, and no facts of what is finished"
     assert rows_out_of_date(engine) == 0
     assert len(read(engine, "select distinct pipeline_state from reporting.recent_orders")) >= 6
     return engine

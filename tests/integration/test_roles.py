@@ -27,9 +27,19 @@ ATTEMPTS = {
 VIEWS = {
     ("ops", "open_order_outbox"),
     ("reporting", "blocked_orders"),
+    ("reporting", "blocked_revenue"),
+    ("reporting", "blocker_history_daily"),
+    ("reporting", "cancellations"),
+    ("reporting", "daily_sales"),
+    ("reporting", "daily_sales_by_sku"),
     ("reporting", "data_freshness"),
     ("reporting", "flagged_orders"),
+    ("reporting", "fulfilment_lateness_daily"),
+    ("reporting", "order_timeline"),
     ("reporting", "quarantined_orders"),
+    ("reporting", "sales_summary"),
+    ("reporting", "ship_by_risk"),
+    ("reporting", "time_to_commerce"),
 }
 
 

@@ -89,6 +89,7 @@ select
             then greatest(units.ordered_qty - units.fulfilled_qty - coalesce(units.unfulfilled_qty, 0), 0)
         else 0
     end as canceled_qty,
+    item.document #>> '{cancellation,cancellationExecution,cancelledBy}' as canceled_by,
     coalesce(
         item.document #>> '{proceeds,proceedsTotal,currencyCode}',
         item.document #>> '{product,price,unitPrice,currencyCode}'

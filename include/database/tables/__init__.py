@@ -13,6 +13,16 @@ from include.database.tables.core import (
     store_views,
     stores,
 )
+from include.database.tables.facts import (
+    dim_blocker_codes,
+    dim_marketplaces,
+    dim_stores,
+    fct_order_blockers,
+    fct_order_items,
+    fct_order_status_changes,
+    fct_orders,
+    fct_shipments,
+)
 from include.database.tables.holds import store_norms, write_hold_decisions, write_holds
 from include.database.tables.landing import amazon_orders, commerce_shipments, order_contacts, quarantined_payloads
 from include.database.tables.metadata import SCHEMAS, metadata
@@ -48,8 +58,16 @@ __all__ = [
     "commerce_cursors",
     "commerce_shipments",
     "dag_runs",
+    "dim_blocker_codes",
+    "dim_marketplaces",
+    "dim_stores",
     "dry_run_results",
     "exchange_rates",
+    "fct_order_blockers",
+    "fct_order_items",
+    "fct_order_status_changes",
+    "fct_orders",
+    "fct_shipments",
     "ingest_coverage",
     "ingest_pages",
     "ingest_windows",

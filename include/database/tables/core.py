@@ -167,6 +167,7 @@ order_items = Table(
         "coalesce(commerce_qty > ordered_qty - canceled_qty, false)",
         "The Commerce order has more units of the line than Amazon still wants.",
     ),
+    text("canceled_by", "BUYER, MERCHANT or AMAZON: who canceled, where Amazon says so.", nullable=True),
     Index("ix_order_items_to_withdraw", "amazon_order_id", "amazon_item_id", postgresql_where="has_units_to_withdraw"),
     schema="core",
     comment="One row per line of an Amazon order's newest version.",

@@ -291,6 +291,7 @@ blocker_episodes = Table(
         unique=True,
         postgresql_where="closed_at is null",
     ),
+    Index("ix_blocker_episodes_amazon_order_id", "amazon_order_id"),
     Index(
         "ix_blocker_episodes_findings",
         "amazon_order_id",
