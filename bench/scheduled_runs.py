@@ -17,7 +17,7 @@ from local.sandbox.servers import Sandbox
 from tests.support.installation import AIRFLOW, ORDERS, Installation, connections_to, superuser_url
 from tests.support.orders import order_id
 from tests.support.ports import free_port
-from tests.support.warm_airflow import WarmAirflow
+from tests.support.warm_airflow import warm_airflow
 
 BLOCKED, ROUNDS = 100, 5
 
@@ -30,7 +30,7 @@ def measure(orders: int) -> list[Figure]:
     (folder / ".data").mkdir()
     address = postgres.start(folder / "postgres", durable=False)
     try:
-        with Sandbox(story, enforce_rate_limits=False) as sandbox, WarmAirflow() as airflow:
+        with Sandbox(story, enforce_rate_limits=False) as sandbox, warm_airflow() as airflow:
             orders_url, metadata_url = (superuser_url(address, name) for name in ("orders", "airflow"))
             connections = connections_to(sandbox, story, orders_url)
             installation = Installation(folder, orders_url, metadata_url, sandbox, airflow, connections=connections)

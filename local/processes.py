@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -40,6 +41,19 @@ class Leader:
     created: float  # seconds since 1970, as in psutil
 
 
+class Process(Protocol):
+    """What is needed of subprocess.Popen."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Its exit status, if it has ended."""
+
+    def wait(self) -> int:
+        """Its exit status, when it has ended."""
+
+
 class LocalProcesses:
     """The processes of one checkout, with the environment `variables`. A context manager: on exit it ends them all.
 
@@ -50,7 +64,7 @@ class LocalProcesses:
         self._grace_seconds = grace_seconds
         self._checkout = checkout
         self._variables = dict(variables)
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, Process] = {}
         self.log_dir = environment.data_dir(checkout) / "logs"
 
     def __enter__(self) -> LocalProcesses:
@@ -86,20 +100,23 @@ class LocalProcesses:
         if name in self._running:
             self._running.pop(name).wait()
         with self.log_of(name).open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=self._checkout,
-                env=self._variables | dict(settings or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = self._start(command, self._variables | dict(settings or {}), log)
         self._running[name] = process
         leaders = _read_leaders(self._checkout)
         with contextlib.suppress(psutil.NoSuchProcess):  # it has already ended; whoever waits for it will notice
             leaders.append(Leader(name, process.pid, psutil.Process(process.pid).create_time()))
         _write_leaders(self._checkout, leaders)
+
+    def _start(self, command: tuple[str, ...], variables: Mapping[str, str], log: BinaryIO) -> Process:
+        return subprocess.Popen(
+            command,
+            cwd=self._checkout,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def check(self) -> None:
         """Raise ProcessError if one of the processes has ended."""

@@ -27,8 +27,10 @@ from local import postgres
 from local.sandbox.scenario import build
 from local.sandbox.seeds import Scenario
 from local.sandbox.servers import Sandbox
+from tests.support.installation import migrate_airflow
 from tests.support.plain_rules import validate_lines as plain_validation
 from tests.support.road import Road
+from tests.support.warm_airflow import SOCKET_VARIABLE, WarmAirflow, WarmProcess
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
@@ -52,6 +54,14 @@ _FIRST = (
     "test_blockers",
     "test_embedded_postgres",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Offer one process that has imported Airflow to the whole session; it is started when it is first needed."""
+    if not hasattr(config, "workerinput"):  # the workers of pytest-xdist get the variable
+        warm = WarmProcess()
+        config.add_cleanup(warm.stop)
+        os.environ[SOCKET_VARIABLE] = warm.socket
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -102,6 +112,24 @@ def template(server: postgres.ServerAddress) -> str:
     engine = make_engine(_url(server, "template_orders"), application_name="tests")
     migrate(engine)
     return "template_orders"
+
+
+@pytest.fixture(scope="session")
+def warm_airflow() -> WarmAirflow:
+    """The session's process that has imported Airflow."""
+    return WarmAirflow(os.environ[SOCKET_VARIABLE])
+
+
+@pytest.fixture(scope="session")
+def airflow_template(
+    warm_airflow: WarmAirflow, server: postgres.ServerAddress, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A database with Airflow's tables, to copy from: making them takes far longer."""
+    name = "template_airflow"
+    with _admin(server).connect() as connection:
+        connection.execute(text(f"create database {name} owner airflow"))
+    migrate_airflow(warm_airflow, tmp_path_factory.mktemp("airflow"), _url(server, name))
+    return name
 
 
 @pytest.fixture

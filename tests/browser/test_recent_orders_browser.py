@@ -22,7 +22,9 @@ from include.pages.shell.app import create_app
 from include.pages.shell.page import PageSource
 from local import postgres
 from tests.support.airflow_server import BASE_PATH, PASSWORD, AirflowServer, running_airflow
+from tests.support.installation import copied_database
 from tests.support.recent_orders_rows import NOON, order_row, write_contact, write_orders
+from tests.support.warm_airflow import WarmAirflow
 
 KEY = Fernet.generate_key().decode()
 PAGE_SIZE = 12
@@ -92,10 +94,15 @@ def orders_url(server: postgres.ServerAddress, template: str) -> Iterator[URL]:
 
 
 @pytest.fixture(scope="module")
-def airflow(server: postgres.ServerAddress, orders_url: URL) -> Iterator[AirflowServer]:
+def airflow(
+    warm_airflow: WarmAirflow, airflow_template: str, server: postgres.ServerAddress, orders_url: URL
+) -> Iterator[AirflowServer]:
     """Airflow's API server with the plugin; the page finds that database by a connection made in Airflow itself."""
     variables = {"ORDERS_PII_KEYS": KEY, "ORDERS_RECENT_ORDERS_PAGE_SIZE": str(PAGE_SIZE)}
-    with running_airflow(server, variables) as running:
+    with (
+        copied_database(server, airflow_template, "airflow_browser") as metadata,
+        running_airflow(warm_airflow, metadata, variables) as running,
+    ):
         httpx.post(
             f"{running.base_url}/api/v2/connections",
             headers={"Authorization": f"Bearer {running.token('admin')}"},

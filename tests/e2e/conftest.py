@@ -1,4 +1,4 @@
-"""Fixtures: Airflow's tables once per session, and an installation of a merchant per test."""
+"""Fixtures: an installation of a merchant per test."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from local import postgres
 from local.sandbox.commerce.state import CommerceState
 from local.sandbox.scenario import build
 from local.sandbox.servers import Sandbox
-from tests.support.installation import Installation, connections_to, copied_database, migrate_airflow, superuser_engine
+from tests.support.installation import Installation, connections_to, copied_database
 from tests.support.warm_airflow import WarmAirflow
 
 Install = Callable[..., AbstractContextManager[Installation]]
@@ -24,24 +23,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def airflow() -> Iterator[WarmAirflow]:
-    """A process that has imported Airflow."""
-    with WarmAirflow() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def airflow_template(server: postgres.ServerAddress, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database with Airflow's tables, to copy from: making them takes far longer."""
-    name = "template_airflow"
-    with superuser_engine(server).connect() as connection:
-        connection.execute(text(f"create database {name} owner airflow"))
-    migrate_airflow(tmp_path_factory.mktemp("airflow"), server, name)
-    return name
-
-
-@pytest.fixture(scope="session")
-def install(airflow: WarmAirflow, server: postgres.ServerAddress, template: str, airflow_template: str) -> Install:
+def install(warm_airflow: WarmAirflow, server: postgres.ServerAddress, template: str, airflow_template: str) -> Install:
     """Sets up an installation in a folder: the scenario's sellers and shop, without orders; `shop` may be another."""
 
     @contextmanager
@@ -56,7 +38,7 @@ def install(airflow: WarmAirflow, server: postgres.ServerAddress, template: str,
             sandbox,
         ):
             connections = connections_to(sandbox, story, orders)
-            yield Installation(folder, orders, metadata, sandbox, airflow, connections=connections)
+            yield Installation(folder, orders, metadata, sandbox, warm_airflow, connections=connections)
 
     return installed
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 
 from include.adapters.commerce.rights import CUSTOMERS, INVOICE, LEGACY_STOCK, NEEDED
 from tests.support.installation import AIRFLOW, CHECKOUT, Installation
@@ -13,29 +12,33 @@ from tests.support.installation import AIRFLOW, CHECKOUT, Installation
 PROBLEM = f"shop commerce_api: the integration lacks the right {INVOICE.place} ({INVOICE.resource})"
 
 
-def command(installation: Installation, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    environment: Mapping[str, str] = installation.variables() | changes
-    return subprocess.run(
-        arguments,
-        cwd=CHECKOUT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def command(
+    installation: Installation, *arguments: str, is_forked: bool = True, **changes: str
+) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of a command."""
+    variables = installation.variables() | changes
+    paths = [installation.folder / name for name in ("stdout", "stderr")]
+    with paths[0].open("wb") as stdout, paths[1].open("wb") as stderr:
+        if is_forked:
+            started = installation.airflow.start(arguments, CHECKOUT, variables, stdout.fileno(), stderr.fileno())
+            status = started.wait()
+        else:
+            status = subprocess.run(
+                arguments, cwd=CHECKOUT, env=variables, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+            ).returncode
+    return status, *(path.read_text(encoding="utf-8") for path in paths)
 
 
-def check(installation: Installation, *options: str, **changes: str) -> tuple[int, list[str]]:
+def check(installation: Installation, *options: str, is_forked: bool = True, **changes: str) -> tuple[int, list[str]]:
     """Exit status and lines of the command: findings and their sum, nothing else."""
-    ended = command(installation, sys.executable, "-m", "include", "check", *options, **changes)
-    lines = ended.stdout.splitlines()
-    assert lines, ended.stderr[-3000:]
+    arguments = (sys.executable, "-m", "include", "check", *options)
+    status, stdout, stderr = command(installation, *arguments, is_forked=is_forked, **changes)
+    lines = stdout.splitlines()
+    assert lines, stderr[-3000:]
     states = ("OK           ", "PROBLEM      ", "NOT CHECKED  ")
     assert [line for line in lines[:-1] if not line.startswith(states)] == []
-    assert "Traceback" not in ended.stderr, ended.stderr[-3000:]
-    return ended.returncode, lines
+    assert "Traceback" not in stderr, stderr[-3000:]
+    return status, lines
 
 
 def test_run_turns_red_when_it_finds_a_problem(installation: Installation) -> None:
@@ -57,8 +60,8 @@ def test_run_turns_red_when_it_finds_a_problem(installation: Installation) -> No
 
 def test_run_fails_when_it_gets_a_param_that_it_does_not_have(installation: Installation) -> None:
     conf = json.dumps({"dryrun": True})
-    ended = command(installation, AIRFLOW, "dags", "test", "check_setup", "--conf", conf)
-    said = ended.stdout + ended.stderr
+    _, stdout, stderr = command(installation, AIRFLOW, "dags", "test", "check_setup", "--conf", conf)
+    said = stdout + stderr
     assert "The DAG check_setup has no param dryrun. Resolution: trigger it with dry_run only." in said
     assert not installation.sandbox.commerce_faults.calls
 
@@ -80,9 +83,8 @@ def test_command_ends_with_1_when_pools_are_missing_and_with_0_when_nothing_is(i
 
 def test_command_names_them_when_a_setting_and_airflows_database_are_wrong(installation: Installation) -> None:
     nowhere = "postgresql+psycopg://airflow:planted-secret@127.0.0.1:9/airflow"
-    status, lines = check(
-        installation, ORDERS_CREATE_LIMIT="many", AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=nowhere, ORDERS_TYPO="1"
-    )
+    wrong = {"ORDERS_CREATE_LIMIT": "many", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": nowhere, "ORDERS_TYPO": "1"}
+    status, lines = check(installation, is_forked=False, **wrong)  # as people start it
     assert status == 1
     assert lines[0].startswith("PROBLEM      Airflow: its database cannot be read")
     assert lines[1].startswith("PROBLEM      settings: ORDERS_CREATE_LIMIT must be a whole number, not 'many'")
@@ -91,11 +93,12 @@ def test_command_names_them_when_a_setting_and_airflows_database_are_wrong(insta
 
 def test_command_finds_connections_when_airflows_database_keeps_them(installation: Installation) -> None:
     shop = installation.connections.pop("commerce_api")
-    status, lines = check(installation)
+    # Where connections are looked for depends on what is set when Airflow is imported.
+    status, lines = check(installation, is_forked=False)
     assert status == 1
     assert [line for line in lines if "There is no Airflow connection 'commerce_api'" in line]
     installation.command("connections", "add", "commerce_api", "--conn-json", json.dumps(shop))
-    _, lines = check(installation)
+    _, lines = check(installation, is_forked=False)
     # The shop has multi-source inventory, and all of its stores order as guests.
     asked = len(set(NEEDED) - {LEGACY_STOCK, CUSTOMERS})
     assert f"OK           shop commerce_api: credentials and all {asked} rights" in lines

@@ -26,6 +26,7 @@ from tests.support.orders import order_id
 from tests.support.ports import free_port
 from tests.support.scheduled_airflow import sign_in
 from tests.support.waiting import PATIENCE_SECONDS, SLOW_SECONDS, wait_until
+from tests.support.warm_airflow import ForkedProcesses
 
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yaml").read_text(encoding="utf-8"))
 WORKERS, SCHEDULERS = ("worker-1", "worker-2"), ("scheduler-1", "scheduler-2")
@@ -114,7 +115,7 @@ def running(installation: Installation) -> Iterator[tuple[Stack, AirflowApi]]:
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
     }
-    with LocalProcesses(folder, variables | SHORT_TIMES, grace_seconds=3) as processes:
+    with ForkedProcesses(installation.airflow, folder, variables | SHORT_TIMES, grace_seconds=3) as processes:
         stack = Stack(installation, processes, ports)
         stack.start_redis()
         processes.start("api-server", AIRFLOW, "api-server")

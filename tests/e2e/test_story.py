@@ -121,7 +121,7 @@ def started(played: Played, command: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture(scope="module")
 def played(
-    airflow: WarmAirflow,
+    warm_airflow: WarmAirflow,
     server: postgres.ServerAddress,
     template: str,
     airflow_template: str,
@@ -140,7 +140,7 @@ def played(
         seeds = build(clock.now())
         with Sandbox(build, clock=clock, state_dir=folder / ".data" / "sandbox") as sandbox:
             installation = Installation(
-                folder, orders, metadata, sandbox, airflow, connections=connections_to(sandbox, seeds, orders)
+                folder, orders, metadata, sandbox, warm_airflow, connections=connections_to(sandbox, seeds, orders)
             )
             installation.settings["ORDERS_WINDOW_MINIMUM_SECONDS"] = "60"
             parts, runs = [], []

@@ -1,28 +1,25 @@
-"""A real Airflow API server with a metadata database of its own, served under a path as behind a company's proxy."""
+"""A real Airflow API server, served under a path as behind a company's proxy."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
-import psycopg
-from psycopg import sql
+from sqlalchemy import URL
 
-from local import postgres
-from local.processes import LocalProcesses
+from tests.support.installation import AIRFLOW, CHECKOUT, airflow_url
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.warm_airflow import ForkedProcesses, WarmAirflow
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 BASE_PATH = "/company/airflow"
 PASSWORD = "only-for-this-test"
 USERS = {"admin": "admin", "viewer": "viewer"}  # name -> role
@@ -63,22 +60,15 @@ def server_variables(folder: Path, base_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]) -> Iterator[AirflowServer]:
-    """Migrate a new metadata database on `server` and run an API server on it. `variables` join its environment."""
-    database = f"airflow_{os.getpid()}"
-    with psycopg.connect(
-        host=str(server.socket_dir), user=postgres.SUPERUSER, dbname="postgres", autocommit=True
-    ) as connection:
-        connection.execute(sql.SQL("create database {} owner airflow").format(sql.Identifier(database)))
+def running_airflow(airflow: WarmAirflow, metadata: URL, variables: Mapping[str, str]) -> Iterator[AirflowServer]:
+    """An API server with the metadata database `metadata`. `variables` join its environment."""
     folder = Path(tempfile.mkdtemp(prefix="orders-airflow-"))
     (folder / "dags").mkdir()
     base_url = f"http://127.0.0.1:{free_port()}{BASE_PATH}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "ORDERS_"))}
     environment = kept | {
         "AIRFLOW_HOME": str(folder),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
-            f"postgresql+psycopg://airflow@/{database}?host={quote(str(server.socket_dir), safe='')}"
-        ),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow_url(metadata),
         "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -86,12 +76,9 @@ def running_airflow(server: postgres.ServerAddress, variables: Mapping[str, str]
         "PYTHONPATH": str(CHECKOUT),
         **variables,
     }
-    airflow = str(Path(sys.executable).with_name("airflow"))
     try:
-        with LocalProcesses(folder, environment) as processes:
-            processes.start("migrate", airflow, "db", "migrate")
-            processes.finish("migrate")
-            processes.start("api-server", airflow, "api-server")
+        with ForkedProcesses(airflow, folder, environment) as processes:
+            processes.start("api-server", AIRFLOW, "api-server")
             processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health", PATIENCE_SECONDS)
             yield AirflowServer(base_url, processes.log_of("api-server"))
     finally:

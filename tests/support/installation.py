@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -215,15 +214,16 @@ def connections_to(sandbox: Sandbox, story: Scenario, orders_url: URL) -> dict[s
     return connections
 
 
-def migrate_airflow(folder: Path, server: postgres.ServerAddress, database: str) -> None:
+def migrate_airflow(airflow: WarmAirflow, folder: Path, database: URL) -> None:
     """Create Airflow's tables in an empty database."""
     environment = {
         "AIRFLOW_HOME": str(folder),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow_url(superuser_url(server, database)),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow_url(database),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "PATH": os.environ["PATH"],
     }
-    ended = subprocess.run(
-        [AIRFLOW, "db", "migrate"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    with airflow.console(folder, environment) as run:
+        ended = run("db", "migrate")
+    assert ended.status == 0, ended.output[-3000:]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from local.airflow_api import AirflowApi
-from local.processes import LocalProcesses
 from tests.support.airflow_server import PASSWORD, server_variables
 from tests.support.installation import AIRFLOW, CHECKOUT, ORDERS, REPORTING, SHIPMENTS, Installation
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.warm_airflow import ForkedProcesses
 
 
 class Quiet:
@@ -41,9 +41,9 @@ def scheduled(installation: Installation) -> Iterator[AirflowApi]:
     """
     folder, base_url = installation.folder, f"http://127.0.0.1:{free_port()}"
     without_schedules = {"ORDERS_SYNC_SCHEDULE": "off", "ORDERS_SHIPMENT_SCHEDULE": "off"}
-    executor = {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor", "AIRFLOW__CORE__PARALLELISM": "2"}
+    executor = {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
     variables = without_schedules | installation.variables() | executor | server_variables(folder, base_url)
-    with LocalProcesses(folder, variables) as processes:
+    with ForkedProcesses(installation.airflow, folder, variables) as processes:
         for name in ("api-server", "scheduler", "dag-processor"):
             processes.start(name, AIRFLOW, name, *(["--skip-serve-logs"] if name == "scheduler" else []))
         processes.wait_until_answering("api-server", f"{base_url}/api/v2/monitor/health", PATIENCE_SECONDS)
