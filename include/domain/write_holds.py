@@ -78,7 +78,7 @@ class Reason:
     order_ids: tuple[str, ...] | None = None
 
 
-def judge_streak(streak: Streak, limits: Limits) -> Reason | None:
+def evaluate_streak(streak: Streak, limits: Limits) -> Reason | None:
     """Why no further order is to be sent after how the last ones fared. Needs no history."""
     if limits.refusals and streak.refused_count >= limits.refusals:
         last = f" The last one: {streak.last_refusal}" if streak.last_refusal else ""
@@ -93,17 +93,17 @@ def judge_streak(streak: Streak, limits: Limits) -> Reason | None:
     return None
 
 
-def judge_orders(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
+def evaluate_orders(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
     """Why the waiting orders of a store are not to be created, or some of them; None: they are as usual."""
     return (
-        _judge_volume(seen, norm, limits)
-        or _judge_blocked(seen, norm, limits)
-        or _judge_typical_price(seen, norm, limits)
-        or _judge_odd_prices(seen, norm, limits)
+        _evaluate_volume(seen, norm, limits)
+        or _evaluate_blocked(seen, norm, limits)
+        or _evaluate_typical_price(seen, norm, limits)
+        or _evaluate_odd_prices(seen, norm, limits)
     )
 
 
-def judge_changes(kind: str, count: int, busiest_day_count: int, limits: Limits) -> Reason | None:
+def evaluate_changes(kind: str, count: int, busiest_day_count: int, limits: Limits) -> Reason | None:
     """Why `count` cancellations or refunds in 24 hours are too many. Without history, the minimum decides."""
     limit = max(limits.minimum_orders, limits.volume_factor * busiest_day_count + 1)
     if not limits.volume_factor or count < limit:
@@ -117,7 +117,7 @@ def _has_history(norm: Norm, limits: Limits) -> bool:
     return norm.order_count >= limits.history_orders and norm.day_count >= limits.history_days
 
 
-def _judge_volume(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
+def _evaluate_volume(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
     count = len(seen.amounts) + seen.created_count
     limit = max(limits.minimum_orders, limits.volume_factor * norm.busiest_day_count + 1)
     if not limits.volume_factor or not _has_history(norm, limits) or count < limit:
@@ -129,7 +129,7 @@ def _judge_volume(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
     return _reason("volume", sentence, count, limit)
 
 
-def _judge_blocked(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
+def _evaluate_blocked(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
     total = seen.blocked_count + len(seen.amounts) + seen.created_count
     if not limits.blocked_percent or norm.checked_count < limits.history_orders or total < limits.minimum_orders:
         return None
@@ -147,7 +147,7 @@ def _judge_blocked(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
     return Reason("blocked_rate", sentence, percent, limit)
 
 
-def _judge_typical_price(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
+def _evaluate_typical_price(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
     amounts = sorted(amount for amount in seen.amounts.values() if amount)
     usual = norm.median_amount
     if not limits.price_factor or not _has_history(norm, limits) or len(amounts) < limits.minimum_orders or not usual:
@@ -160,7 +160,7 @@ def _judge_typical_price(seen: Seen, norm: Norm, limits: Limits) -> Reason | Non
     return Reason("price", sentence, typical, high if typical > high else low)
 
 
-def _judge_odd_prices(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
+def _evaluate_odd_prices(seen: Seen, norm: Norm, limits: Limits) -> Reason | None:
     """Single orders far off: only they are stopped, the others of the store go on."""
     if not limits.price_factor or not _has_history(norm, limits) or not norm.low_amount or not norm.high_amount:
         return None

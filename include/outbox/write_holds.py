@@ -26,9 +26,9 @@ from include.domain.write_holds import (
     Reason,
     Seen,
     Streak,
-    judge_changes,
-    judge_orders,
-    judge_streak,
+    evaluate_changes,
+    evaluate_orders,
+    evaluate_streak,
 )
 from include.settings import Settings
 
@@ -100,7 +100,7 @@ class WriteHolds:
             values = {"store_names": names, "day_ago": self._clock() - _DAY}
             for row in connection.execute(statements["last_day"], values).all():
                 seen = Seen(amounts[row.store_name], row.created_count, row.blocked_count)
-                reason = judge_orders(seen, self._norm(norms[row.store_name]), self._limits)
+                reason = evaluate_orders(seen, self._norm(norms[row.store_name]), self._limits)
                 if reason is not None:
                     self._open(connection, row.store_name, ORDERS, reason)
 
@@ -116,7 +116,7 @@ class WriteHolds:
                 for row in connection.execute(load_statements(__file__)["last_day_changes"], values).all():
                     norm = norms[row.store_name]
                     busiest = norm.busiest_cancellation_count if kind == CANCELLATIONS else norm.busiest_refund_count
-                    reason = judge_changes(kind, row.change_count, busiest, self._limits)
+                    reason = evaluate_changes(kind, row.change_count, busiest, self._limits)
                     if reason is not None:
                         self._open(connection, row.store_name, kind, reason)
 
@@ -134,7 +134,7 @@ class WriteHolds:
             if row.is_approved:
                 return False
             streak = Streak(row.refused_count, row.last_refusal, row.recent_count, row.differing_count)
-            reason = judge_streak(streak, self._limits)
+            reason = evaluate_streak(streak, self._limits)
             if reason is not None:
                 self._open(connection, store_name, ORDERS, reason)
             return reason is not None

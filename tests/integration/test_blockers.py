@@ -275,7 +275,7 @@ def test_order_is_created_when_the_case_of_its_sku_differs_from_the_catalog(road
     assert created(road) == {ORDER}
 
 
-# Nothing to judge
+# Nothing to check
 
 EMPTY_RUN = """
 import sys

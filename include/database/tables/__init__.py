@@ -1,6 +1,7 @@
 """All tables of the orders database in one place: `from include.database import tables`."""
 
 from include.database.tables.changes import order_change_outbox
+from include.database.tables.checks import blocker_episodes, order_checks, published_rules, validation_results
 from include.database.tables.core import (
     order_items,
     order_status_changes,
@@ -29,20 +30,16 @@ from include.database.tables.metadata import SCHEMAS, metadata
 from include.database.tables.ops import (
     api_calls,
     api_calls_hourly,
-    blocker_episodes,
     commerce_cursors,
     ingest_coverage,
     ingest_pages,
     ingest_windows,
-    order_checks,
     order_outbox,
     orders_to_publish,
-    published_rules,
     quarantined_orders,
     rate_limits,
     shipment_outbox,
     shipment_sweep,
-    validation_results,
 )
 from include.database.tables.repairs import bad_addresses, dry_run_results, order_corrections, order_repairs
 from include.database.tables.reporting import exchange_rates, recent_orders
