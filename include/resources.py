@@ -211,7 +211,7 @@ class Resources:
         if name not in self._databases:
             settings = self.settings
             # An order that is being created holds a session for its lock and uses another beside it.
-            size = max(2 * settings.create_connections, 2)
+            size = max(3 * settings.create_connections, 2)
             self._databases[name] = open_database(
                 name, application_name="orders_dags", lock_timeout=settings.lock_timeout, pool_size=size
             )

@@ -80,8 +80,8 @@ class Settings:
     create_limit: int = _setting(500, "Commerce orders that one task creates at the most; the next run goes on.")
     create_connections: int = _setting(
         4,
-        "Orders that one task creates at the same time in one shop, each over a connection of its own; fewer by itself "
-        "while the shop throttles or slows down.",
+        "Connections to one shop over which one task creates orders at the same time; fewer by itself while the shop "
+        "throttles or slows down.",
     )
     create_time_budget: timedelta = _seconds(
         240, "How long one task creates Commerce orders for one account; the next run goes on."

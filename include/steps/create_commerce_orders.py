@@ -85,7 +85,7 @@ def run(
         rows = due_orders(connection, account_name, clock())
         ahead = LookAhead(never_sent(connection, rows))
         paces = _paces(connection, rows, settings, clock())
-    commerce = _asked_here(commerce, paces)
+    commerce = _asked_here(commerce, paces, settings.create_connections)
     deadline = clock() + settings.create_time_budget
     by_name = {store.name: store for store in stores.all()}
     invoiced: list[DueOrder] = []
@@ -184,12 +184,14 @@ def run(
     return dict(report.counts)
 
 
-def _asked_here(commerce: Commerce, names: Iterable[str]) -> Commerce:
-    """The same clients, asked for now: Airflow is asked for connections by one thread only."""
+def _asked_here(commerce: Commerce, names: Iterable[str], connections: int) -> Commerce:
+    """The same clients, asked for now: Airflow is asked by one thread only. Each uses so many connections."""
     known: dict[str, CommerceClient | OrdersError] = {}
     for name in names:
         try:
-            known[name] = commerce(name)
+            made = commerce(name)
+            made.use_connections(connections)
+            known[name] = made
         except OrdersError as error:
             known[name] = error
 
@@ -203,12 +205,13 @@ def _asked_here(commerce: Commerce, names: Iterable[str]) -> Commerce:
 
 
 def _paces(connection: Connection, rows: Iterable[DueOrder], settings: Settings, now: datetime) -> dict[str, Pace]:
-    """How many orders each shop gets at the same time: one to begin with, if it has throttled lately."""
+    """How many orders of each shop are worked on at the same time: one to begin with, if it has throttled lately.
+
+    Half as many again as there are connections, so that these do not wait for our own work.
+    """
+    most = settings.create_connections * 3 // 2
     throttled = throttled_since(connection, now - _REMEMBERED)
-    return {
-        shop: Pace(settings.create_connections, 1 if shop in throttled else None)
-        for shop in {row.system for row in rows}
-    }
+    return {shop: Pace(most, 1 if shop in throttled else None) for shop in {row.system for row in rows}}
 
 
 def _batches(rows: Iterable[DueOrder], *, besides: Collection[str]) -> Iterator[list[DueOrder]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -50,12 +52,17 @@ class RestClient:
         self._connection = connection
         self._record = record
         self.shop_time: datetime | None = None  # the shop's clock when it answered last, UTC
+        self._turns: AbstractContextManager[object] = nullcontext()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def use_connections(self, most: int) -> None:
+        """Send at most so many requests at the same time from now on; threads wait for their turn."""
+        self._turns = threading.Semaphore(max(most, 1))
 
     def close(self) -> None:
         """Close the connections."""
@@ -142,17 +149,18 @@ class RestClient:
             content = body if isinstance(body, bytes) else simplejson.dumps(body, use_decimal=True).encode()
         request = self._client.build_request(method, url, headers=headers, content=content)
         try:
-            answer = exchange(
-                self._client,
-                request,
-                system="commerce",
-                connection=self._connection,
-                operation=operation,
-                is_write=method != "GET",
-                record=self._record,
-                subject=subject,
-                explain=lambda status, document: explain(status, document, personal),
-            )
+            with self._turns:
+                answer = exchange(
+                    self._client,
+                    request,
+                    system="commerce",
+                    connection=self._connection,
+                    operation=operation,
+                    is_write=method != "GET",
+                    record=self._record,
+                    subject=subject,
+                    explain=lambda status, document: explain(status, document, personal),
+                )
         except NotAuthorizedError as error:
             status, document = error.answer.status, error.answer.document
             rights = missing_rights(operation, document)
