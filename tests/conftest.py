@@ -6,12 +6,13 @@ sees the sessions, locks or roles of another, and whoever started a server stops
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from sqlalchemy.pool import NullPool
 from include.adapters.amazon import client as amazon_client
 from include.database.engine import make_engine
 from include.database.migrate import migrate
+from include.expectations.order_lines import ValidationReport, validate_lines
+from include.expectations.rules import RULES, CheckedLine, Rule
 from include.outbox import order_checks
 from local import postgres
 from local.sandbox.scenario import build
@@ -187,7 +190,23 @@ def road(engine: Engine, scenario: Scenario) -> Iterator[Road]:
         yield road
 
 
+_reports: dict[str, ValidationReport] = {}
+
+
+def _validate_once(lines: Sequence[CheckedLine], rules: Sequence[Rule] = RULES) -> ValidationReport:
+    asked = repr((lines, rules))
+    if asked not in _reports:
+        _reports[asked] = validate_lines(lines, rules)
+    return copy.deepcopy(_reports[asked])
+
+
+@pytest.fixture(autouse=True)
+def same_lines_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Great Expectations takes half a second and depends on its input alone: many tests buy the same things."""
+    monkeypatch.setattr(order_checks, "validate_lines", _validate_once)
+
+
 @pytest.fixture
-def plain_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain_rules(same_lines_validated_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rules run as plain Python in this process: for tests with many runs, whose subject is something else."""
     monkeypatch.setattr(order_checks, "validate_lines", plain_validation)
