@@ -219,7 +219,7 @@ class OrderCreation:
             "exchange_rate_date": rate and rate.rate_date,
             "exchange_rate_source": rate and rate.source,
             "converted_amount": None if rate is None or total is None else rate.convert(total),
-            "converted_currency_code": rate and rate.to_currency,
+            "currency_code": rate and rate.to_currency,
         }
 
     def customer_id(self, store: Store, website_id: int) -> int | None:
@@ -241,7 +241,7 @@ class OrderCreation:
         total, currency = self.order.grand_total_amount, self.order.currency_code
         row = self.read()
         if row.converted_amount is not None:
-            total, currency = row.converted_amount, row.converted_currency_code
+            total, currency = row.converted_amount, row.currency_code
         # An order that a person entered in another currency is not compared.
         if total is not None and found.grand_total != total and found.currency in (None, currency):
             totals = {"found": f"{found.grand_total.normalize():f}", "expected": f"{total.normalize():f}"}

@@ -157,7 +157,7 @@ order_outbox = Table(
     typed("exchange_rate_date", Date(), "Day of that rate.", nullable=True),
     text("exchange_rate_source", "Who published that rate.", nullable=True),
     amount("converted_amount", "Grand total of the Commerce order, converted."),
-    text("converted_currency_code", "Its currency, ISO 4217.", nullable=True),
+    text("currency_code", "Currency of converted_amount, ISO 4217.", nullable=True),
     Index("ix_order_outbox_rejected", "commerce_connection", "refusal_cause", postgresql_where="state = 'rejected'"),
     CheckConstraint("state in ('" + "', '".join(ORDER_OUTBOX_STATES) + "')", name="state"),
     CheckConstraint("(state in ('created', 'adopted')) = (commerce_order_id is not null)", name="linked"),
