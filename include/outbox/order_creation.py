@@ -6,6 +6,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -122,9 +123,7 @@ class OrderCreation:
         if document is None:
             return Outcome("passed_over")
         sha256 = hashlib.sha256(document).hexdigest()
-        if not self.outbox.mark_sent(
-            self.session, self.order_id, sha256, self.contact_loaded_at, self.conversion(self.rate(store))
-        ):
+        if not self.outbox.mark_sent(self.session, self.order_id, sha256, self.contact_loaded_at, self.conversion()):
             return Outcome("passed_over")
         try:
             created = self.client.create_order(
@@ -200,20 +199,21 @@ class OrderCreation:
             shipping_method=self.settings.commerce_shipping_method,
             placeholder=AddressPlaceholders.from_settings(self.settings),
             customer_id=self.customer_id(store, view.website_id),
-            rate=self.rate(store),
+            rate=self.rate,
         )
         return encode_order(entity)
 
-    def rate(self, store: Store) -> ExchangeRate | None:
+    @cached_property  # read once: what is sent is what is kept
+    def rate(self) -> ExchangeRate | None:
         """What converts the order's amounts; None: they stay, or there is no rate."""
-        if not store.orders.is_currency_converted:
+        if self.store is None or not self.store.orders.is_currency_converted:
             return None
-        orders = {self.order_id: (self.order, store_view(self.client, store).base_currency)}
+        orders = {self.order_id: (self.order, store_view(self.client, self.store).base_currency)}
         return find_rates(self.session, orders, oldest=self.settings.exchange_rate_age).get(self.order_id)
 
-    def conversion(self, rate: ExchangeRate | None) -> dict[str, Any]:
-        """What ops.order_outbox keeps of it."""
-        total = self.order.grand_total_amount
+    def conversion(self) -> dict[str, Any]:
+        """What ops.order_outbox keeps of the rate."""
+        rate, total = self.rate, self.order.grand_total_amount
         return {
             "exchange_rate": rate and rate.rate,
             "exchange_rate_date": rate and rate.rate_date,
