@@ -174,7 +174,7 @@ class Settings:
     )
     commerce_shipping_method: str = _setting("flatrate_flatrate", "Shipping method code of created Commerce orders.")
     exchange_rate_age: timedelta = _days(
-        7, "How much older than the purchase an exchange rate may be, for stores with currency: convert."
+        10, "How much older than the purchase an exchange rate may be, for stores with currency: convert."
     )
     placeholder_name: str = _setting("Amazon Customer", "Name on a Commerce order when Amazon withholds the buyer's.")
     placeholder_street: str = _setting("Withheld by Amazon", "Street on a Commerce order when Amazon withholds it.")

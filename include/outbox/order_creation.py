@@ -6,6 +6,7 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -152,9 +153,7 @@ class OrderCreation:
         if document is None:
             return Outcome("passed_over")
         sha256 = hashlib.sha256(document).hexdigest()
-        if not self.outbox.mark_sent(
-            self.session, self.order_id, sha256, self.contact_loaded_at, self.conversion(self.rate(store))
-        ):
+        if not self.outbox.mark_sent(self.session, self.order_id, sha256, self.contact_loaded_at, self.conversion()):
             return Outcome("passed_over")
         try:
             created = self.client.create_order(
@@ -240,26 +239,28 @@ class OrderCreation:
             shipping_method=self.settings.commerce_shipping_method,
             placeholder=placeholder,
             customer_id=customer_id,
-            rate=self.rate(store),
+            rate=self.rate,
         )
         return encode_order(entity)
 
-    def rate(self, store: Store) -> ExchangeRate | None:
+    @cached_property  # read once: what is sent is what is kept
+    def rate(self) -> ExchangeRate | None:
         """What converts the order's amounts; None: they stay, or there is no rate."""
-        if not store.orders.is_currency_converted:
+        if self.store is None or not self.store.orders.is_currency_converted:
             return None
-        orders = {self.order_id: (self.order, self.catalog.view(self.session, self.client, store).base_currency)}
+        view = self.catalog.view(self.session, self.client, self.store)
+        orders = {self.order_id: (self.order, view.base_currency)}
         return find_rates(self.session, orders, oldest=self.settings.exchange_rate_age).get(self.order_id)
 
-    def conversion(self, rate: ExchangeRate | None) -> dict[str, Any]:
-        """What ops.order_outbox keeps of it."""
-        total = self.order.grand_total_amount
+    def conversion(self) -> dict[str, Any]:
+        """What ops.order_outbox keeps of the rate."""
+        rate, total = self.rate, self.order.grand_total_amount
         return {
             "exchange_rate": rate and rate.rate,
             "exchange_rate_date": rate and rate.rate_date,
             "exchange_rate_source": rate and rate.source,
             "converted_amount": None if rate is None or total is None else rate.convert(total),
-            "converted_currency_code": rate and rate.to_currency,
+            "currency_code": rate and rate.to_currency,
         }
 
     def link(self, state: str, found: CommerceOrder, *others: CommerceOrder) -> Outcome:
@@ -268,7 +269,7 @@ class OrderCreation:
         total, currency = self.order.grand_total_amount, self.order.currency_code
         row = self.read()
         if row.converted_amount is not None:
-            total, currency = row.converted_amount, row.converted_currency_code
+            total, currency = row.converted_amount, row.currency_code
         # An order that a person entered in another currency is not compared.
         if total is not None and found.grand_total != total and found.currency in (None, currency):
             totals = {"found": f"{found.grand_total.normalize():f}", "expected": f"{total.normalize():f}"}

@@ -145,6 +145,27 @@ gone as (
 
 select count(*) from gone;
 
+-- name: bad_addresses
+-- Of orders for which nothing is to be created any more. If that changes, the creation looks at the address itself.
+with old as (
+    select bad.amazon_order_id
+    from ops.bad_addresses as bad
+    inner join core.orders as orders on bad.amazon_order_id = orders.amazon_order_id
+    where
+        bad.found_at < :before
+        and orders.pipeline_state in ('created', 'completed', 'canceled', 'not_imported')
+    limit :batch_size
+),
+
+gone as (
+    delete from ops.bad_addresses as bad
+    using old
+    where bad.amazon_order_id = old.amazon_order_id
+    returning 1
+)
+
+select count(*) from gone;
+
 -- name: dag_runs
 -- The last run of a DAG and its last success stay: people are told of them.
 with old as (
@@ -152,15 +173,23 @@ with old as (
     from ops.dag_runs as runs
     where
         runs.started_at < :before
-        and exists (
-            select from ops.dag_runs as newer
-            where newer.dag_id = runs.dag_id and newer.started_at > runs.started_at
-        )
         and (
-            runs.state <> 'success'
+            runs.is_dry_run
             or exists (
                 select from ops.dag_runs as newer
-                where newer.dag_id = runs.dag_id and newer.started_at > runs.started_at and newer.state = 'success'
+                where newer.dag_id = runs.dag_id and newer.started_at > runs.started_at and not newer.is_dry_run
+            )
+        )
+        and (
+            runs.is_dry_run
+            or runs.state <> 'success'
+            or exists (
+                select from ops.dag_runs as newer
+                where
+                    newer.dag_id = runs.dag_id
+                    and newer.started_at > runs.started_at
+                    and newer.state = 'success'
+                    and not newer.is_dry_run
             )
         )
     order by runs.started_at

@@ -50,7 +50,7 @@ def in_shop(road: Road, one: str = ORDER) -> list[Any]:
 
 def test_order_is_converted_with_the_newest_rate_before_it_when_its_store_converts(road: Road) -> None:
     day = today(road)
-    rows = [f"{day - timedelta(days=ago)},GBP,EUR,{rate},ECB" for ago, rate in ((9, "9"), (3, "3"), (2, "1.1937"))]
+    rows = [f"{day - timedelta(days=ago)},GBP,EUR,{rate},ECB" for ago, rate in ((12, "9"), (3, "3"), (2, "1.1937"))]
     load(road, *rows, f"{day},EUR,GBP,0.5,ECB", f"{day + timedelta(days=1)},GBP,EUR,7,ECB")
     road.buy(ORDER, {TRAY: 1, "VASE-GLASS-TALL": 2}, **UK, unit_price="9.99")
     road.next_run()
@@ -62,7 +62,7 @@ def test_order_is_converted_with_the_newest_rate_before_it_when_its_store_conver
     assert order["status_histories"][0]["comment"].startswith(said)
     (kept,) = road.rows("select * from ops.order_outbox")
     assert (kept.exchange_rate, kept.exchange_rate_date) == (Decimal("1.1937"), day - timedelta(days=2))
-    assert (kept.exchange_rate_source, kept.converted_amount, kept.converted_currency_code) == ("ECB", total, "EUR")
+    assert (kept.exchange_rate_source, kept.converted_amount, kept.currency_code) == ("ECB", total, "EUR")
     shown = road.shown(ORDER)
     assert (shown.grand_total_amount, shown.currency_code) == (Decimal("29.97"), "GBP")
     assert road.rows("select * from reporting.flagged_orders") == []
@@ -70,13 +70,15 @@ def test_order_is_converted_with_the_newest_rate_before_it_when_its_store_conver
 
 def test_order_is_blocked_until_a_rate_is_loaded_that_is_not_too_old(road: Road) -> None:
     day = today(road)
-    load(road, f"{day - timedelta(days=9)},GBP,EUR,1.2,ECB")
+    load(road, f"{day - timedelta(days=12)},GBP,EUR,1.2,ECB")
     road.buy(ORDER, {TRAY: 1}, **UK)
     road.next_run()
     shown = road.shown(ORDER)
     assert shown.blocker_codes == ["currency_mismatch"]
     assert "The order is in GBP, the store view sells in EUR." in shown.order_notes
-    assert f"Load the rate from the first to the second currency of {day}, or of one of the 7 days" in shown.order_notes
+    assert (
+        f"Load the rate from the first to the second currency of {day}, or of one of the 10 days" in shown.order_notes
+    )
     assert in_shop(road) == []
     load(road, f"{day},GBP,EUR,1.2,ECB")
     road.next_run()

@@ -187,6 +187,26 @@ def test_dag_runs_go_except_the_last_and_the_last_good_one_when_they_are_old(
     assert sorted(int(row[0].split()[1]) for row in road.rows("select dag_run_id from ops.dag_runs")) == kept
 
 
+def test_last_good_run_stays_when_only_dry_runs_came_after_it(road: Road) -> None:
+    write(road, DAG_RUNS, now=road.now(), newest=40)
+    write(road, "update ops.dag_runs set is_dry_run = true where dag_run_id = 'run 40'")
+    road.purge_operational_history()
+    left = road.rows("select dag_run_id from ops.dag_runs order by dag_run_id")
+    assert [row.dag_run_id for row in left] == ["run 41", "run 42", "run 43", "run 50"]
+
+
+def test_bad_address_is_forgotten_when_nothing_is_to_be_created_for_its_order(road: Road) -> None:
+    road.with_account("acme-na")
+    for number in (1, 2):
+        road.buy(order_id(number), {"NOT-IN-THE-CATALOG": 1})
+    road.next_run()
+    write(road, "insert into ops.bad_addresses select amazon_order_id, 'city is missing', :at from core.orders",
+          at=road.now() - timedelta(days=100))  # fmt: skip
+    write(road, "update core.orders set pipeline_state = 'canceled' where amazon_order_id = :id", id=order_id(1))
+    assert road.purge_operational_history()["bad_addresses"] == 1
+    assert [row.amazon_order_id for row in road.rows("select * from ops.bad_addresses")] == [order_id(2)]
+
+
 # Windows
 
 

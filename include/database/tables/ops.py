@@ -157,7 +157,7 @@ order_outbox = Table(
     typed("exchange_rate_date", Date(), "Day of that rate.", nullable=True),
     text("exchange_rate_source", "Who published that rate.", nullable=True),
     amount("converted_amount", "Grand total of the Commerce order, converted."),
-    text("converted_currency_code", "Its currency, ISO 4217.", nullable=True),
+    text("currency_code", "Currency of converted_amount, ISO 4217.", nullable=True),
     flag("has_other_total", "Commerce's total differed from Amazon's when the order was linked."),
     Index("ix_order_outbox_linked_at", "store_name", "linked_at", postgresql_where="linked_at is not null"),
     Index("ix_order_outbox_rejected", "commerce_connection", "refusal_cause", postgresql_where="state = 'rejected'"),

@@ -116,14 +116,13 @@ syncs as materialized (
         on true
     cross join
         lateral (
-            select exists (
-                select from ops.dag_runs as runs
-                where
-                    runs.dag_id = streams.dag_id
-                    and runs.is_dry_run
-                    and runs.state = 'running'
-                    and runs.overdue_at >= now()
-            ) as is_at_work
+            select count(*) > 0 as is_at_work
+            from ops.dag_runs as runs
+            where
+                runs.dag_id = streams.dag_id
+                and runs.is_dry_run
+                and runs.state = 'running'
+                and runs.overdue_at >= now()
         ) as rehearsal
     cross join
         lateral (

@@ -54,4 +54,4 @@ add column exchange_rate numeric(20, 10),
 add column exchange_rate_date date,
 add column exchange_rate_source text,
 add column converted_amount numeric(20, 4),
-add column converted_currency_code text;
+add column currency_code text;
