@@ -25,10 +25,13 @@ ATTEMPTS = {
 
 
 VIEWS = {
+    ("core", "open_cancel_requests"),
+    ("ops", "held_orders"),
     ("ops", "open_order_outbox"),
     ("reporting", "blocked_orders"),
     ("reporting", "data_freshness"),
     ("reporting", "flagged_orders"),
+    ("reporting", "held_writes"),
     ("reporting", "quarantined_orders"),
 }
 
