@@ -30,6 +30,7 @@ with sold as materialized (
         orders.store_name,
         cast(orders.purchased_at at time zone 'UTC' as date) as day,
         nullif(orders.grand_total_amount, 0) as amount,
+        orders.currency_code,
         orders.pipeline_state in ('created', 'completed', 'not_imported') as is_through,
         orders.pipeline_state in ('created', 'completed') or blocked.is_blocked is not null as is_checked,
         coalesce(blocked.is_blocked, false) as is_blocked
@@ -71,6 +72,7 @@ sums as (
         store_name,
         count(*) filter (where is_through) as order_count,
         percentile_disc(array[0.01, 0.5, 0.99]) within group (order by amount) filter (where is_through) as amounts,
+        max(currency_code) filter (where is_through) as currency_code,
         count(*) filter (where is_checked) as checked_count,
         count(*) filter (where is_blocked) as blocked_count
     from sold
@@ -100,8 +102,8 @@ taken_off as (
 )
 
 insert into ops.store_norms as norms (
-    store_name, order_count, day_count, busiest_day_count, low_amount, median_amount, high_amount, checked_count,
-    blocked_count, busiest_cancellation_count, busiest_refund_count, computed_at, dag_run_id
+    store_name, order_count, day_count, busiest_day_count, low_amount, median_amount, high_amount, currency_code,
+    checked_count, blocked_count, busiest_cancellation_count, busiest_refund_count, computed_at, dag_run_id
 )
 select
     stores.store_name,
@@ -111,6 +113,7 @@ select
     sums.amounts[1],
     sums.amounts[2],
     sums.amounts[3],
+    sums.currency_code,
     coalesce(sums.checked_count, 0),
     coalesce(sums.blocked_count, 0),
     coalesce(taken_off.busiest_cancellation_count, 0),
@@ -131,6 +134,7 @@ on conflict (store_name) do update
         low_amount = excluded.low_amount,
         median_amount = excluded.median_amount,
         high_amount = excluded.high_amount,
+        currency_code = excluded.currency_code,
         checked_count = excluded.checked_count,
         blocked_count = excluded.blocked_count,
         busiest_cancellation_count = excluded.busiest_cancellation_count,

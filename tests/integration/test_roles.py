@@ -25,6 +25,8 @@ ATTEMPTS = {
 
 
 VIEWS = {
+    ("core", "open_cancel_requests"),
+    ("ops", "held_orders"),
     ("ops", "open_order_outbox"),
     ("reporting", "blocked_orders"),
     ("reporting", "blocked_revenue"),
@@ -36,6 +38,7 @@ VIEWS = {
     ("reporting", "flagged_orders"),
     ("reporting", "fulfilment_lateness_daily"),
     ("reporting", "order_timeline"),
+    ("reporting", "held_writes"),
     ("reporting", "quarantined_orders"),
     ("reporting", "sales_summary"),
     ("reporting", "ship_by_risk"),

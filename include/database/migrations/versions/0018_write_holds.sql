@@ -46,6 +46,7 @@ create table ops.store_norms (
     low_amount numeric(20, 4),
     median_amount numeric(20, 4),
     high_amount numeric(20, 4),
+    currency_code text,
     checked_count integer default 0 not null,
     blocked_count integer default 0 not null,
     busiest_cancellation_count integer default 0 not null,
