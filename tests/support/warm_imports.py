@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -51,11 +52,15 @@ def environment(folder: Path) -> dict[str, str]:
 
 def import_everything() -> Reads:
     """Import what Airflow's commands need and build the API for tasks. Returns the settings that this has read."""
+    gc.disable()
     importlib.import_module("great_expectations")  # before Airflow, which would log hundreds of its lines
     with _recorded() as reads:
         for module in _IMPORTED:
             importlib.import_module(module)
         _build_execution_api()
+    gc.collect()
+    gc.freeze()  # no fork looks through all of that for garbage, which would copy it, too
+    gc.enable()
     return reads
 
 
