@@ -23,6 +23,7 @@ from tests.support.orders import order_id
 from tests.support.road import Road
 
 BLOCKED, SKUS = 5_000, 500
+_COUNT = "select count(*) from core.orders where pipeline_state = 'blocked'"
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,15 @@ def measure(orders: int) -> list[Figure]:
             road.sandbox.commerce.add_product(product)
         for number in range(1, BLOCKED + 1):
             road.buy(order_id(number), {_sku(number % SKUS): 1})
-        road.pass_time(minutes=10)
-        road.orders_run(create=lambda account_name: None)
+        for _ in range(10):  # one run lists a part of so many
+            road.pass_time(minutes=10)
+            road.orders_run(create=lambda account_name: None)
+            if road.value(_COUNT) == BLOCKED:
+                break
         road.run_number += 1
         task = _Task(road.engine.url, road.sandbox.commerce_url, road.stores, road.skipped, road.run_number)
         seconds, calls, megabytes = _in_a_process(task)
-        blocked = road.value("select count(*) from core.orders where pipeline_state = 'blocked'")
+        blocked = road.value(_COUNT)
     if blocked != BLOCKED:
         raise SystemExit(f"{BLOCKED} orders were to be blocked, {blocked} are")
     name = f"validate_orders, {BLOCKED:,} blocked orders over {SKUS} SKUs, second run"
