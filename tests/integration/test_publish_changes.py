@@ -255,9 +255,8 @@ def test_change_is_shown_by_the_next_run_when_it_commits_after_the_reading(histo
     one = order_id(3)
     note = "update core.orders set state_reason = :note where amazon_order_id = :one"
     write(history, note, note="First.", one=one)
-    with at_statement(
-        history, "insert into reporting.recent_orders", lambda: write(history, note, note="Late.", one=one)
-    ):
+    published = "insert into reporting.recent_orders"
+    with at_statement(history, published, lambda: write(history, note, note="Late.", one=one)):
         publish(history)
     assert publish(history) == {"read": 1, "written": 0 if "Completed" in str(shown(history, one)) else 1}
     assert rows_out_of_date(history) == 0
