@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from include.database.tables.facts import FACTS
 from include.steps import publish_recent_orders
+from local.sandbox.scenario.orders import canceled_line
 from local.sandbox.seeds import AmazonOrderSeed
-from tests.support.orders import MARKERS, SELLER_US, amazon_order, canceled_line, order_id, with_every_personal_field
+from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id, with_every_personal_field
 from tests.support.road import Road
 
 ORDER = order_id(1)

@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from include.domain.stores import Pack
 from local.sandbox.faults import Fault
+from local.sandbox.scenario.orders import canceled_line
 from tests.support.foreign_order import a_commerce_order_like
-from tests.support.orders import canceled_line, order_id
+from tests.support.orders import order_id
 from tests.support.road import Road
 
 pytestmark = pytest.mark.usefixtures("plain_rules")

@@ -12,8 +12,9 @@ import pytest
 
 from include.domain.errors import RunIncompleteError
 from local.sandbox.faults import Fault
+from local.sandbox.scenario.orders import canceled_line
 from local.sandbox.seeds import AmazonOrderSeed
-from tests.support.orders import SELLER_US, amazon_order, canceled_line, order_id
+from tests.support.orders import SELLER_US, amazon_order, order_id
 from tests.support.road import Road
 
 SHIPPED, PLUS, SPLIT, AMAZONS, PENDING, CANCELED, MISSING, SHORT, DOUBTFUL, REFUSED, CHANGED = map(
