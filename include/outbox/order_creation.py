@@ -38,7 +38,7 @@ from include.outbox.blocker_episodes import Blocker
 from include.outbox.known_catalog import KnownCatalog
 from include.outbox.look_ahead import LookAhead
 from include.outbox.order_lines import keep_packs
-from include.outbox.order_outbox import LinkedOrder, OrderOutbox
+from include.outbox.order_outbox import TOTAL_DIFFERS, LinkedOrder, OrderOutbox
 from include.outbox.work_loop import Outcome
 from include.settings import Settings
 
@@ -273,7 +273,7 @@ class OrderCreation:
         # An order that a person entered in another currency is not compared.
         if total is not None and found.grand_total != total and found.currency in (None, currency):
             totals = {"found": f"{found.grand_total.normalize():f}", "expected": f"{total.normalize():f}"}
-            warnings.append(self.warning("commerce_total_differs", number=found.number, **totals))
+            warnings.append(self.warning(TOTAL_DIFFERS, number=found.number, **totals))
         if self.order.fulfilled_by == MERCHANT and is_withheld(self.contact):
             warnings.append(self.warning("placeholder_address"))
         linked = LinkedOrder(

@@ -27,6 +27,7 @@ from include.outbox.shop_findings import record_findings
 from include.outbox.work_loop import growing
 from include.settings import Settings
 
+TOTAL_DIFFERS = "commerce_total_differs"  # a finding
 _LONGEST_ERROR = 500
 
 
@@ -195,12 +196,13 @@ class OrderOutbox:
                 contact_loaded_at=case(
                     (order_outbox.c.attempts == 0, found.contact_loaded_at), else_=order_outbox.c.contact_loaded_at
                 ),
+                has_other_total=any(warning.blocker_code == TOTAL_DIFFERS for warning in found.warnings),
                 next_attempt_at=None,
                 failures=0,
                 last_error_code=None,
                 last_error=None,
             )
-            for name in ("release_stock_of_amazon", "watch_shipments", "release_refused", "note_other_total"):
+            for name in ("release_stock_of_amazon", "watch_shipments", "release_refused", "resume_after_refusals"):
                 connection.execute(load_statements(__file__)[name], {"order_id": order_id, "now": self._clock()})
             plan_addresses(connection, [order_id], now=self._clock(), dag_run_id=self._dag_run_id)
             self._close(connection, order_id, "solved")

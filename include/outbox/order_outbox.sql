@@ -99,10 +99,23 @@ where
     and outbox.amazon_order_id = orders.amazon_order_id
     and orders.fulfilled_by is distinct from 'MERCHANT';
 
--- name: note_other_total
-update ops.order_outbox
-set has_other_total = true
-where amazon_order_id = :order_id and last_error_code = 'total_differs';
+-- name: resume_after_refusals
+-- The breaker has stopped the store after refusals, nobody has declined, and now one of the refused orders passes.
+update ops.write_holds as holds
+set approved_at = :now, dag_run_id = linked.linked_dag_run_id
+from ops.order_outbox as linked
+where
+    linked.amazon_order_id = :order_id
+    and linked.state = 'created'
+    and linked.refusal_cause is not null
+    and holds.store_name = linked.store_name
+    and holds.kind = 'orders'
+    and holds.reason_code = 'refusals'
+    and holds.approved_at is null
+    and not exists (
+        select from ops.write_hold_decisions as decisions
+        where decisions.write_hold_id = holds.write_hold_id
+    );
 
 -- name: release_refused
 -- The cause for which others were refused is gone. In one sequence: several orders are linked at the same time.

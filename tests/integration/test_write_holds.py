@@ -147,6 +147,36 @@ def test_store_is_stopped_in_the_same_run_when_commerce_refuses_one_order_after_
     assert in_shop(road) == {SOUND, *orders}
 
 
+def test_store_goes_on_by_itself_when_an_order_passes_that_was_refused(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(road, breaker_refusals=3)
+    orders = buy(road, range(1, 7))
+    with monkeypatch.context() as patched:
+        refuse(patched, orders)
+        failed_with(road, "3 orders in a row")
+    road.pass_time(hours=1)
+    assert road.run_as_airflow() == []
+    assert holds(road) == []
+    road.run_as_airflow()
+    assert in_shop(road) == set(orders)
+
+
+def test_store_stays_stopped_when_a_person_has_declined_and_an_order_passes(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(road, breaker_refusals=3)
+    orders = buy(road, range(1, 7))
+    with monkeypatch.context() as patched:
+        refuse(patched, orders)
+        failed_with(road, "3 orders in a row")
+    decide(road, "decline")
+    road.pass_time(hours=1)
+    failed_with(road, "3 orders in a row")
+    assert 0 < len(in_shop(road)) <= 3
+    assert [hold.decision for hold in holds(road)] == ["decline"]
+
+
 def test_no_further_order_is_sent_when_the_run_is_killed_after_the_last_refusal(
     road: Road, monkeypatch: pytest.MonkeyPatch
 ) -> None:

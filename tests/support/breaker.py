@@ -36,7 +36,7 @@ _HISTORY = text("""
 
 def prepare(road: Road, *, per_day: int = 2, days: int = 10, amount: str = "20.00", **settings: Any) -> None:
     """The German store has sold `per_day` orders of `amount` for `days` days. Small limits, unless `settings` say."""
-    limits = {"breaker_history_orders": 10, "breaker_minimum_orders": 3}
+    limits = {"breaker_history_orders": 10, "breaker_minimum_orders": 3, "create_connections": 1}
     road.change_settings(**(limits | settings))
     road.with_account(ACCOUNT)
     road.stage_stores()

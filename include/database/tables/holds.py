@@ -30,7 +30,11 @@ write_holds = Table(
     typed("limit_value", Numeric(20, 4), "The number from which on the writes are stopped."),
     typed("order_ids", ARRAY(Text()), "The only orders that are stopped; null: all of the store.", nullable=True),
     timestamp("opened_at", "When the writes were stopped."),
-    timestamp("approved_at", "When a person approved them; null: they are stopped.", nullable=True),
+    timestamp(
+        "approved_at",
+        "When a person approved them or, after refusals, one of the refused orders passed; null: they are stopped.",
+        nullable=True,
+    ),
     timestamp("approved_until", "Nothing is stopped again for this store and kind before.", nullable=True),
     text("dag_run_id", "Airflow run that wrote this row last."),
     CheckConstraint("kind in ('" + "', '".join(HOLD_KINDS) + "')", name="kind"),
