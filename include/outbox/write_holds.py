@@ -130,7 +130,7 @@ class WriteHolds:
         with self._engine.begin() as connection:
             row = connection.execute(load_statements(__file__)["gate"], values).one()
             if row.reason is not None:
-                return True
+                return not row.is_trial
             if row.is_approved:
                 return False
             streak = Streak(row.refused_count, row.last_refusal, row.recent_count, row.differing_count)

@@ -189,10 +189,12 @@ select
 from unnest(cast(:store_names as text[])) as wanted (store_name);
 
 -- name: gate
--- What decides about one order of a store: an open stop, an approval, and how the orders before it fared since the last
--- approval. A refusal leaves its mark in updated_at; an order that waits for its next attempt is counted once.
+-- What decides about one planned order of a store: an open stop, unless the order is its trial; an approval; and how
+-- the orders before it fared since the last approval. A refusal leaves its mark in updated_at; an order that waits for
+-- its next attempt is counted once.
 select
     open_holds.reason,
+    coalesce(open_holds.is_trial, false) as is_trial,
     coalesce(approvals.approved_until > :now, false) as is_approved,
     refused.refused_count,
     refused.last_refusal,
@@ -206,7 +208,12 @@ from (
     where holds.store_name = :store_name and holds.kind = 'orders'
 ) as approvals
 left join lateral (
-    select holds.reason
+    select
+        holds.reason,
+        not exists (
+            select from ops.held_orders as held
+            where held.write_hold_id = holds.write_hold_id and held.amazon_order_id = :order_id
+        ) as is_trial
     from ops.write_holds as holds
     where
         holds.store_name = :store_name

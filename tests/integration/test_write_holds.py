@@ -162,9 +162,7 @@ def test_store_goes_on_by_itself_when_an_order_passes_that_was_refused(
     assert in_shop(road) == set(orders)
 
 
-def test_store_stays_stopped_when_a_person_has_declined_and_an_order_passes(
-    road: Road, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_sent_when_a_person_has_declined_after_refusals(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(road, breaker_refusals=3)
     orders = buy(road, range(1, 7))
     with monkeypatch.context() as patched:
@@ -173,7 +171,8 @@ def test_store_stays_stopped_when_a_person_has_declined_and_an_order_passes(
     decide(road, "decline")
     road.pass_time(hours=1)
     failed_with(road, "3 orders in a row")
-    assert 0 < len(in_shop(road)) <= 3
+    assert road.sandbox.commerce_faults.calls["createOrder"] == 3
+    assert in_shop(road) == set()
     assert [hold.decision for hold in holds(road)] == ["decline"]
 
 
@@ -195,9 +194,11 @@ def test_no_further_order_is_sent_when_the_run_is_killed_after_the_last_refusal(
         patched.setattr(OrderOutbox, "reject", die)
         road.run_as_airflow()
     assert holds(road) == []
-    for _ in range(2):
-        failed_with(road, "Commerce refused 3 orders in a row.")
+    failed_with(road, "Commerce refused 3 orders in a row.")
     assert road.sandbox.commerce_faults.calls["createOrder"] == 3
+    failed_with(road, "Commerce refused 3 orders in a row.")
+    never_sent = road.rows("select amazon_order_id from ops.order_outbox where attempts = 0")
+    assert [row.amazon_order_id for row in never_sent] == orders[3:]
 
 
 def test_nothing_is_stopped_when_orders_pass_between_the_refused_ones(

@@ -15,6 +15,15 @@ where
     and outbox.finished_at is null
     and outbox.needs_attention_at is null
     and (holds.order_ids is null or outbox.amazon_order_id = any(holds.order_ids))
+    -- After refusals, the refused orders are tried again, unless somebody has declined.
+    and not (
+        holds.reason_code = 'refusals'
+        and outbox.refusal_cause is not null
+        and not exists (
+            select from ops.write_hold_decisions as decisions
+            where decisions.write_hold_id = holds.write_hold_id
+        )
+    )
 union all
 select
     holds.write_hold_id,
