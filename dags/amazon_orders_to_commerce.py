@@ -55,7 +55,7 @@ def amazon_orders_to_commerce() -> None:
 
     @task(outlets=[Asset("orders://ops/blocker_episodes")])
     def validate_orders() -> list[str]:
-        """Finds blocker products and plans the orders that pass; lists the accounts with work left."""
+        """Checks the orders for blockers and plans those that pass; lists the accounts with work left."""
         with Resources() as use:
             work = (use.engine, use.commerce, use.stores, use.settings)
             return use.selected(steps.validate_orders.run(*work, **use.run, is_dry_run=use.params["dry_run"]))

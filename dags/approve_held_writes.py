@@ -1,6 +1,6 @@
 """
 **Does** — Lets writes to Commerce go on that the circuit breaker has stopped, or leaves them stopped. With `decision`
-the run decides at once. Without it, Airflow asks a person under *Required Actions*; nobody's answer within
+the run decides at once. Without it, Airflow asks a person under *Required Actions*; no answer within
 `ORDERS_APPROVAL_TIMEOUT_SECONDS` means *Decline*. Every decision is recorded with the user and the comment.
 
 **Reads** — `ops.write_holds`: which stores are stopped, and why. The view `reporting.held_writes` shows the same.
@@ -8,7 +8,7 @@ the run decides at once. Without it, Airflow asks a person under *Required Actio
 **Writes** — `ops.write_holds`, `ops.write_hold_decisions`. Nothing is sent: the next run of `amazon_orders_to_commerce`
 goes on with what is approved.
 
-**Schedule** — Only when somebody triggers it, and several runs at once: a question that waits is in nobody's way. With
+**Schedule** — Only when somebody triggers it, and several runs at once: one that waits for an answer delays no other. With
 `dry_run` it says what would be decided and changes nothing.
 
 **Safe to re-run because** — A run decides once, in one transaction; declined writes can be approved by a later run.
@@ -25,7 +25,9 @@ from include.resources import Resources, ask_a_person
 from include.retry_policy import dag_defaults
 
 PARAMS = {
-    "kind": Param(None, type=["null", "string"], enum=[None, "orders", "cancellations", "refunds"]),
+    "kind": Param(
+        None, type=["null", "string"], enum=[None, "orders", "cancellations", "refunds"], description="Required."
+    ),
     "store_name": Param(
         None, type=["null", "string"], description="Store of stores.yaml; default: all that are stopped."
     ),

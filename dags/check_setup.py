@@ -9,8 +9,8 @@ shop's rights, store views, currencies and clock; the databases, their version a
 
 **Schedule** — Only when somebody triggers it. With `dry_run` it asks neither Amazon nor a shop.
 
-**Safe to re-run because** — It changes nothing. For the rights to write, it sends requests that every shop refuses: an
-order without content, and the invoice of an order that does not exist.
+**Safe to re-run because** — It changes nothing. For the rights to write, it sends requests that every shop refuses:
+without content, or about order 0, which does not exist.
 
 **When it fails** — Something is wrong: each line with `PROBLEM` in the log says what, and what to do. `make check` and
 `python -m include check` do the same from a shell, and check Airflow's pools, too. See `docs/going-live.md`.

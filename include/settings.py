@@ -103,14 +103,14 @@ class Settings:
         3600, "Wait before one of the orders that were refused so often for the same cause is sent again, to try it."
     )
     breaker_history: timedelta = _days(
-        30, "Days before the last one from which the circuit breaker learns what is normal for a store."
+        30, "Days of history, up to 24 hours ago, from which the circuit breaker learns what is normal for a store."
     )
     breaker_history_orders: int = _setting(
         50,
-        "Orders in this history without which volume, prices and blocked orders of a store are not compared with it.",
+        "Orders that this history must have before number, totals and blocked share of a store's orders are compared.",
     )
     breaker_history_minimum: timedelta = _days(
-        7, "Days with orders in this history without which nothing is compared with it."
+        7, "Days with orders that this history must have before these three are compared; the other checks need none."
     )
     breaker_minimum_orders: int = _setting(
         20,

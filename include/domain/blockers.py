@@ -31,7 +31,7 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "critical",
             "Product not in the catalog",
             "Product {catalog_sku} (Amazon SKU {seller_sku}) is not in the Commerce catalog.",
-            "Create the product in Commerce with this SKU, or map the Amazon SKU under sku_map in stores.yaml.",
+            "Create the product in Commerce with this SKU, or map the Amazon SKU (sku_map in stores.yaml).",
         ),
         BlockerCode(
             "disabled_product",
@@ -52,7 +52,7 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "critical",
             "Product type cannot be ordered",
             "Product {catalog_sku} (Amazon SKU {seller_sku}) is a bundle, group or parent; no order can name it.",
-            "Map the Amazon SKU to a simple product under sku_map in stores.yaml.",
+            "Map the Amazon SKU to a simple product (sku_map in stores.yaml).",
         ),
         BlockerCode(
             "out_of_stock",
@@ -80,7 +80,7 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "critical",
             "Needs attention",
             "{reason}",
-            "Automatic attempts are used up. Check the order in Commerce and on Amazon; see docs/runbook.md.",
+            "Automatic attempts are used up. Fix the cause, then run the DAG repair_amazon_order with the action retry.",
         ),
         BlockerCode(
             "amount_missing",
@@ -94,7 +94,7 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "critical",
             "Address cannot be used",
             "The delivery address cannot be used: {address_problem}.",
-            "Run the DAG repair_amazon_order with the action correct and these fields under address.",
+            "Look it up in Seller Central, then run the DAG repair_amazon_order with the action correct and these fields.",
         ),
         BlockerCode(
             "buyer_requested_cancel",
@@ -108,7 +108,7 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "critical",
             "Currency differs",
             "The order is in {currency_code}, the store view sells in {store_currency}.",
-            "Bind the store in stores.yaml to a store view with the order's currency.",
+            "Bind the store in stores.yaml to a store view with the order's currency, or set currency: convert.",
         ),
         BlockerCode(
             "total_mismatch",

@@ -16,7 +16,7 @@ OPEN_STATUSES = SHIPPABLE_STATUSES - {SHIPPED}
 PIPELINE_STATES = {
     "new": "staged, not checked yet",
     "waiting": "Amazon has not released it yet",
-    "not_imported": "the store's settings leave it to Seller Central",
+    "not_imported": "left to Seller Central by the store's settings or by a person",
     "blocked": "a critical blocker prevents its creation",
     "ready": "planned in ops.order_outbox",
     "in_doubt": "sent to Commerce, outcome unknown",

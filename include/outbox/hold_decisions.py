@@ -49,7 +49,7 @@ def read_request(params: Mapping[str, Any]) -> ApprovalRequest:
         raise MisconfiguredError(f"The param kind {what}. Resolution: use one of {', '.join(HOLD_KINDS)}.")
     if decision is not None and decision not in DECISIONS:
         raise MisconfiguredError(
-            f"The param decision is {decision!r}. Resolution: use {' or '.join(DECISIONS)}, or nothing to be asked."
+            f"The param decision is {decision!r}. Resolution: use {' or '.join(DECISIONS)}, or leave it empty, and a person is asked."
         )
     return ApprovalRequest(kind, _text(params, "store_name"), decision, _text(params, "comment"))
 
@@ -124,7 +124,7 @@ def record(
 def _text(params: Mapping[str, Any], name: str) -> str | None:
     value = params.get(name)
     if value is not None and not isinstance(value, str):
-        raise MisconfiguredError(f"The param {name} is no text. Resolution: give a text, or leave it out.")
+        raise MisconfiguredError(f"The param {name} must be text. Resolution: put it in quotes, or leave it out.")
     return _shortened(value)
 
 

@@ -96,7 +96,7 @@ def _problems(cells: list[str], *, latest: date) -> Iterator[str]:
     try:
         number = Decimal(rate)
         if not (number.is_finite() and _COIN_OF_RATES <= number < _LARGEST_RATE):
-            yield "rate is not a positive number of usual size"
+            yield "rate must be at least 0.0000000001 and less than 1000000000"
         elif number != number.quantize(_COIN_OF_RATES):
             yield "rate has more than 10 decimals"
     except InvalidOperation:

@@ -111,7 +111,7 @@ with facts as (
                     'Canceled on Amazon, but not taken off the Commerce order yet: the ' || holds.kind
                     || ' of the store are stopped.'
             end
-            || ' ' || left(holds.reason, 240) || ' A person decides with the DAG approve_held_writes.' as reason
+            || ' ' || left(holds.reason, 240) || ' Approve or decline with the DAG approve_held_writes.' as reason
         from ops.held_orders as held
         inner join ops.write_holds as holds on held.write_hold_id = holds.write_hold_id
         where held.amazon_order_id = orders.amazon_order_id

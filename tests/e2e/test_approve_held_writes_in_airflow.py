@@ -52,7 +52,8 @@ def test_orders_go_on_when_a_run_is_given_the_decision(installation: Installatio
         assert red.state == "failed"
         assert red.task("create_commerce_orders", "acme-na").tries == 1, "only a person can help"
         assert (
-            f"orders of {STORE}: {PRICE} Nothing is written until a person decides. Resolution: trigger" in red.output
+            f"orders of {STORE}: {PRICE} Nothing of this kind is written until a person approves it. Resolution: trigger"
+            in red.output
         )
         assert in_shop(installation) == []
         for conf, message in (

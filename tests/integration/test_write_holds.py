@@ -54,7 +54,7 @@ def test_store_is_stopped_and_the_other_goes_on_when_it_has_far_more_orders_than
     assert (hold.store_name, hold.kind, hold.reason_code, hold.waiting_count) == (GERMANY, "orders", "volume", 11)
     notes = {road.shown(one).order_notes for one in waiting}
     assert notes == {
-        f"Not created yet: the orders of the store are stopped. {hold.reason} A person decides with the DAG "
+        f"Not created yet: the orders of the store are stopped. {hold.reason} Approve or decline with the DAG "
         "approve_held_writes."
     }
     assert road.shown(SOUND).order_notes.startswith("Created in Commerce")

@@ -33,7 +33,7 @@ dag_runs = Table(
         "Failed tasks, by Airflow's name of the task instance: {task_id, account_name, reason}.",
         server_default="{}",
     ),
-    flag("is_dry_run", "Whether it was told to do nothing; reporting.data_freshness leaves it out."),
+    flag("is_dry_run", "Whether it was a dry run; reporting.data_freshness leaves it out."),
     CheckConstraint("state in ('running', 'success', 'failed')", name="state"),
     Index("ix_dag_runs_started_at", "dag_id", "started_at"),
     Index("ix_dag_runs_success", "dag_id", "ended_at", postgresql_where="state = 'success'"),
