@@ -8,8 +8,8 @@ the run decides at once. Without it, Airflow asks a person under *Required Actio
 **Writes** — `ops.write_holds`, `ops.write_hold_decisions`. Nothing is sent: the next run of `amazon_orders_to_commerce`
 goes on with what is approved.
 
-**Schedule** — Only when somebody triggers it, and several runs at once: one that waits for an answer delays no other. With
-`dry_run` it says what would be decided and changes nothing.
+**Schedule** — Only when somebody triggers it, and several runs at once: one that waits for an answer delays no other.
+With `dry_run` it says what would be decided and changes nothing.
 
 **Safe to re-run because** — A run decides once, in one transaction; declined writes can be approved by a later run.
 

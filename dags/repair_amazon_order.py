@@ -32,7 +32,7 @@ PARAMS = {
     "address": Param(
         None,
         type=["null", "object"],
-        description="For correct, all text: name, street (with line feeds), city, region, postcode, country_code, phone.",
+        description="For correct, all text: name, street (lines by \\n), city, region, postcode, country_code, phone.",
     ),
     "sku_map": Param(None, type=["null", "object"], description="For correct: Amazon's SKU -> catalog SKU."),
     "dry_run": Param(False, type="boolean", description="Say what would be done, and change nothing."),

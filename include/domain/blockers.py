@@ -80,7 +80,7 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "critical",
             "Needs attention",
             "{reason}",
-            "Automatic attempts are used up. Fix the cause, then run the DAG repair_amazon_order with the action retry.",
+            "Automatic attempts are used up. Fix the cause, then run the DAG repair_amazon_order, action retry.",
         ),
         BlockerCode(
             "amount_missing",
@@ -94,7 +94,7 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "critical",
             "Address cannot be used",
             "The delivery address cannot be used: {address_problem}.",
-            "Look it up in Seller Central, then run the DAG repair_amazon_order with the action correct and these fields.",
+            "Look it up in Seller Central, then run the DAG repair_amazon_order, action correct, with these fields.",
         ),
         BlockerCode(
             "buyer_requested_cancel",

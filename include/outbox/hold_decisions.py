@@ -49,7 +49,8 @@ def read_request(params: Mapping[str, Any]) -> ApprovalRequest:
         raise MisconfiguredError(f"The param kind {what}. Resolution: use one of {', '.join(HOLD_KINDS)}.")
     if decision is not None and decision not in DECISIONS:
         raise MisconfiguredError(
-            f"The param decision is {decision!r}. Resolution: use {' or '.join(DECISIONS)}, or leave it empty, and a person is asked."
+            f"The param decision is {decision!r}. Resolution: use {' or '.join(DECISIONS)}, or leave it empty, and a "
+            "person is asked."
         )
     return ApprovalRequest(kind, _text(params, "store_name"), decision, _text(params, "comment"))
 

@@ -37,7 +37,7 @@ WHAT = {
     "address": "Amazon gave a new delivery address",
 }
 _BY_HAND = {
-    "canceled_units": "Cancel these units in Commerce by hand, or credit them if they are invoiced, and do not ship them.",
+    "canceled_units": "Cancel these units in Commerce by hand, or credit them if invoiced; do not ship them.",
     "hold": "Put it on hold in Commerce by hand, or do not ship it.",
     "release": "Release it in Commerce by hand.",
     "address": "Enter it in Commerce by hand; it is in Seller Central.",

@@ -226,8 +226,8 @@ class OrderOutbox:
         remedy = code.remedy
         if is_last:
             remedy = (
-                f"Refused {refusals} times. Fix what Commerce names; of the orders refused for this cause, one is sent again "
-                "now and then, and the others follow when it passes."
+                f"Refused {refusals} times. Fix what Commerce names; of the orders refused for this cause, one is sent "
+                "again now and then, and the others follow when it passes."
             )
         with self._engine.begin() as connection:
             self._update(

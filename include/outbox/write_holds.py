@@ -47,8 +47,8 @@ def stopped_writes(connection: Connection, account_name: str) -> dict[str, Order
     rows = connection.execute(load_statements(__file__)["stopped"], {"account_name": account_name})
     return {
         f"{row.kind} of {row.store_name}": MisconfiguredError(
-            f"{row.reason} Nothing of this kind is written until a person approves it. Resolution: trigger the DAG approve_held_writes "
-            f"with kind {row.kind} and store_name {row.store_name}."
+            f"{row.reason} Nothing of this kind is written until a person approves it. Resolution: trigger the DAG "
+            f"approve_held_writes with kind {row.kind} and store_name {row.store_name}."
         )
         for row in rows
     }

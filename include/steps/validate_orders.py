@@ -259,8 +259,8 @@ def _with_remedy(blocker: Blocker, candidate: Candidate, rate_age: timedelta) ->
         return blocker
     day = candidate.order.purchased_at.astimezone(UTC).date()
     remedy = (
-        f"Load the exchange rate from {candidate.order.currency_code} to the store view's currency for {day}, or for one "
-        f"of the {rate_age.days} days before, with the DAG load_exchange_rates."
+        f"Load the exchange rate from {candidate.order.currency_code} to the store view's currency for {day}, or for "
+        f"one of the {rate_age.days} days before, with the DAG load_exchange_rates."
     )
     return replace(blocker, remedy=remedy)
 
