@@ -136,7 +136,7 @@ def test_nothing_changes_when_the_run_is_dry(road: Road, stopped: list[str], dec
         ({"store_name": "Acme Mars"}, "store_name names Acme Mars, which is no store. .*Acme Deutschland, Acme UK"),
         ({"store_name": BRITAIN}, f"The orders of {BRITAIN} are not stopped"),
         ({"kind": "refunds"}, "The refunds of all stores are not stopped"),
-        ({"comment": 5}, "The param comment is no text"),
+        ({"comment": 5}, "The param comment must be text"),
     ],
 )
 def test_param_is_named_when_it_is_wrong(road: Road, stopped: list[str], params: dict[str, Any], message: str) -> None:

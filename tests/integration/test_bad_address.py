@@ -14,7 +14,7 @@ from tests.support.road import Road
 ORDER, OTHER = order_id(1), order_id(2)
 TRAY = "TRAY-WALNUT"
 CITY_MISSING = "The delivery address cannot be used: city is missing."
-REMEDY = "Run the DAG repair_amazon_order with the action correct and these fields under address."
+REMEDY = "Look it up in Seller Central, then run the DAG repair_amazon_order, action correct, with these fields."
 
 
 @pytest.fixture
