@@ -118,6 +118,8 @@ class LookAhead:
             raise
         except RefusedError:  # of one of them, maybe
             shop.alone.update(batch)
+            for one in batch:  # what is known is too old
+                shop.answers.pop(one, None)
         except UnavailableError as error:
             shop.alone.update(batch)
             failure = LookAheadError(str(error))

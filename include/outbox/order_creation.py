@@ -80,6 +80,8 @@ class OrderCreation:
             return Outcome("passed_over")
         if row.commerce_order_id is not None:
             return self.finish(row, shown)
+        if row.state not in ("planned", "in_doubt"):  # taken back, since it was found to be due
+            return Outcome("passed_over")
         if row.state == "planned" and self.order.amazon_status in CANCELED_STATUSES:
             reason = "Amazon canceled the order before a Commerce order existed."
             self.outbox.withdraw(self.order_id, "canceled", reason, closed_by="canceled")
@@ -221,6 +223,23 @@ class OrderCreation:
         """The body of the request that creates the order. Raises MalformedOrderError when it cannot be made."""
         view = self.catalog.view(self.session, self.client, store)
         placeholder = AddressPlaceholders.from_settings(self.settings)
+
+        def body(customer_id: int | None) -> bytes:
+            entity = order_entity(
+                self.order,
+                self.contact,
+                store,
+                view,
+                products,
+                shipping_method=self.settings.commerce_shipping_method,
+                placeholder=placeholder,
+                customer_id=customer_id,
+                rate=self.rate,
+            )
+            return encode_order(entity)
+
+        if store.orders.customer == "new_account":
+            body(None)  # no account for an order that cannot be created
         customer_id = customer_of(
             self.client,
             store,
@@ -230,18 +249,7 @@ class OrderCreation:
             amazon_order_id=self.order_id,
             is_dry_run=is_dry_run,
         )
-        entity = order_entity(
-            self.order,
-            self.contact,
-            store,
-            view,
-            products,
-            shipping_method=self.settings.commerce_shipping_method,
-            placeholder=placeholder,
-            customer_id=customer_id,
-            rate=self.rate,
-        )
-        return encode_order(entity)
+        return body(customer_id)
 
     @cached_property  # read once: what is sent is what is kept
     def rate(self) -> ExchangeRate | None:

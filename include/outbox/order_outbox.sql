@@ -114,7 +114,7 @@ where
     and holds.approved_at is null
     and not exists (
         select from ops.write_hold_decisions as decisions
-        where decisions.write_hold_id = holds.write_hold_id
+        where decisions.write_hold_id = holds.write_hold_id and decisions.decided_at >= holds.opened_at
     );
 
 -- name: release_refused

@@ -33,6 +33,8 @@ from include.outbox.pace import Pace
 
 log = logging.getLogger(__name__)
 
+_NOTHING_DONE = ("passed_over", "stopped")  # outcomes that take no share of the limit
+
 
 def growing(gap: timedelta, times: int, *, doublings: int = 6) -> timedelta:
     """How long to wait after something failed `times` times in a row: `gap`, doubled each time up to `doublings`."""
@@ -242,6 +244,8 @@ class _Loop(Generic[Due]):
             self._report.counts.update(name for name in (outcome.counted_as, outcome.then) if name)
             if outcome.is_timed and failure is None:
                 self._paces[row.system].note(started_at)
+            elif failure is None and outcome.counted_as in _NOTHING_DONE:
+                self._attempted -= 1
             elif isinstance(failure, MisconfiguredError):
                 log.error("store=%s order=%s: %s", row.store_name, row.amazon_order_id, failure)
                 stopped[row.store_name] = failure

@@ -15,8 +15,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from include.adapters.amazon.contacts import load_contact
 from include.adapters.api_calls import throttled_since
@@ -25,6 +27,7 @@ from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CommerceOrder
 from include.adapters.commerce.search import BATCH_SIZE
 from include.adapters.personal_data import PersonalDataCipher
+from include.database.isolation import describe
 from include.database.orders import load_orders
 from include.database.tables import stores as stores_table
 from include.domain.errors import (
@@ -53,7 +56,8 @@ log = logging.getLogger(__name__)
 Commerce = Callable[[str], CommerceClient]
 
 _NONE: Mapping[str, CommerceOrder] = MappingProxyType({})
-_SETTLING = timedelta(seconds=30)  # for orders that need no more than a look, when the time budget is used up
+_SETTLING = timedelta(seconds=30)  # for orders that need no more than a look, and for changes, beyond the time budget
+_SYSTEMATIC = 4  # so many orders in a row that fail for reasons that nobody foresaw point to ourselves
 _REMEMBERED = timedelta(minutes=10)  # how long a shop that answered 429 is approached with one order at a time
 
 
@@ -132,6 +136,8 @@ def run(
         except UnavailableError as error:
             return Outcome("failed", error, is_shared=isinstance(error, LookAheadError))
 
+    attempt = _isolating(attempt, outbox)
+
     def put_back(due: DueOrder, error: UnavailableError) -> None:
         with engine.connect() as connection:
             row = outbox.read(connection, due.amazon_order_id)
@@ -156,13 +162,14 @@ def run(
     holds.check_orders([row.amazon_order_id for row in rows])
     rows = [row for row in rows if not holds.is_in_stopped_store(row.amazon_order_id)]
     report = work(rows, attempt, settings.create_time_budget)
+    settled_by = clock() + _SETTLING
     for batch in _batches(invoiced, besides=report.stopped):
         try:
             shown = _shown(engine, commerce(batch[0].system), batch)
         except OrdersError as error:  # the next try looks at each by itself
             report.stopped[batch[0].system] = error
             continue
-        report.add(work(batch, partial(attempt, shown=shown), _SETTLING))
+        report.add(work(batch, partial(attempt, shown=shown), max(settled_by - clock(), timedelta())))
     changes = carry_out_changes(
         engine,
         commerce,
@@ -171,7 +178,7 @@ def run(
         addresses=lambda session, order_id: _addresses(session, cipher, order_id, settings),
         is_answering=lambda system: _is_answering(commerce, system),
         clock=clock,
-        time_budget=max(deadline - clock(), timedelta()),
+        time_budget=max(deadline - clock(), _SETTLING),
         dag_run_id=dag_run_id,
     )
     report.counts.update(changes.counts)
@@ -182,6 +189,33 @@ def run(
     log.info("create_commerce_orders: account=%s %s", account_name, summary(report.counts))
     report.raise_if_incomplete(f"create_commerce_orders of account {account_name}")
     return dict(report.counts)
+
+
+def _isolating(attempt: Callable[..., Outcome], outbox: OrderOutbox) -> Callable[..., Outcome]:
+    """The same attempt, in which an error that nobody foresaw puts back its own order only. Threads share it.
+
+    Raises it when it hits one order after the other: then we are at fault.
+    """
+    in_a_row: list[str] = []
+
+    def isolated(session: Connection, due: DueOrder, **options: Any) -> Outcome:
+        try:
+            outcome = attempt(session, due, **options)
+        except (OrdersError, SQLAlchemyError):
+            raise
+        except Exception as error:
+            in_a_row.append(due.amazon_order_id)
+            if len(in_a_row) >= _SYSTEMATIC:
+                raise
+            # Without the error's text, which may be personal.
+            cause = f"{describe(error)} while it was created. Resolution: report it to the maintainers."
+            log.error("create_commerce_orders: order=%s: %s", due.amazon_order_id, cause)
+            outbox.put_back(outbox.read(session, due.amazon_order_id), cause)
+            return Outcome("failed")
+        in_a_row.clear()
+        return outcome
+
+    return isolated
 
 
 def _asked_here(commerce: Commerce, names: Iterable[str], connections: int) -> Commerce:

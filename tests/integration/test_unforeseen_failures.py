@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from include.domain.errors import RunIncompleteError
 from include.expectations.order_lines import ValidationReport
 from include.outbox import order_checks
+from include.outbox.order_creation import OrderCreation
 from include.steps import stage_commerce_shipments, validate_orders
 from tests.support.orders import order_id
 from tests.support.road import Road
@@ -175,6 +176,40 @@ def test_only_its_order_waits_when_our_plan_of_a_package_fails(road: Road, monke
     road.shipments_run()
     assert confirmed(road) == SOUND
     assert "(ValueError)" in road.shown(BAD).order_notes
+
+
+def test_only_its_order_waits_when_our_preparation_of_its_creation_fails(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = OrderCreation.document
+
+    def document(creation: OrderCreation, *arguments: Any) -> Any:
+        if creation.order_id == BAD:
+            raise UnicodeEncodeError("utf-8", "planted", 0, 1, "planted")
+        return real(creation, *arguments)
+
+    monkeypatch.setattr(OrderCreation, "document", document)
+    buy_all(road)
+    assert road.run_as_airflow() == []
+    assert created(road) == SOUND
+    note = road.shown(BAD).order_notes
+    assert note.startswith("Not created yet: UnicodeEncodeError while it was created.")
+    assert "planted" not in note
+    monkeypatch.undo()
+    road.pass_time(minutes=10)
+    road.run_as_airflow()
+    assert created(road) == sorted([*SOUND, BAD])
+
+
+def test_run_fails_when_our_preparation_of_every_creation_fails(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    def document(*_: Any) -> Any:
+        raise KeyError("planted")
+
+    monkeypatch.setattr(OrderCreation, "document", document)
+    buy_all(road)
+    with pytest.raises(KeyError):
+        road.run_as_airflow()
+    assert created(road) == []
 
 
 def confirmed(road: Road) -> list[str]:

@@ -62,7 +62,8 @@ class PersonName:
 def given_email(contact: Contact) -> str | None:
     """Amazon's relay address of the buyer; None when Amazon gives none that fits."""
     given = _text(contact.buyer.email)
-    return given if "@" in given and len(given) <= _LONGEST_CUSTOMER_TEXT else None
+    is_text = not any(unicodedata.category(sign) == "Cs" for sign in given)  # half a surrogate pair
+    return given if is_text and "@" in given and len(given) <= _LONGEST_CUSTOMER_TEXT else None
 
 
 def buyer_email(contact: Contact, amazon_order_id: str, placeholders: AddressPlaceholders) -> str:

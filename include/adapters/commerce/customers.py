@@ -14,6 +14,8 @@ from include.domain.contacts import Contact
 from include.domain.errors import MisconfiguredError, OutcomeUnknownError, RefusedError
 from include.domain.stores import FixedCustomer, Store
 
+_IS_TAKEN = "A customer with the same email address"
+
 
 def customer_of(
     client: CommerceClient,
@@ -60,8 +62,10 @@ def customer_of(
         if found is None:  # the order stays as it is; the next attempt looks first
             raise
     except RefusedError as error:
-        # Another worker was quicker; or all websites of the shop share their accounts.
-        found = client.customer_id(email, view.website_id) or client.customer_id(email)
+        found = None
+        if _IS_TAKEN in (error.reason or ""):
+            # Another worker was quicker; or all websites of the shop share their accounts.
+            found = client.customer_id(email, view.website_id) or client.customer_id(email)
         if found is None:
             reason = f"it makes no account of the buyer ({error.reason})"
             raise RefusedError(f"Commerce: {reason}.", code=error.code, reason=reason, cause=error.cause) from error

@@ -160,6 +160,7 @@ order_outbox = Table(
     text("currency_code", "Currency of converted_amount, ISO 4217.", nullable=True),
     flag("has_other_total", "Commerce's total differed from Amazon's when the order was linked."),
     Index("ix_order_outbox_linked_at", "store_name", "linked_at", postgresql_where="linked_at is not null"),
+    Index("ix_order_outbox_refused", "store_name", "updated_at", postgresql_where="state = 'rejected'"),
     Index("ix_order_outbox_rejected", "commerce_connection", "refusal_cause", postgresql_where="state = 'rejected'"),
     CheckConstraint("state in ('" + "', '".join(ORDER_OUTBOX_STATES) + "')", name="state"),
     CheckConstraint("(state in ('created', 'adopted')) = (commerce_order_id is not null)", name="linked"),

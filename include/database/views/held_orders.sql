@@ -21,7 +21,7 @@ where
         and outbox.refusal_cause is not null
         and not exists (
             select from ops.write_hold_decisions as decisions
-            where decisions.write_hold_id = holds.write_hold_id
+            where decisions.write_hold_id = holds.write_hold_id and decisions.decided_at >= holds.opened_at
         )
     )
 union all

@@ -61,5 +61,6 @@ create table ops.store_norms (
 alter table ops.order_outbox
 add column has_other_total boolean default false not null;
 
+create index ix_order_outbox_refused on ops.order_outbox (store_name, updated_at) where state = 'rejected';
 create index ix_order_outbox_linked_at on ops.order_outbox (store_name, linked_at) where linked_at is not null;
 create index ix_order_change_outbox_planned_at on ops.order_change_outbox (planned_at) where kind = 'canceled_units';
