@@ -105,7 +105,12 @@ def server() -> Iterator[postgres.ServerAddress]:
     folder.chmod(0o755)  # as root the server runs as another user, who must get through
     remover = [sys.executable, "-c", _REMOVER, str(folder)]
     with subprocess.Popen(remover, cwd=CHECKOUT, stdin=subprocess.PIPE, start_new_session=True):
-        yield postgres.start(folder / "postgres", durable=False)
+        address = postgres.start(folder / "postgres", durable=False)
+        with _admin(address).connect() as connection:
+            # The kernel copies a template's files in an eighth of the time.
+            connection.execute(text("alter system set file_copy_method = 'clone'"))
+            connection.execute(text("select pg_reload_conf()"))
+        yield address
 
 
 def _url(server: postgres.ServerAddress, database: str, user: str = postgres.SUPERUSER) -> URL:
