@@ -145,7 +145,7 @@ def summary(connection: psycopg.Connection[TupleRow], operations: psycopg.Connec
     changes = operations.execute(
         "select changes.amazon_order_id, orders.commerce_order_number, changes.state, changes.note"
         " from ops.order_change_outbox as changes inner join ops.order_outbox as orders using (amazon_order_id)"
-        " order by changes.planned_at, changes.amazon_order_id, changes.kind"
+        " where changes.kind = 'canceled_units' order by changes.planned_at, changes.amazon_order_id"
     ).fetchall()
     packages = operations.execute(
         "select amazon_order_id, package_reference_id, coalesce(carrier_name, carrier_code), tracking_number, state"

@@ -184,7 +184,7 @@ def test_shop_follows_amazon_when_an_order_and_a_line_are_canceled(played: Playe
     rows = played.installation.rows(
         "select orders.status, changes.state, changes.note from ops.order_change_outbox as changes"
         " inner join reporting.recent_orders as orders using (amazon_order_id)"
-        " where amazon_order_id in (:whole, :line) order by orders.status",
+        " where kind = 'canceled_units' and amazon_order_id in (:whole, :line) order by orders.status",
         whole=order_id("us-created-then-canceled"),
         line=order_id("us-line-canceled"),
     )
