@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from include.adapters.commerce.rights import CUSTOMERS, INVOICE, LEGACY_STOCK, NEEDED
+from include.adapters.commerce.rights import CUSTOMERS, INVOICE, LEGACY_STOCK, NEEDED, SAVE_CUSTOMERS
 from tests.support.installation import AIRFLOW, CHECKOUT, Installation
 
 PROBLEM = f"shop commerce_api: the integration lacks the right {INVOICE.place} ({INVOICE.resource})"
@@ -100,5 +100,5 @@ def test_command_finds_connections_when_airflows_database_keeps_them(installatio
     installation.command("connections", "add", "commerce_api", "--conn-json", json.dumps(shop))
     _, lines = check(installation, is_forked=False)
     # The shop has multi-source inventory, and all of its stores order as guests.
-    asked = len(set(NEEDED) - {LEGACY_STOCK, CUSTOMERS})
+    asked = len(set(NEEDED) - {LEGACY_STOCK, CUSTOMERS, SAVE_CUSTOMERS})
     assert f"OK           shop commerce_api: credentials and all {asked} rights" in lines
