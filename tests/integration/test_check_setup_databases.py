@@ -49,7 +49,7 @@ def test_connection_is_found_when_it_is_missing(installation: Installation) -> N
 @pytest.mark.parametrize(
     ("connection", "role", "said"),
     [
-        ("orders_db", "analyst", "lacks rights on core.open_cancel_requests, core.order_items, core.order_status_changes"),
+        ("orders_db", "analyst", "lacks rights on core.open_cancel_requests, core.order_items, "),
         ("orders_db_ui", "analyst", "lacks rights on pii.order_contacts. Resolution: sign in as orders_ui"),
         ("orders_db_ui", "orders_rw", "may do more than it should"),
     ],

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from include.domain.stores import FixedCustomer, OrderSettings
 from local.sandbox.seeds import AmazonOrderSeed, StoreView
@@ -21,6 +22,9 @@ ORDER = order_id(1)
 TRAY = "TRAY-WALNUT"
 FBA = {"status": "SHIPPED", "fulfilled_by": "AMAZON"}
 FIXED = "amazon@shop.example"
+RATE = text(
+    "insert into reporting.exchange_rates values ('GBP', 'USD', cast(:now as date) - 1, 2, 'ECB', :now, 'test')"
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,13 @@ ROWS = [
     Row("amazon_fulfilled_store_view", (None, "us_fba"), lambda order: order["store_id"], (1, 9), order=FBA),
     Row("amazon_fulfilled_store_view", (None, "us_fba"), lambda order: order["store_id"], (1, 1)),
     Row("are_pending_reserved", (False, True), exists, (True, None), qty=9_990),
+    Row(
+        "is_currency_converted",
+        (False, True),
+        lambda order: (order["base_currency_code"], order["grand_total"]),
+        (None, ("USD", Decimal("21.66"))),
+        order={"currency": "GBP"},
+    ),
     Row("is_amazon_tax_used", (True, False), lambda order: order["tax_amount"], (Decimal("0.83"), Decimal(0))),
 ]
 
@@ -91,6 +102,8 @@ def test_order_in_commerce_changes_when_the_setting_does(road: Road, row: Row, p
     road.pass_time(minutes=1)
     document = amazon_order(ORDER, {TRAY: row.qty}, at=road.sandbox.clock.now(), **row.order)
     add_tax(document, "0.83")
+    with road.engine.begin() as connection:
+        connection.execute(RATE, {"now": road.now()})
     road.sandbox.amazon.add_order(AmazonOrderSeed(SELLER_US, document))
     road.next_run()
     orders = shop.order_by_ext_id(ORDER)
@@ -100,9 +113,10 @@ def test_order_in_commerce_changes_when_the_setting_does(road: Road, row: Row, p
 
 def add_tax(document: dict[str, Any], amount: str) -> None:
     (item,) = document["orderItems"]
-    item["proceeds"]["breakdowns"].append({"type": "TAX", "subtotal": {"amount": amount, "currencyCode": "USD"}})
+    currency = document["proceeds"]["grandTotal"]["currencyCode"]
+    item["proceeds"]["breakdowns"].append({"type": "TAX", "subtotal": {"amount": amount, "currencyCode": currency}})
     total = Decimal(document["proceeds"]["grandTotal"]["amount"]) + Decimal(amount)
     document["proceeds"]["grandTotal"] = item["proceeds"]["proceedsTotal"] = {
         "amount": str(total),
-        "currencyCode": "USD",
+        "currencyCode": currency,
     }

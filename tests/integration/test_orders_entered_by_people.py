@@ -37,7 +37,9 @@ def item_ids(road: Road) -> dict[str, str]:
 
 
 def finding(road: Road) -> list[str]:
-    return [row.finding_code for row in road.rows("select finding_code from reporting.flagged_orders order by 1")]
+    """What is flagged, except that the orders that people enter here have other totals than Amazon's."""
+    rows = road.rows("select finding_code from reporting.flagged_orders order by 1")
+    return [row.finding_code for row in rows if row.finding_code != "commerce_total_differs"]
 
 
 def test_amazon_gets_the_right_units_when_sku_and_quantity_name_one_line_each(road: Road) -> None:
