@@ -114,12 +114,13 @@ def record(
             decided_at=now,
         )
     )
-    if decision.decision == APPROVE:
-        connection.execute(
-            update(write_holds)
-            .where(write_holds.c.write_hold_id == hold.write_hold_id)
-            .values(approved_at=now, approved_until=until, dag_run_id=dag_run_id)
-        )
+    approved = {"approved_at": now, "approved_until": until} if decision.decision == APPROVE else {}
+    # Also of a declined one: its change publishes the orders that wait again.
+    connection.execute(
+        update(write_holds)
+        .where(write_holds.c.write_hold_id == hold.write_hold_id)
+        .values(dag_run_id=dag_run_id, **approved)
+    )
 
 
 def _text(params: Mapping[str, Any], name: str) -> str | None:

@@ -28,7 +28,8 @@ STATEMENTS = load_statements(step.__file__)
 QUEUE_ALL = "insert into ops.orders_to_publish (amazon_order_id) select amazon_order_id from core.orders"
 PUBLISHED = re.compile(r"\b(?:from|join)\s+((?:core|ops|raw|pii)\.\w+)")
 # What a row of Recent Orders is made from; a query that reads another table needs triggers there.
-SOURCES = sorted(set(PUBLISHED.findall(STATEMENTS["publish"].text)))
+# The view ops.held_orders is made from three of them; what else it reads changes together with ops.write_holds.
+SOURCES = sorted(set(PUBLISHED.findall(STATEMENTS["publish"].text)) - {"ops.held_orders"})
 
 
 def publish(engine: Engine) -> dict[str, int]:
@@ -89,7 +90,7 @@ def history(engine: Engine, admin_engine: Engine) -> Engine:
 
 
 def test_table_has_its_triggers_when_the_query_reads_it(admin_engine: Engine) -> None:
-    assert len(SOURCES) == 9
+    assert len(SOURCES) == 10
     events = {"insert": 4, "delete": 8, "update": 16}
     found = read(
         admin_engine,
@@ -127,6 +128,8 @@ def changed_value(table: str, name: str, kind: str) -> str:
         return f"not {name}"
     if kind == "DATETIME":
         return f"case when {name} is null then now() else {name} - interval '1 day' end"
+    if kind == "DATE":
+        return f"coalesce({name}, current_date) + 1"
     if kind == "JSONB":
         return "'[]'"
     if kind == "ARRAY":
