@@ -132,7 +132,7 @@ class Settings:
         "Percentage points by which the share of blocked orders exceeds the usual one when it stops a store; 0: never.",
     )
     breaker_refusals: int = _setting(
-        5, "Orders refused by Commerce one after the other, without one that passes, that stop a store; 0: never."
+        10, "Orders refused by Commerce one after the other, without one that passes, that stop a store; 0: never."
     )
     breaker_totals: int = _setting(
         3,

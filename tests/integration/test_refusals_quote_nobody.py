@@ -82,6 +82,7 @@ def test_nothing_of_the_buyer_is_left_when_commerce_quotes_it(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     road.with_account("acme-na")
+    road.change_settings(breaker_refusals=0)  # the circuit breaker would stop the store
     refusals: dict[str, CommerceRefusal] = {}
     for number, (person, quote) in enumerate(product(PEOPLE, QUOTES)):
         refusals[order_id(number)] = QUOTES[quote](*PEOPLE[person])
