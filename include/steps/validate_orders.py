@@ -184,7 +184,7 @@ class _Validation:
             write([_needs_attention(verdict.order_id, f"its result cannot be stored: {describe(failure)}")])
         counts = Counter(verdict.state for verdict in found.verdicts)
         log.info("validate_orders: read=%d %s", len(found.rows), summary(dict(sorted(counts.items()))))
-        return {store.name: error for store, error in found.check.facts.failures.items()}
+        return found.check.facts.failures_by_name()
 
     def _write_facts(self, connection: Connection, check: LineCheck) -> None:
         """What is known of products and shops, and how the rules fared."""
@@ -194,7 +194,7 @@ class _Validation:
         if products := [row | asked for row in check.facts.product_rows()]:
             connection.execute(statements["upsert_product"], products)
             connection.execute(statements["upsert_store_view"], [row | asked for row in check.facts.view_rows()])
-        failures = {store.name: error for store, error in check.facts.failures.items()}
+        failures = check.facts.failures_by_name()
         problems = {"store_names": list(failures), "problems": [str(error)[:500] for error in failures.values()]}
         connection.execute(statements["note_store_problems"], problems | {"dag_run_id": self.dag_run_id})
         for result in check.results:

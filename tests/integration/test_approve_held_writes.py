@@ -146,11 +146,8 @@ def test_param_is_named_when_it_is_wrong(road: Road, stopped: list[str], params:
     assert road.dump() == before
 
 
-def test_each_order_is_created_once_when_two_copies_of_a_run_go_on_after_the_approval(
-    road: Road, stopped: list[str]
-) -> None:
-    decide(road)
-    road.validate_orders()
+def create_twice_at_once(road: Road) -> list[BaseException]:
+    """Two copies of the creation side by side; how they failed."""
     failures: list[BaseException] = []
 
     def copy() -> None:
@@ -164,7 +161,15 @@ def test_each_order_is_created_once_when_two_copies_of_a_run_go_on_after_the_app
         one.start()
     for one in copies:
         one.join()
-    assert failures == []
+    return failures
+
+
+def test_each_order_is_created_once_when_two_copies_of_a_run_go_on_after_the_approval(
+    road: Road, stopped: list[str]
+) -> None:
+    decide(road)
+    road.validate_orders()
+    assert create_twice_at_once(road) == []
     assert in_shop(road) == set(stopped)
 
 
@@ -175,20 +180,7 @@ def test_one_stop_is_opened_when_two_copies_of_a_run_find_the_same(road: Road) -
     road.extract_amazon_orders("acme-eu")
     road.stage_amazon_orders()
     road.validate_orders()
-    failures: list[BaseException] = []
-
-    def copy() -> None:
-        try:
-            road.create_commerce_orders("acme-eu")
-        except BaseException as error:
-            failures.append(error)
-
-    copies = [threading.Thread(target=copy) for _ in range(2)]
-    for one in copies:
-        one.start()
-    for one in copies:
-        one.join()
-    assert [type(failure) for failure in failures] == [MisconfiguredError] * 2
+    assert [type(failure) for failure in create_twice_at_once(road)] == [MisconfiguredError] * 2
     assert road.value("select count(*) from ops.write_holds") == 1
     assert in_shop(road) == set()
 

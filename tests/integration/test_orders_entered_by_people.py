@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.sandbox.scenario.orders import canceled_line
-from tests.support.foreign_order import a_commerce_order_like
+from tests.support.foreign_order import a_commerce_order_like, findings
 from tests.support.orders import order_id
 from tests.support.road import Road
 
@@ -36,12 +36,6 @@ def item_ids(road: Road) -> dict[str, str]:
     return {str(one["product"]["sellerSku"]): str(one["orderItemId"]) for one in lines}
 
 
-def finding(road: Road) -> list[str]:
-    """What is flagged, except that the orders that people enter here have other totals than Amazon's."""
-    rows = road.rows("select finding_code from reporting.flagged_orders order by 1")
-    return [row.finding_code for row in rows if row.finding_code != "commerce_total_differs"]
-
-
 def test_amazon_gets_the_right_units_when_sku_and_quantity_name_one_line_each(road: Road) -> None:
     road.buy(ORDER, {TRAY: 2, MAT: 1})
     a_commerce_order_like(road, ORDER, items=[line(MAT.lower(), 1), line(TRAY, 2)])
@@ -54,7 +48,7 @@ def test_amazon_gets_the_right_units_when_sku_and_quantity_name_one_line_each(ro
     assert sorted((one["orderItemId"], one["quantity"]) for one in package["packageItems"]) == sorted(
         [(ids[TRAY], 2), (ids[MAT], 1)]
     )
-    assert (road.shown(ORDER).status, finding(road)) == ("Completed", [])
+    assert (road.shown(ORDER).status, findings(road)) == ("Completed", [])
 
 
 def test_amazon_gets_the_units_when_the_sku_is_mapped_and_the_product_has_parts(road: Road) -> None:
@@ -70,7 +64,7 @@ def test_amazon_gets_the_units_when_the_sku_is_mapped_and_the_product_has_parts(
 
     (row,) = road.rows("select commerce_item_id, commerce_qty from core.order_items")
     assert (row.commerce_item_id, row.commerce_qty) == (str(stored["items"][0]["item_id"]), 2)
-    assert finding(road) == []
+    assert findings(road) == []
 
 
 @pytest.mark.parametrize(
@@ -82,7 +76,7 @@ def test_a_person_is_asked_to_confirm_when_no_single_line_fits(road: Road, lines
     road.next_run()
 
     number = road.shown(ORDER).commerce_order_number
-    assert finding(road) == ["lines_not_matched"]
+    assert findings(road) == ["lines_not_matched"]
     note = (
         f"Commerce order {number} was not created by this project, and it is unclear which of its lines is {TRAY}. "
         "Confirm the shipments of these products in Seller Central; they are not confirmed automatically."
@@ -103,7 +97,7 @@ def test_a_person_is_asked_to_confirm_when_no_single_line_fits(road: Road, lines
     for _ in range(2):
         road.next_run()
         road.shipments_run()
-    assert finding(road) == []
+    assert findings(road) == []
     assert road.shown(ORDER).order_notes == f"Shipped; Commerce order {number}."
 
 

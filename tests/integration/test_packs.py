@@ -11,7 +11,7 @@ from sqlalchemy import text
 from include.domain.stores import Pack
 from local.sandbox.faults import Fault
 from local.sandbox.scenario.orders import canceled_line
-from tests.support.foreign_order import a_commerce_order_like
+from tests.support.foreign_order import a_commerce_order_like, findings
 from tests.support.orders import order_id
 from tests.support.road import Road
 
@@ -54,12 +54,6 @@ def packages(road: Road) -> list[tuple[str, int]]:
         (one["trackingNumber"], sum(item["quantity"] for item in one["packageItems"]))
         for one in road.sandbox.amazon.order(ORDER).get("packages", [])
     ]
-
-
-def findings(road: Road) -> list[str]:
-    """What is flagged, except that an order that a person enters here has another total than Amazon's."""
-    rows = road.rows("select finding_code from reporting.flagged_orders order by 1")
-    return [row.finding_code for row in rows if row.finding_code != "commerce_total_differs"]
 
 
 def test_row_total_is_amazons_when_the_price_of_a_pack_cannot_be_divided(road: Road) -> None:

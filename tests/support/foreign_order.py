@@ -40,3 +40,9 @@ def a_commerce_order_like(road: Road, ext_order_id: str, *, price: str = "10.00"
     for name in ("grand_total", "subtotal", "total_due"):
         document |= {name: total, f"base_{name}": total}
     return int(road.sandbox.commerce.add_order(document | changes)["entity_id"])
+
+
+def findings(road: Road) -> list[str]:
+    """What is flagged, except that an order that a person enters in the shop has another total than Amazon's."""
+    rows = road.rows("select finding_code from reporting.flagged_orders order by 1")
+    return [row.finding_code for row in rows if row.finding_code != "commerce_total_differs"]

@@ -84,6 +84,10 @@ class CatalogFacts:
                 }
         return list(rows.values())
 
+    def failures_by_name(self) -> dict[str, OrdersError]:
+        """Why a shop did not answer, by the names of its stores."""
+        return {store.name: error for store, error in self.failures.items()}
+
     def view_rows(self) -> list[dict[str, Any]]:
         """What is known of the store views, as columns of core.store_views; each once."""
         stores = {candidate.store for candidate in self.checked}
