@@ -88,14 +88,30 @@ def ask(api: AirflowApi) -> str:
     return run_id
 
 
+def let_time_run_out(installation: Installation, run_id: str) -> None:
+    """The moment until which Airflow waits for the answer has come. It was counted from when the task began to wait."""
+    with make_engine(installation.metadata_url, application_name="tests").begin() as connection:
+        waited = connection.execute(
+            text(
+                "update task_instance set trigger_timeout = now() where run_id = :run_id and task_id = :task_id"
+                " returning (select old.trigger_timeout - old.start_date from task_instance as old"
+                " where old.id = task_instance.id)"
+            ),
+            {"run_id": run_id, "task_id": QUESTION},
+        ).scalar_one()
+    assert timedelta(seconds=RUN_SECONDS) <= waited < timedelta(seconds=2 * RUN_SECONDS)
+
+
 def test_person_is_asked_and_the_time_out_declines_when_a_run_has_no_decision(installation: Installation) -> None:
-    installation.settings |= {"ORDERS_APPROVAL_TIMEOUT_SECONDS": "45"}
+    installation.settings |= {"ORDERS_APPROVAL_TIMEOUT_SECONDS": str(RUN_SECONDS)}
     with installation.console() as dags_test:
         assert dags_test(ORDERS).state == "success"
     stop(installation)
     with scheduled(installation) as api:
-        unanswered = ask(api)
+        # Airflow 3.3.2 asks again when it is answered before its executor has reported that the task began to wait: the
+        # question that is answered is older than a whole run.
         answered = ask(api)
+        unanswered = ask(api)
         path = f"/api/v2/dags/{APPROVE}/dagRuns/{answered}/taskInstances/{QUESTION}/-1/hitlDetails"
         question = api._get(path)
         assert question["subject"] == f"Writes to Commerce are stopped: orders of {STORE}"
@@ -103,8 +119,9 @@ def test_person_is_asked_and_the_time_out_declines_when_a_run_has_no_decision(in
         assert (question["options"], question["defaults"]) == (["Approve", "Decline"], ["Decline"])
         answer = {"chosen_options": ["Decline"], "params_input": {"comment": "I look first."}}
         api._send("PATCH", path, answer)
-        for run_id in (answered, unanswered):
-            api.wait_for_run(APPROVE, run_id, RUN_SECONDS)
+        api.wait_for_run(APPROVE, answered, RUN_SECONDS)
+        let_time_run_out(installation, unanswered)
+        api.wait_for_run(APPROVE, unanswered, RUN_SECONDS)
     kept = installation.rows("select decision, decided_by, comment from ops.write_hold_decisions order by decided_by")
     assert [tuple(row) for row in kept] == [("decline", "admin", "I look first."), ("decline", "time-out", None)]
     (held,) = installation.rows("select decision, decided_by from reporting.held_writes")

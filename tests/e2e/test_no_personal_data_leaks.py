@@ -92,7 +92,7 @@ def aftermath(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def plant(installation: Installation) -> None:
-    """Orders of every fate, each with every personal field; the oldest is sent first and meets a lost answer."""
+    """Orders of every fate, each with every personal field; the answer to the creation of one is lost."""
     amazon, clock = installation.sandbox.amazon, installation.sandbox.clock
 
     def add(amazon_order_id: str, minutes: int, lines: dict[str, int], status: str = "UNSHIPPED", **odd: Any) -> None:
@@ -112,7 +112,7 @@ def plant(installation: Installation) -> None:
     )
     add(NAMELESS, 20, {"TRAY-WALNUT": 1}, programs=MARKERS["buyerName"])
     add(CANCELED, 20, {"TRAY-WALNUT": 1}, status="CANCELLED")
-    installation.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
+    installation.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply", about=IN_DOUBT))
 
 
 def tables(installation: Installation, database: str) -> dict[str, str]:

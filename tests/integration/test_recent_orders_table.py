@@ -264,7 +264,7 @@ def test_notes_are_short_clear_and_free_of_personal_data_when_every_case_meets(r
     road.pass_time(minutes=10)
     road.sandbox.commerce.ship(ids["waiting"], None, [("ups", "UPS", "1Zwaiting")])
     road.shipments_run()
-    road.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply"))
+    road.sandbox.commerce_faults.add(Fault("createOrder", "lost_reply", about=ids["doubtful"]))
     road.orders_run()
 
     notes = {name: road.shown(ids[name]).order_notes for name in BEGINNINGS}

@@ -196,7 +196,7 @@ def test_an_order_in_doubt_is_posted_once_more_only_when_two_workers_look_it_up(
     (first, *_) = buy_round(road, 0)
     for step in ORDERS_PATH[:4]:
         step(road)
-    road.sandbox.commerce_faults.add(Fault("createOrder", "dropped"))
+    road.sandbox.commerce_faults.add(Fault("createOrder", "dropped", about=first))
     road.create_commerce_orders()
     assert road.value("select state from ops.order_outbox where amazon_order_id = :id", id=first) == "in_doubt"
     for _ in range(4):
