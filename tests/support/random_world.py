@@ -1,5 +1,7 @@
 """A small world in which orders, products, shops, marketplaces and accounts go bad and good again at random.
 
+Amazon changes orders meanwhile: whole orders and single units are canceled, buyers move.
+
 A schedule is drawn from a number, so that what failed can be repeated. What is sound must not be delayed by the rest.
 """
 
@@ -18,7 +20,10 @@ from sqlalchemy import Engine
 from include.domain.stores import Store, Stores
 from local.sandbox.commerce.state import CommerceState
 from local.sandbox.faults import Fault
+from local.sandbox.scenario.orders import canceled_line
 from local.sandbox.seeds import AmazonOrderSeed, Product, Scenario
+from local.sandbox.servers import Sandbox
+from tests.support.commerce_units import units, units_left
 from tests.support.orders import amazon_order, order_id
 from tests.support.road import SHOP, Road
 from tests.support.two_shops import TwoShops, open_two_shops
@@ -44,7 +49,10 @@ PRODUCT_TROUBLES: dict[str, dict[str, Any]] = {
     "out_of_stock": {"quantities": {1: Decimal(0), 2: Decimal(0)}},
 }
 SHOP_TROUBLES = ("html_503", "html_500", "dropped", "expired_token", "throttle")
-ORDER_TROUBLES = ("searchOrders", "createOrder", "invoiceOrder", "confirmShipment")
+NUMBERED = ("invoiceOrder", "cancelOrder", "refundOrder", "saveAddress")  # these calls name the Commerce order alone
+ORDER_TROUBLES = ("searchOrders", "createOrder", "confirmShipment", *NUMBERED)
+CHANGES = ("canceled", "unit_canceled", "moved")
+NEW_STREET = "77 Harbour Road"
 
 
 def product(sku: str) -> Product:
@@ -60,7 +68,11 @@ class Order:
     amazon_order_id: str
     store_name: str
     sku: str
+    qty: int = 1
     status: str = "UNSHIPPED"
+    change: str | None = None  # what Amazon changed after the purchase
+    sound_runs_since_change: int = 0
+    is_shipped_too_soon: bool = False  # the warehouse was faster than the change
     is_malformed: bool = False
     trouble: str | None = None
     was_troubled: bool = False  # it was sent, or may have been, while something failed
@@ -89,7 +101,8 @@ class World:
     def is_settled(self) -> bool:
         """Whether every order had two sound runs, and nothing waits for anything."""
         is_sound = all(order.status != "UNSHIPPED" or order.sound_runs >= 2 for order in self.orders)
-        return is_sound and not unfinished(self.road)
+        are_changes_known = all(order.change is None or order.sound_runs_since_change >= 2 for order in self.orders)
+        return is_sound and are_changes_known and not unfinished(self.road)
 
     # What goes bad and good again
 
@@ -135,12 +148,13 @@ class World:
     def buy(self, number: int) -> None:
         store_name, sku = self.dice.choice(list(STORES)), self.dice.choice(SKUS)
         kind = self.dice.choice(("UNSHIPPED",) * 6 + ("PENDING", "CANCELLED", "malformed"))
-        status = "UNSHIPPED" if kind == "malformed" else kind
+        status, qty = "UNSHIPPED" if kind == "malformed" else kind, self.dice.choice((1, 1, 2))
         trouble = self.dice.choice((*[None] * 8, *ORDER_TROUBLES))
-        order = Order(order_id(number), store_name, sku, status, is_malformed=kind == "malformed", trouble=trouble)
+        is_malformed = kind == "malformed"
+        order = Order(order_id(number), store_name, sku, qty, status, is_malformed=is_malformed, trouble=trouble)
         document = amazon_order(
             order.amazon_order_id,
-            {sku: 1},
+            {sku: qty},
             status=status,
             at=self.road.sandbox.clock.now(),
             has_money=status != "PENDING",
@@ -152,38 +166,35 @@ class World:
         self.road.sandbox.amazon.add_order(AmazonOrderSeed(seller, document))
         self.orders.append(order)
 
+    def change_order(self) -> None:
+        """Amazon cancels an order or a unit of it, or gives another address, while nothing of it is shipped."""
+        open_orders = [o for o in self.orders if o.status == "UNSHIPPED" and not (o.is_malformed or o.is_shipped)]
+        unchanged = [order for order in open_orders if order.change is None]
+        if not unchanged:
+            return
+        order = self.dice.choice(unchanged)
+        change = self.dice.choice(CHANGES if order.qty > 1 else ("canceled", "moved"))
+        document = self.road.sandbox.amazon.order(order.amazon_order_id)
+        match change:
+            case "canceled":
+                patch: dict[str, Any] = {"fulfillment": {"fulfillmentStatus": "CANCELLED"}}
+                order.status = "CANCELLED"
+            case "unit_canceled":
+                patch = {"orderItems": [canceled_line(document["orderItems"][0]["orderItemId"], order.qty - 1)]}
+            case _:
+                address = document["recipient"]["deliveryAddress"] | {"addressLine1": NEW_STREET}
+                patch = {"recipient": {"deliveryAddress": address}}
+        self.road.sandbox.amazon.apply(order.amazon_order_id, patch)
+        order.change = change
+
     # A run, and what it must have done
 
     def run(self, *, minutes: int) -> None:
         """One run in the world as it is now; a shop that is bad may die only in the middle of it."""
-        first, second = self.road.sandbox, self.road.second
-        assert second is not None
-        first.amazon.refused_marketplaces.clear()
-        first.amazon.refused_marketplaces.update(STORES[name]["marketplace_id"] for name in self.refused)
-        first.amazon_faults.clear()
-        if self.is_account_down:
-            about = STORES["Acme UK"]["marketplace_id"]
-            first.amazon_faults.add(Fault("searchOrders", "html_503", times=FOREVER, about=about))
-        for order in self.orders:
-            if order.trouble == "confirmShipment":
-                about = order.amazon_order_id
-                first.amazon_faults.add(Fault("confirmShipment", "html_500", times=FOREVER, about=about))
-        for name, sandbox in ((SHOP, first), (SECOND, second)):
-            for sku in SKUS:
-                sandbox.commerce.add_product(product(sku))
-                trouble = self.bad_products.get(sku)
-                if trouble == "missing_product":
-                    sandbox.commerce.remove_product(sku)
-                elif trouble:
-                    sandbox.commerce.set_product(sku, **PRODUCT_TROUBLES[trouble])
-            sandbox.commerce_faults.clear()
-            for order in self.orders:
-                if order.trouble not in (None, "confirmShipment"):
-                    fault = Fault(order.trouble, "html_500", times=FOREVER, about=order.amazon_order_id)
-                    sandbox.commerce_faults.add(fault)
-            if trouble := self.bad_shops.get(name):
-                skip = self.dice.choice((0, 0, 3, 6, 9))
-                sandbox.commerce_faults.add(Fault("*", trouble, times=FOREVER, skip=skip))  # type: ignore[arg-type]
+        assert self.road.second is not None
+        self._prepare_amazon(self.road.sandbox)
+        for name, sandbox in ((SHOP, self.road.sandbox), (SECOND, self.road.second)):
+            self._prepare_shop(name, sandbox)
         self.waiting = {name: left - minutes for name, left in self.waiting.items() if left > minutes}
         self.waiting |= dict.fromkeys(self.refused, 60)
         if minutes > 10:
@@ -194,13 +205,43 @@ class World:
         for order in self.orders:
             self._count(order)
 
+    def _prepare_amazon(self, sandbox: Sandbox) -> None:
+        sandbox.amazon.refused_marketplaces.clear()
+        sandbox.amazon.refused_marketplaces.update(STORES[name]["marketplace_id"] for name in self.refused)
+        sandbox.amazon_faults.clear()
+        if self.is_account_down:
+            about = STORES["Acme UK"]["marketplace_id"]
+            sandbox.amazon_faults.add(Fault("searchOrders", "html_503", times=FOREVER, about=about))
+        for order in self.orders:
+            if order.trouble == "confirmShipment":
+                about = order.amazon_order_id
+                sandbox.amazon_faults.add(Fault("confirmShipment", "html_500", times=FOREVER, about=about))
+
+    def _prepare_shop(self, name: str, sandbox: Sandbox) -> None:
+        for sku in SKUS:
+            sandbox.commerce.add_product(product(sku))
+            trouble = self.bad_products.get(sku)
+            if trouble == "missing_product":
+                sandbox.commerce.remove_product(sku)
+            elif trouble:
+                sandbox.commerce.set_product(sku, **PRODUCT_TROUBLES[trouble])
+        sandbox.commerce_faults.clear()
+        for order in self.orders:
+            about = self._named(order, sandbox.commerce)
+            if order.trouble not in (None, "confirmShipment") and about:
+                sandbox.commerce_faults.add(Fault(order.trouble, "html_500", times=FOREVER, about=about))
+        if shop_trouble := self.bad_shops.get(name):
+            skip = self.dice.choice((0, 0, 3, 6, 9))
+            sandbox.commerce_faults.add(Fault("*", shop_trouble, times=FOREVER, skip=skip))  # type: ignore[arg-type]
+
     def ship_and_confirm(self) -> None:
         """The warehouse ships what it has, most of the time; then a run of the shipments' DAG."""
         for order in self.orders:
             shop = self._shop(order)
-            exists = bool(shop.order_by_ext_id(order.amazon_order_id))
+            left = [units_left(found) for found in shop.order_by_ext_id(order.amazon_order_id)]
             is_in_stock = order.sku not in self.bad_products
-            if exists and is_in_stock and not order.is_shipped and self.dice.random() < 0.7:
+            if any(left) and is_in_stock and not order.is_shipped and self.dice.random() < 0.7:
+                order.is_shipped_too_soon = order.change is not None and not self._is_change_done(order)
                 shop.ship(order.amazon_order_id, None, [("ups", "UPS", f"1Z{order.amazon_order_id}")])
                 order.is_shipped = True
         self.road.shipments_run_as_airflow()
@@ -211,6 +252,26 @@ class World:
     def _shop(self, order: Order) -> CommerceState:
         assert self.road.second is not None
         return (self.road.sandbox if SHOPS[order.store_name] == SHOP else self.road.second).commerce
+
+    def _named(self, order: Order, shop: CommerceState) -> str | None:
+        """How a request in which the order has its trouble names it; None while there is none."""
+        if order.trouble not in NUMBERED:
+            return order.amazon_order_id
+        end = "?" if order.trouble == "saveAddress" else "/"
+        return next((f"/{found['entity_id']}{end}" for found in shop.order_by_ext_id(order.amazon_order_id)), None)
+
+    def _is_change_done(self, order: Order) -> bool:
+        """Whether the Commerce order, if there is one, is as Amazon has it now."""
+        for found in self._shop(order).order_by_ext_id(order.amazon_order_id):
+            if order.change == "moved":
+                shipping = found["extension_attributes"]["shipping_assignments"][0]["shipping"]["address"]
+                if shipping["street"] != [NEW_STREET]:
+                    return False
+            elif units_left(found) + units(found, "qty_shipped") != (
+                0 if order.change == "canceled" else order.qty - 1
+            ):
+                return False
+        return True
 
     def _count(self, order: Order) -> None:
         shop = SHOPS[order.store_name]
@@ -226,6 +287,7 @@ class World:
         order.is_blocker_known = is_known and order.blocker is not None
         order.sound_runs = order.sound_runs + 1 if is_itself_sound and product_trouble is None else 0
         order.was_unsound = order.was_unsound or not order.sound_runs
+        order.sound_runs_since_change = order.sound_runs_since_change + 1 if order.change and is_itself_sound else 0
 
     def check(self, seed: object) -> None:
         """Each sound order is in its shop once and shown right; each blocked one names its blocker."""
@@ -243,12 +305,17 @@ class World:
             here = f"schedule {seed}: {order}"
             row = shown.get(order.amazon_order_id)
             is_created = order.amazon_order_id in in_shop[SHOPS[order.store_name]]
+            is_change_due = order.sound_runs_since_change >= (9 if order.was_troubled else 2)
+            if is_change_due and not order.is_shipped_too_soon:
+                assert self._is_change_done(order), (here, row)
             if order.status != "UNSHIPPED":
-                assert not is_created, here
+                assert order.change or not is_created, here
                 if order.sound_runs >= 2:
                     assert (
                         row is not None and row.status == {"PENDING": "Pending", "CANCELLED": "Canceled"}[order.status]
                     ), here
+                continue
+            if order.is_shipped_too_soon:
                 continue
             if order.sound_shipment_runs >= (9 if order.was_troubled else 2):
                 assert confirmed[order.amazon_order_id] == 1, here
@@ -304,6 +371,8 @@ def play(road: TwoShops, seed: int, first_number: int) -> int:
             number += 1
         for _ in range(world.dice.randint(0, 2)):
             world.change_something()
+        if world.dice.random() < 0.7:
+            world.change_order()
         world.run(minutes=world.dice.choice((10, 10, 65)))
         world.check(seed)
         world.ship_and_confirm()
@@ -322,6 +391,7 @@ def unfinished(road: Road) -> list[Any]:
     """The rows of the outboxes that still wait for something."""
     return road.rows(
         "select amazon_order_id, state from ops.order_outbox where finished_at is null and state <> 'canceled'"
+        " union all select amazon_order_id, state from ops.order_change_outbox where done_at is null"
         " union all select amazon_order_id, state from ops.shipment_outbox"
         " where state in ('planned', 'sent', 'in_doubt')"
     )
