@@ -14,6 +14,7 @@ from typing import Protocol
 from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from include.database.locks import autocommit
 from include.database.tables import api_calls
 from include.domain.errors import UnavailableError
 
@@ -51,7 +52,7 @@ def throttled_since(connection: Connection, since: datetime) -> set[str]:
 
 
 class DatabaseCallRecorder:
-    """Writes each request to `ops.api_calls` in a short transaction of its own.
+    """Writes each request to `ops.api_calls` by a statement that commits by itself.
 
     Its own transaction, because a request that was sent stays sent when the caller's work is rolled back.
     """
@@ -62,7 +63,7 @@ class DatabaseCallRecorder:
     def __call__(self, call: ApiCall) -> None:
         """Insert the row. A database error is logged as a warning and goes no further."""
         try:
-            with self._engine.begin() as connection:
+            with autocommit(self._engine) as connection:
                 connection.execute(insert(api_calls), asdict(call))
         except (SQLAlchemyError, UnavailableError) as error:
             log.warning(

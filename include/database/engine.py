@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import select
+import time
 import weakref
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from include.database.locks import release_forgotten_locks, sessions_with_locks
 from include.domain.errors import MisconfiguredError, UnavailableError
 from include.settings import Settings
+
+_USED_AT = "used_at"
+_SURE_SECONDS = 10
 
 _pooled: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -39,8 +44,7 @@ def make_engine(
         options += f" -c statement_timeout={_milliseconds(statement_timeout)}"
     pool: dict[str, Any] = {"poolclass": NullPool}
     if is_pooled:
-        # A server that was restarted, or a firewall that forgot us, is noticed before a statement is lost to it.
-        pool = {"pool_size": pool_size, "max_overflow": -1, "pool_pre_ping": True, "pool_recycle": 300}
+        pool = {"pool_size": pool_size, "max_overflow": -1, "pool_recycle": 300}
     engine = create_engine(
         url,
         hide_parameters=True,  # values never stand in an error's text
@@ -55,8 +59,33 @@ def make_engine(
     event.listen(engine, "handle_error", _say_what_to_do)
     event.listen(engine, "reset", release_forgotten_locks)
     if is_pooled:
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", _check_if_it_lives)
         _pooled.add(engine)
     return engine
+
+
+def _note_use(_: Any, record: ConnectionPoolEntry) -> None:
+    record.info[_USED_AT] = time.monotonic()
+
+
+def _check_if_it_lives(connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _: Any) -> None:
+    """A server that was restarted, or a firewall that forgot us, is noticed before a statement is lost to it.
+
+    A connection that was in use just now is asked only if something arrived on it, which is what an end looks like.
+    """
+    used_at = record.info.get(_USED_AT)
+    if used_at is None:
+        return  # just opened
+    arrived = select.poll()
+    arrived.register(connection.fileno(), select.POLLIN)
+    if time.monotonic() - used_at < _SURE_SECONDS and not arrived.poll(0):
+        return
+    try:
+        connection.execute("select 1")
+        connection.rollback()
+    except psycopg.Error as error:
+        raise DisconnectionError from error
 
 
 def _leave_connections_to_parent() -> None:

@@ -73,7 +73,10 @@ class Road:
     settings: Settings = field(
         repr=False,
         default_factory=lambda: Settings(
-            window_minimum=timedelta(), shipment_verify_gap=timedelta(seconds=1), rate_limit_max_wait=timedelta()
+            window_minimum=timedelta(),
+            history_window=timedelta(days=1000),  # all of a new account's history in one request
+            shipment_verify_gap=timedelta(seconds=1),
+            rate_limit_max_wait=timedelta(),
         ),
     )
     stores: Stores = field(repr=False, default_factory=lambda: load_stores(STORES_FILE))

@@ -7,20 +7,21 @@ https://developer-docs.amazon.com/sp-api/docs/usage-plans-and-rate-limits (check
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
-from decimal import ROUND_FLOOR, Decimal
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, select, update
+from sqlalchemy import ColumnElement, Engine, Numeric, extract, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from include.database.locks import autocommit
 from include.database.tables import rate_limits
 from include.domain.errors import ThrottledError
 
 # Amazon's own refill is uneven: at the full published rate 429s are certain.
 USED_SHARE = Decimal("0.9")
 
-_STEP = Decimal("0.000001")  # resolution of the columns
+_DECIMALS = 6  # resolution of the columns
 
 
 class RateLimiter:
@@ -41,6 +42,7 @@ class RateLimiter:
         self._engine = engine
         self._bucket = {"application_id": application_id, "account_name": account_name, "region": region}
         self._max_wait = max_wait
+        self._learned: dict[str, Decimal] = {}
 
     def take(self, operation: str, rate: Decimal, burst: Decimal, *, keep: int = 0) -> None:
         """Take one token of `operation`; sleep for it if it comes within `max_wait`.
@@ -64,14 +66,17 @@ class RateLimiter:
 
     def learn(self, operation: str, rate: Decimal) -> None:
         """Keep the rate (requests per second) that Amazon's x-amzn-RateLimit-Limit has sent for `operation`."""
+        if self._learned.get(operation) == rate:
+            return
         changed = update(rate_limits).where(*self._key(operation), rate_limits.c.rate_per_second != rate)
-        with self._engine.begin() as connection:
+        with autocommit(self._engine) as connection:
             connection.execute(changed, {"rate_per_second": rate})
+        self._learned[operation] = rate
 
     def block(self, operation: str, retry_after: timedelta) -> None:
         """Stop all calls of `operation` for `retry_after`: Amazon has answered 429. A longer block stays."""
         now = func.clock_timestamp()
-        with self._engine.begin() as connection:
+        with autocommit(self._engine) as connection:
             connection.execute(
                 update(rate_limits)
                 .where(*self._key(operation))
@@ -86,28 +91,32 @@ class RateLimiter:
         return [rate_limits.c[name] == value for name, value in (self._bucket | {"operation": operation}).items()]
 
     def _try_to_take(self, operation: str, rate: Decimal, burst: Decimal, keep: int) -> float | None:
-        """One transaction: None when a token was taken, otherwise the seconds until there can be one."""
-        first: dict[str, Any] = self._bucket | {"operation": operation, "rate_per_second": rate, "burst": burst}
-        first |= {"tokens": burst, "refilled_at": func.clock_timestamp()}
-        with self._engine.begin() as connection:
-            connection.execute(insert(rate_limits).values(first).on_conflict_do_nothing())
-            row = connection.execute(select(rate_limits).where(*self._key(operation)).with_for_update()).one()
-            # Asked after the lock: a clock read before it would be from before the previous holder's refilled_at.
-            now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-            used_rate = row.rate_per_second * USED_SHARE
-            elapsed = Decimal(max((now - row.refilled_at).total_seconds(), 0))
-            tokens = min(burst, row.tokens + elapsed * used_rate)
-            blocked = (row.blocked_until - now).total_seconds() if row.blocked_until else 0.0
-            if tokens < 1 + keep or blocked > 0:
-                return max(blocked, float((1 + keep - tokens) / used_rate), 0.001)
-            connection.execute(
-                update(rate_limits)
-                .where(*self._key(operation))
-                .values(
-                    tokens=(tokens - 1).quantize(_STEP, rounding=ROUND_FLOOR),
-                    burst=burst,
-                    refilled_at=now,
-                    blocked_until=None,
-                )
+        """None when a token was taken, otherwise the seconds until there can be one.
+
+        Each statement commits by itself. A second taker waits for the first one's row, then reads what it left: a clock
+        read before that would be from before its refilled_at.
+        """
+        columns, now = rate_limits.c, func.clock_timestamp()
+        elapsed = func.greatest(extract("epoch", now - columns.refilled_at).cast(Numeric), 0)
+        tokens = func.least(burst, columns.tokens + elapsed * columns.rate_per_second * USED_SHARE)
+        taken = (
+            update(rate_limits)
+            .where(
+                *self._key(operation),
+                tokens >= 1 + keep,
+                or_(columns.blocked_until.is_(None), columns.blocked_until <= now),
             )
-            return None
+            .values(tokens=func.trunc(tokens - 1, _DECIMALS), burst=burst, refilled_at=now, blocked_until=None)
+        )
+        missing = (1 + keep - tokens) / (columns.rate_per_second * USED_SHARE)
+        blocked = func.coalesce(extract("epoch", columns.blocked_until - now), 0)
+        wait = select(func.greatest(missing, blocked, Decimal("0.001"))).where(*self._key(operation))
+        with autocommit(self._engine) as connection:
+            if connection.execute(taken).rowcount:
+                return None
+            first: dict[str, Any] = self._bucket | {"operation": operation, "rate_per_second": rate, "burst": burst}
+            first |= {"tokens": burst, "refilled_at": now}
+            is_new = connection.execute(insert(rate_limits).values(first).on_conflict_do_nothing()).rowcount
+            if is_new and connection.execute(taken).rowcount:
+                return None
+            return float(connection.execute(wait).scalar_one())
