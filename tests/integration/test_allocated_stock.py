@@ -6,12 +6,15 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, Engine, text
 
 from bench.history import fill_history
 from include.database.statements import load_statements
 from include.outbox.stock_release import release_ended_orders, release_shipped_orders
 from include.steps import validate_orders
+
+pytestmark = pytest.mark.usefixtures("plain_rules")
 
 NOW = datetime.now(UTC)
 # As it was before orders were released: every order ever created is read.

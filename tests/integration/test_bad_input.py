@@ -18,6 +18,8 @@ from local.sandbox.seeds import AmazonOrderSeed
 from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 CHECKOUT = Path(__file__).parents[2]
 ORDER = order_id(1)
 TRAY = {"TRAY-WALNUT": 1}

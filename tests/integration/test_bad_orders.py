@@ -20,6 +20,8 @@ from local.sandbox.seeds import Product
 from tests.support.orders import order_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 A, B, C, D = (order_id(number) for number in range(1, 5))
 TRAY = {"TRAY-WALNUT": 1}
 CANADA = {"marketplace_id": "A2EUQ1WTGCTBG2", "currency": "CAD"}

@@ -13,6 +13,8 @@ from tests.support.recent_orders_answers import MakeClient, text_of
 from tests.support.recent_orders_rows import order_row, write_orders
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 ORDERS, SHIPMENTS, REPORTING = "amazon_orders_to_commerce", "commerce_shipments_to_amazon", "orders_to_reporting"
 TASK_TIMEOUT = timedelta(minutes=30)
 PERIOD = timedelta(minutes=5)

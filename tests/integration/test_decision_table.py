@@ -14,6 +14,8 @@ from local.sandbox.seeds import AmazonOrderSeed
 from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 IN_STOCK, SHORT, NOT_MANAGED, MISSING = {"TRAY-WALNUT": 1}, {"TRAY-WALNUT": 10_000}, {"CANDLE-SOY-FIG": 5}, {"NONE": 1}
 BACKORDERED, ELSEWHERE = {"DOORMAT-COIR": 10_000}, {"JAR-STORAGE-3": 1}
 ORDER = order_id(1)

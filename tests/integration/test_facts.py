@@ -17,6 +17,8 @@ from local.sandbox.seeds import AmazonOrderSeed
 from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id, with_every_personal_field
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 ORDER = order_id(1)
 MIGRATION = Path(__file__).parents[2] / "include" / "database" / "migrations" / "versions" / "0021_facts.sql"
 SOURCES = {

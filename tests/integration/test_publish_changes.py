@@ -23,6 +23,8 @@ from include.steps import publish_recent_orders as step
 from tests.support.orders import order_id as bought_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 _numbers = itertools.count(1)
 STATEMENTS = load_statements(step.__file__)
 QUEUE_ALL = "insert into ops.orders_to_publish (amazon_order_id) select amazon_order_id from core.orders"

@@ -17,6 +17,8 @@ from tests.support.orders import order_id
 from tests.support.road import Road
 from tests.support.step_process import StepProcess
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 CALLS = """
     insert into ops.api_calls (system_code, connection, operation, status_code, is_throttled, duration_ms, called_at)
     select

@@ -19,6 +19,8 @@ from local.sandbox.seeds import AmazonOrderSeed
 from tests.support.orders import MARKERS, SELLER_US, amazon_order, order_id
 from tests.support.road import SHOP, Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 ORDER = order_id(1)
 TRAY = {"TRAY-WALNUT": 1}
 SHIPPED = {"fulfillment": {"fulfillmentStatus": "SHIPPED"}}

@@ -16,6 +16,8 @@ from include.domain.errors import MisconfiguredError, ThrottledError, Unavailabl
 from include.settings import Settings
 from tests.support.airflow_dags import in_task, resources
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 SETTINGS = Settings(task_timeout=timedelta(minutes=30))
 
 

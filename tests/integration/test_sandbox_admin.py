@@ -18,6 +18,8 @@ from tests.support.orders import order_id
 from tests.support.page_forms import Browser
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 ORDER, OTHER = order_id(1), order_id(2)
 TRAY, VASE, CLOCK = "TRAY-WALNUT", "VASE-GLASS-TALL", "CLOCK-WALL-30"
 

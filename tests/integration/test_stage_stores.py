@@ -6,12 +6,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from include.domain.stores import Account, Stores
 from include.steps import stage_stores
 from tests.support.orders import order_id
 from tests.support.road import SHOP, Road
+
+pytestmark = pytest.mark.usefixtures("plain_rules")
 
 ORDER = order_id(1)
 TRAY = {"TRAY-WALNUT": 1}

@@ -17,6 +17,8 @@ from local.sandbox.seeds import AmazonOrderSeed
 from tests.support.orders import SELLER_US, amazon_order, order_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 SHIPPED, PLUS, SPLIT, AMAZONS, PENDING, CANCELED, MISSING, SHORT, DOUBTFUL, REFUSED, CHANGED = map(
     order_id, (*range(1, 11), 12)
 )

@@ -19,6 +19,8 @@ from local.sandbox.servers import Sandbox
 from tests.support.orders import order_id
 from tests.support.road import Road
 
+pytestmark = pytest.mark.usefixtures("plain_rules")
+
 A, B = order_id(1), order_id(2)
 TRAY = {"TRAY-WALNUT": 1}
 DE, SELLER_EU = "A1PA6795UKMFR9", "A2EXAMPLESELLER"

@@ -80,7 +80,7 @@ lines_strategy = st.lists(
 
 # No shrinking: at a tenth of a second for each try it would take minutes, and a failure names the lines anyway.
 @settings(
-    max_examples=25,
+    max_examples=10,
     deadline=None,
     database=None,
     phases=[Phase.generate],
