@@ -76,6 +76,19 @@ def test_only_its_own_orders_wait_when_a_store_view_does_not_exist(shop: Road) -
     assert [type(error) for error in errors] == [MisconfiguredError]
 
 
+def test_only_amazon_fulfilled_orders_wait_when_their_store_view_does_not_exist(shop: Road) -> None:
+    shop.change_store("Acme US", amazon_fulfilled_store_view="nope")
+    shop.buy(B, TRAY, status="SHIPPED", fulfilled_by="AMAZON")
+    shop.pass_time(minutes=1)
+    shop.buy(A, TRAY)
+
+    errors = shop.run_as_airflow()
+
+    assert shop.shown(A).commerce_order_number is not None
+    assert "no store view 'nope'" in shop.shown(B).order_notes
+    assert [type(error) for error in errors] == [MisconfiguredError]
+
+
 def test_only_its_own_orders_wait_when_a_fixed_customer_is_missing(shop: Road) -> None:
     since = shop.stores.all()[0].orders.import_since
     shop.change_store(
