@@ -12,7 +12,9 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
+from include.adapters.amazon.cancellations import FeedCancellations
 from include.adapters.amazon.client import AmazonClient
+from include.adapters.amazon.feeds import FeedsClient
 from include.adapters.amazon.rate_limits import RateLimiter
 from include.adapters.api_calls import DatabaseCallRecorder
 from include.adapters.commerce.auth import build_auth
@@ -34,6 +36,7 @@ from include.steps import (
     stage_amazon_orders,
     stage_commerce_shipments,
     stage_stores,
+    submit_cancellations,
     validate_orders,
     verify_amazon_shipments,
 )
@@ -141,6 +144,10 @@ class Road:
             record=DatabaseCallRecorder(self.engine),
             timeouts=self.timeouts,
         )
+
+    def cancellations(self, account_name: str) -> FeedCancellations:
+        """The way of one account's cancellations to Amazon."""
+        return FeedCancellations(FeedsClient(self.amazon(account_name)), self.stores.account(account_name).seller_id)
 
     @cached_property
     def shop(self) -> CommerceClient:
@@ -276,6 +283,11 @@ class Road:
             return verify_amazon_shipments.run(
                 self.engine, client, account_name, self.settings, clock=self.now, dag_run_id=self.run_id
             )
+
+    def submit_cancellations(self) -> dict[str, int]:
+        return submit_cancellations.run(
+            self.engine, self.cancellations, self.settings, clock=self.now, dag_run_id=self.run_id
+        )
 
     def publish_recent_orders(self) -> dict[str, int]:
         return publish_recent_orders.run(self.engine, now=self.now(), dag_run_id=self.run_id)
