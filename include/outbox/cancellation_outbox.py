@@ -64,7 +64,8 @@ def ask_for_cancellation(
         dag_run_id=dag_run_id,
         updated_at=now,
     )
-    return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+    added = statement.on_conflict_do_nothing().returning(_ASKED.amazon_order_id)
+    return connection.execute(added).one_or_none() is not None
 
 
 class CancellationOutbox:

@@ -6,7 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
@@ -83,9 +83,14 @@ class _Account:
         self.outbox = outbox
         self.session = session  # in autocommit; holds the account's lock
         self.account_name = account_name
-        self.gateway = gateway
+        self._open_gateway = gateway
         self.counts: Counter[str] = report.counts
         self.stopped: dict[str, OrdersError] = report.stopped
+
+    @cached_property
+    def gateway(self) -> CancellationGateway:
+        """The way to Amazon, opened when there is something to ask or to submit."""
+        return self._open_gateway()
 
     def work(self) -> None:
         """Put new cancellations into feeds, and take every feed as far as it goes now."""
@@ -114,7 +119,7 @@ class _Account:
             status = row.amazon_status
             if row.attempts:
                 try:
-                    status = self.gateway().amazon_status(row.amazon_order_id)
+                    status = self.gateway.amazon_status(row.amazon_order_id)
                 except (UnavailableError, RefusedError) as error:
                     log.warning("submit_cancellations: order=%s: %s", row.amazon_order_id, error)
                     self.counts["failed"] += 1
@@ -156,7 +161,7 @@ class _Account:
             self.outbox.fail(feed, "nothing is left to submit", is_final=True)
             return False
         try:
-            self.outbox.uploaded(feed, self.gateway().upload(messages))
+            self.outbox.uploaded(feed, self.gateway.upload(messages))
         except RefusedError as error:
             return self.refused(feed, error)
         return True
@@ -166,7 +171,7 @@ class _Account:
         if not self.outbox.messages(feed):
             self.outbox.fail(feed, "nothing is left to submit", is_final=True)
             return False
-        gateway = self.gateway()
+        gateway = self.gateway
         if not self.outbox.mark_sent(self.session, feed, gateway.now()):
             return False
         try:
@@ -196,7 +201,7 @@ class _Account:
         If it is somebody else's that is found, its report has other messages: then nothing of ours is confirmed, and a
         person looks. What must never happen is that a second one is submitted.
         """
-        found = self.gateway().submitted_since(feed.sent_at - _CLOCK_ERROR, feed.marketplace_id)
+        found = self.gateway.submitted_since(feed.sent_at - _CLOCK_ERROR, feed.marketplace_id)
         known = self.outbox.known_feed_ids()
         unknown = [batch_id for batch_id in found if batch_id not in known]
         if unknown:
@@ -208,7 +213,7 @@ class _Account:
 
     def follow(self, feed: Row[Any]) -> bool:
         """Ask how far Amazon is, and read the report when it is done."""
-        gateway = self.gateway()
+        gateway = self.gateway
         state = gateway.state(feed.amazon_feed_id)
         if state.progress is Progress.WAITING:
             self.outbox.look_later(feed, state)

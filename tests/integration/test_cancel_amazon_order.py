@@ -72,7 +72,9 @@ def note(road: Road, order: str = ORDER) -> str:
 def test_order_is_canceled_on_amazon_and_in_commerce_when_a_person_asks(road: Road) -> None:
     bought(road, ORDER, OTHER)
     assert ask(road, comment="Broken in the warehouse.") == {ORDER: "is to be submitted to Amazon"}
-    assert note(road).startswith("olga asked to cancel the order on Amazon (NO_INVENTORY); it is about to be submitted.")
+    assert note(road).startswith(
+        "olga asked to cancel the order on Amazon (NO_INVENTORY); it is about to be submitted."
+    )
     road.submit_cancellations()
     assert note(road).startswith("The cancellation that olga asked for (NO_INVENTORY) is submitted;")
     follow(road)

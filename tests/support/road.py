@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -145,9 +146,9 @@ class Road:
             timeouts=self.timeouts,
         )
 
-    def cancellations(self, account_name: str) -> FeedCancellations:
+    def cancellations(self, client: AmazonClient, account_name: str) -> FeedCancellations:
         """The way of one account's cancellations to Amazon."""
-        return FeedCancellations(FeedsClient(self.amazon(account_name)), self.stores.account(account_name).seller_id)
+        return FeedCancellations(FeedsClient(client), self.stores.account(account_name).seller_id)
 
     @cached_property
     def shop(self) -> CommerceClient:
@@ -285,9 +286,13 @@ class Road:
             )
 
     def submit_cancellations(self) -> dict[str, int]:
-        return submit_cancellations.run(
-            self.engine, self.cancellations, self.settings, clock=self.now, dag_run_id=self.run_id
-        )
+        with ExitStack() as clients:
+
+            def gateway(account_name: str) -> FeedCancellations:
+                return self.cancellations(clients.enter_context(Road.amazon(self, account_name)), account_name)
+
+            work = (self.engine, gateway, self.settings)
+            return submit_cancellations.run(*work, clock=self.now, dag_run_id=self.run_id)
 
     def publish_recent_orders(self) -> dict[str, int]:
         return publish_recent_orders.run(self.engine, now=self.now(), dag_run_id=self.run_id)
