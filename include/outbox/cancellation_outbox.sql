@@ -41,7 +41,18 @@ where
     asked.account_name = :account_name
     and asked.state in ('planned', 'submitted', 'accepted', 'unconfirmed')
     and asked.amazon_order_id = orders.amazon_order_id
-    and orders.amazon_status = any(cast(:canceled_statuses as text[]));
+    and orders.amazon_status = any(cast(:canceled_statuses as text[]))
+    -- One that a person asked for again is over with the newer one.
+    and not (
+        asked.state = 'unconfirmed'
+        and exists (
+            select from ops.cancellation_outbox as others
+            where
+                others.amazon_order_id = asked.amazon_order_id
+                and others.state in ('planned', 'submitted', 'accepted', 'unconfirmed', 'done')
+                and others.requested_at > asked.requested_at
+        )
+    );
 
 -- name: settle_unconfirmed
 update ops.cancellation_outbox as asked

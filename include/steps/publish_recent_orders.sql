@@ -136,7 +136,9 @@ with facts as (
     left join lateral (
         select cancellations.note
         from ops.cancellation_outbox as cancellations
-        where cancellations.amazon_order_id = orders.amazon_order_id
+        where
+            cancellations.amazon_order_id = orders.amazon_order_id
+            and orders.pipeline_state <> 'completed' -- what became of it is not worth mentioning any more
         order by cancellations.requested_at desc
         limit 1
     ) as asked on true

@@ -55,15 +55,15 @@ def run(
         account_names = accounts_with_cancellations(connection)
     for account_name in account_names:
         outbox = CancellationOutbox(engine, settings, account_name, clock=clock, dag_run_id=dag_run_id)
-        with autocommit(engine) as session, try_lock(session, "cancellations", account_name) as got:
-            if not got:
-                report.counts["passed_over"] += 1
-                continue
-            try:
+        try:
+            with autocommit(engine) as session, try_lock(session, "cancellations", account_name) as got:
+                if not got:
+                    report.counts["passed_over"] += 1
+                    continue
                 outbox.settle()
                 _Account(outbox, session, account_name, partial(gateway, account_name), report).work()
-            except (MisconfiguredError, UnavailableError) as error:
-                report.stopped[account_name] = error
+        except (MisconfiguredError, UnavailableError) as error:
+            report.stopped[account_name] = error
     log.info("submit_cancellations: %s", summary(report.counts) or "nothing to do")
     report.raise_if_incomplete("submit_cancellations")
     return dict(report.counts)
@@ -101,8 +101,9 @@ class _Account:
                 while self.advance(feed):
                     feed = self.outbox.read(feed.feed_number)
                 streak.end()
-            except ThrottledError as error:
-                self.stopped[self.account_name] = error  # of one operation: the other feeds may need another one
+            except (ThrottledError, MisconfiguredError) as error:
+                # Of one operation or one marketplace: the other feeds may pass.
+                self.stopped[self.account_name] = error
             except (UnavailableError, RefusedError) as error:
                 log.warning("submit_cancellations: account=%s feed=%d: %s", self.account_name, feed.feed_number, error)
                 self.counts["failed"] += 1

@@ -170,6 +170,13 @@ def test_person_looks_when_the_report_does_not_list_what_failed(road: Road) -> N
     assert state(road) == "unconfirmed"
     assert note(road).startswith("Amazon took the cancellation of olga, but still reports the order as UNSHIPPED. Look")
     assert submissions(road) == 1
+    road.sandbox.amazon.apply(ORDER, {"fulfillment": {"fulfillmentStatus": "UNSHIPPED"}})
+    ask(road)
+    follow(road, 2)
+    road.next_run()
+    road.submit_cancellations()
+    ended = road.rows("select state from ops.cancellation_outbox order by requested_at")
+    assert [row.state for row in ended] == ["unconfirmed", "done"], "a person asked again"
 
 
 @pytest.mark.parametrize("end", ["FATAL", "CANCELLED"])

@@ -163,11 +163,13 @@ def test_nothing_is_submitted_twice_when_a_feed_of_somebody_else_is_found(road: 
     assert submissions(road) == 0
 
 
-def test_other_marketplace_is_not_delayed_when_the_feed_of_one_is_refused(road: Road) -> None:
+@pytest.mark.parametrize(("kind", "times"), [("html_500", 1), ("expired_token", 2), ("throttle", 1)])
+def test_other_marketplace_is_not_delayed_when_the_feed_of_one_fails(road: Road, kind: FaultKind, times: int) -> None:
     road.buy(OTHER, {TRAY: 1}, marketplace_id=CANADA, currency="CAD")
     bought(road, ORDER)
-    road.sandbox.amazon_faults.add(Fault("createFeed", "html_500", about=CANADA))
-    ask(road, ORDER, OTHER)
+    road.sandbox.amazon_faults.add(Fault("createFeed", kind, times=times, about=CANADA))
+    ask(road, OTHER)
+    ask(road, ORDER)
     submit(road)
     assert (submissions(road), submissions(road, OTHER)) == (1, 0)
     follow(road)
