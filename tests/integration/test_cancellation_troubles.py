@@ -163,7 +163,7 @@ def test_nothing_is_submitted_twice_when_a_feed_of_somebody_else_is_found(road: 
     assert submissions(road) == 0
 
 
-@pytest.mark.parametrize(("kind", "times"), [("html_500", 1), ("expired_token", 2), ("throttle", 1)])
+@pytest.mark.parametrize(("kind", "times"), [("html_500", 1), ("expired_token", 2)])
 def test_other_marketplace_is_not_delayed_when_the_feed_of_one_fails(road: Road, kind: FaultKind, times: int) -> None:
     road.buy(OTHER, {TRAY: 1}, marketplace_id=CANADA, currency="CAD")
     bought(road, ORDER)
