@@ -1,12 +1,12 @@
 """
 **Does** — Confirms to Amazon every package that the merchant shipped in Commerce, with tracking number and quantities
-per line, and reads back whether Amazon has it.
+per line, and reads back whether Amazon has it. Also follows the cancellations that people asked for.
 
 **Reads** — Commerce shipments that changed, and in turn those of all watched orders, for tracks added later; Commerce
 orders that have ended; Amazon orders, to verify.
 
 **Writes** — `raw.commerce_shipments`, `core.shipments` with lines and tracks, `ops.shipment_outbox`, what still holds
-stock in `ops.order_outbox`, `ops.commerce_cursors`, `ops.shipment_sweep`; shipment confirmations on Amazon.
+stock in `ops.order_outbox`, cursors, `ops.cancellation_outbox`; shipment confirmations, cancellations on Amazon.
 
 **Schedule** — Every 10 minutes unless `ORDERS_SHIPMENT_SCHEDULE` says otherwise; one run at a time.
 
@@ -60,14 +60,20 @@ def commerce_shipments_to_amazon() -> None:
             work = (use.engine, use.amazon(account_name), account_name, use.settings)
             return steps.verify_amazon_shipments.run(*work, **use.timed_run)
 
+    @task
+    def submit_cancellations() -> dict[str, int]:
+        """Takes the cancellations that people asked for as far as Amazon is with them."""
+        with Resources() as use:
+            return steps.submit_cancellations.run(use.engine, use.cancellations, use.settings, **use.timed_run)
+
     extracted = extract_commerce_shipments()
     accounts: Any = stage_commerce_shipments()
     pushed = push_amazon_shipments.expand(account_name=accounts)
     verified = verify_amazon_shipments.expand(account_name=accounts)
     extracted >> accounts
     pushed >> verified
-    # One shop's or account's failure does not stop the others; the run is red all the same.
-    [extracted, pushed, verified] >> run_complete()
+    # One's failure does not stop the others; the run is red all the same.
+    [extracted, pushed, verified, submit_cancellations()] >> run_complete()
 
 
 commerce_shipments_to_amazon()

@@ -6,7 +6,8 @@ dimensions (`dim_...`) behind the analysts' views.
 
 **Writes** — `reporting.recent_orders` and `reporting.fct_*`: the rows of the orders that changed; `reporting.dim_*`.
 
-**Schedule** — By asset: when orders were staged, validated or created, or packages were verified.
+**Schedule** — By asset: when orders were staged, validated or created, packages were verified, or a
+cancellation was asked for.
 
 **Safe to re-run because** — Each row is computed anew from what is known now, in the transaction that takes its order
 off the list of changes.
@@ -28,6 +29,7 @@ SOURCES = (
     | Asset("orders://ops/blocker_episodes")
     | Asset("orders://ops/order_outbox")
     | Asset("orders://ops/shipment_outbox")
+    | Asset("orders://ops/cancellation_outbox")
 )
 
 

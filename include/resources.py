@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from include.adapters.commerce.client import CommerceClient
     from include.adapters.http import Timeouts
     from include.adapters.personal_data import PersonalDataCipher
+    from include.domain.cancellations import CancellationGateway
     from include.domain.stores import Account, Stores
     from include.outbox.dag_runs import DagRunReport, TaskInstance
 
@@ -243,6 +244,13 @@ class Resources:
         if account_name not in self._amazon:
             self._amazon[account_name] = self._make_amazon(self.account(account_name))
         return self._amazon[account_name]
+
+    def cancellations(self, account_name: str) -> CancellationGateway:
+        """The way of one account's cancellations to Amazon."""
+        from include.adapters.amazon.cancellations import FeedCancellations
+        from include.adapters.amazon.feeds import FeedsClient
+
+        return FeedCancellations(FeedsClient(self.amazon(account_name)), self.account(account_name).seller_id)
 
     def _make_amazon(self, account: Account) -> AmazonClient:
         from include.adapters.amazon.client import AmazonClient

@@ -151,6 +151,11 @@ class Settings:
     shipment_verify_attempts: int = _setting(
         10, "Reads without the package after which it is sent again under the same number."
     )
+    feed_poll_gap: timedelta = _seconds(120, "Wait before Amazon is asked again how far it is with a feed.")
+    cancellation_confirm_wait: timedelta = _seconds(
+        21600,
+        "How long an order may stay open after Amazon's report without an error; then a person has to look.",
+    )
     shipment_overlap: timedelta = _seconds(
         1800, "How far a search for changed shipments and orders in Commerce reaches back into the one before."
     )

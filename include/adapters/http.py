@@ -159,11 +159,13 @@ def exchange(
     explain: Explain = _explain_by_status,
     default_wait: timedelta = timedelta(seconds=60),
     is_empty_allowed: bool = False,
+    read: Callable[[httpx.Response], Any] | None = None,
 ) -> Answer:
     """Send `request` once, record and log it, and return its 2xx answer.
 
     `subject` is the id of the order or product that the messages name; `default_wait` is the wait after a 429 that
-    names none; `is_empty_allowed` accepts an empty 2xx body beside 204.
+    names none; `is_empty_allowed` accepts an empty 2xx body beside 204. `read` takes the document from an answer that
+    is not JSON.
 
     Raises UnavailableError (nothing was sent; or a read without a usable answer), OutcomeUnknownError (a write without
     a usable answer), ThrottledError (429), NotAuthorizedError (401, 403), NotFoundError (404), RefusedError (other
@@ -189,7 +191,8 @@ def exchange(
             ) from None
         raise _no_usable_answer(what, f"the connection failed ({kind})", is_write) from None
     request_id = _request_id(response.headers)
-    answer = Answer(response.status_code, response.headers, _parse(response), request_id, _milliseconds_since(started))
+    document = read(response) if read is not None and response.is_success else _parse(response)
+    answer = Answer(response.status_code, response.headers, document, request_id, _milliseconds_since(started))
     _note(
         record,
         ApiCall(

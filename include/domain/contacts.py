@@ -5,8 +5,11 @@ The classes show nothing when printed, so that a stray log line leaks nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, replace
+
+# Shorter ones, such as the letters of a country, are in many a sentence.
+_SHORTEST_PERSONAL_TEXT = 4
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,6 +77,12 @@ class Contact:
         yield from self.stored_texts
         for value in (*astuple(self.buyer), *astuple(self.recipient), *self.gift_messages.values()):
             yield from (value,) if isinstance(value, str) else value
+
+
+def quotes(comment: str, texts: Iterable[str]) -> bool:
+    """Whether a person's comment has one of these texts of a contact in it."""
+    folded = comment.casefold()
+    return any(len(text) >= _SHORTEST_PERSONAL_TEXT and text.casefold() in folded for text in texts)
 
 
 def buyer_name(contact: Contact) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from include.steps import approve_held_writes as approve_held_writes
+    from include.steps import cancel_amazon_order as cancel_amazon_order
     from include.steps import check_setup as check_setup
     from include.steps import create_commerce_orders as create_commerce_orders
     from include.steps import describe_held_writes as describe_held_writes
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from include.steps import stage_amazon_orders as stage_amazon_orders
     from include.steps import stage_commerce_shipments as stage_commerce_shipments
     from include.steps import stage_stores as stage_stores
+    from include.steps import submit_cancellations as submit_cancellations
     from include.steps import validate_orders as validate_orders
     from include.steps import verify_amazon_shipments as verify_amazon_shipments
 

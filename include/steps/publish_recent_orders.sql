@@ -59,6 +59,7 @@ with facts as (
         untracked.commerce_shipment_id as untracked_shipment_id,
         changes.change_note,
         coalesce(changes.has_hold, false) as has_hold,
+        asked.note as cancellation_note,
         case stops.kind when 'orders' then stops.reason end as stop_reason,
         coalesce(unreadable.is_unreadable, false) as is_unreadable,
         orders.amazon_status = any(cast(:canceled_statuses as text[])) as is_canceled,
@@ -133,6 +134,15 @@ with facts as (
         where changes.amazon_order_id = orders.amazon_order_id
     ) as changes on true
     left join lateral (
+        select cancellations.note
+        from ops.cancellation_outbox as cancellations
+        where
+            cancellations.amazon_order_id = orders.amazon_order_id
+            and orders.pipeline_state <> 'completed' -- what became of it is not worth mentioning any more
+        order by cancellations.requested_at desc
+        limit 1
+    ) as asked on true
+    left join lateral (
         select min(shipments.commerce_shipment_id) as commerce_shipment_id
         from core.shipments as shipments
         where
@@ -177,7 +187,7 @@ written as (
         end,
         grand_total_amount,
         currency_code,
-        left(rtrim(concat_ws(' ', warnings, case when not is_canceled then change_note end, coalesce(
+        left(rtrim(concat_ws(' ', cancellation_note, warnings, case when not is_canceled then change_note end, coalesce(
             case
                 when is_unreadable
                     then

@@ -21,7 +21,7 @@ from include.database.locks import autocommit, try_lock
 from include.database.statements import load_statements
 from include.database.tables import order_corrections, order_repairs
 from include.database.tables.repairs import REPAIR_ACTIONS
-from include.domain.contacts import ADDRESS_FIELDS, Contact
+from include.domain.contacts import ADDRESS_FIELDS, Contact, quotes
 from include.domain.errors import MisconfiguredError, UnavailableError
 from include.outbox.bad_addresses import note_addresses
 from include.outbox.blocker_episodes import close_episodes
@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 
 # The pipeline states from which the next validation takes an order up again.
 _TO_CHECK_AGAIN = ("new", "blocked", "ready", "rejected", "needs_attention")
-# Shorter ones, such as the letters of a country, are in many a sentence.
-_SHORTEST_PERSONAL_TEXT = 4
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,9 +139,7 @@ class _Work:
 
     def check(self, contact: Contact) -> None:
         """Raise MisconfiguredError when the order is in no state for the action."""
-        comment = self.repair.comment.casefold()
-        texts = [*contact.texts(), *self.repair.address.values()]
-        if any(len(text) >= _SHORTEST_PERSONAL_TEXT and text.casefold() in comment for text in texts):
+        if quotes(self.repair.comment, [*contact.texts(), *self.repair.address.values()]):
             raise _refused(
                 "comment", "quotes the buyer's data, which is kept encrypted only", "say why without name or address"
             )

@@ -30,7 +30,13 @@ HEADINGS = ["Does", "Reads", "Writes", "Schedule", "Safe to re-run because", "Wh
 TAGS = {"amazon", "commerce", "orders", "shipments", "reporting", "writes-amazon", "writes-commerce", "read-only"}
 TAGS |= {"maintenance"}
 WITHOUT_STEP = {"run_complete", "ask_a_person"}  # tasks that only sum up the others, or wait for an answer
-TRIGGERED_BY_PEOPLE = {"approve_held_writes", "check_setup", "load_exchange_rates", "repair_amazon_order"}
+TRIGGERED_BY_PEOPLE = {
+    "approve_held_writes",
+    "cancel_amazon_order",
+    "check_setup",
+    "load_exchange_rates",
+    "repair_amazon_order",
+}
 SIDE_BY_SIDE = {"approve_held_writes"}  # a run may wait for an answer for hours
 # What reading the DAG files may bring in of ours: no client, no table, no engine, no rule for Great Expectations.
 LIGHT = {

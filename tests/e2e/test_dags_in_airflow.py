@@ -199,3 +199,37 @@ def test_run_fails_when_an_account_is_not_in_the_stores_file(installation: Insta
         run = dags_test(ORDERS, accounts=["nobody"])
     assert run.state == "failed"
     assert "The param accounts names nobody, which " in run.output
+
+
+def test_order_is_canceled_once_when_people_trigger_it_twice(installation: Installation) -> None:
+    one, other = order_id(1), order_id(2)
+    installation.buy(one, {"TRAY-WALNUT": 1})
+    installation.buy(other, {"TRAY-WALNUT": 1}, status="PENDING", has_money=False)
+    installation.sandbox.clock.advance(timedelta(minutes=10))
+    amazon, shop = installation.sandbox.amazon, installation.sandbox.commerce
+    wanted = {"amazon_order_ids": [one], "reason": "NO_INVENTORY"}
+    with installation.console() as dags_test:
+        assert dags_test(ORDERS).state == "success"
+        refused = dags_test("cancel_amazon_order", **wanted, order="x")
+        assert refused.state == "failed"
+        assert "The DAG cancel_amazon_order has no param order." in refused.output
+        rehearsal = dags_test("cancel_amazon_order", **wanted, dry_run=True)
+        assert rehearsal.state == "success", rehearsal.output[-3000:]
+        assert (installation.rows("select * from ops.cancellation_outbox"), amazon.feeds.all()) == ([], [])
+
+        partly = dags_test("cancel_amazon_order", **wanted | {"amazon_order_ids": [one, other]})
+        assert partly.state == "failed"
+        assert f"1 of 2 orders cannot be canceled, 1 can. {other}: Amazon is still verifying" in partly.output
+        assert len(amazon.feeds.all()) == 1, "the other one does not wait"
+        again = dags_test("cancel_amazon_order", **wanted)
+        assert again.state == "success", again.output[-3000:]
+        installation.sandbox.clock.advance(timedelta(minutes=10))
+        assert dags_test(SHIPMENTS).state == "success"
+        assert dags_test(ORDERS).state == "success"
+        assert dags_test(SHIPMENTS).state == "success"
+        assert dags_test(REPORTING).state == "success"
+    assert len(amazon.feeds.all()) == 1
+    (order,) = shop.orders()
+    assert order["state"] in ("canceled", "closed")
+    row = shown(installation, one)
+    assert (row.status, row.order_notes.partition(".")[0]) == ("Canceled", "Canceled by dag_test (NO_INVENTORY)")

@@ -177,13 +177,15 @@ def test_every_kind_of_row_is_there_when_the_path_has_been_walked(road: Road) ->
     dump = road.dump()
     # The sums per hour come with a purge (test_purge_operational_history.py), the reports of runs with Airflow
     # (test_run_report.py), stops with far too many orders (test_write_holds.py), the others with people
-    # (test_repair_amazon_order.py, test_dry_run.py, test_packs.py, test_converted_orders.py) and bad addresses
-    # (test_bad_address.py).
+    # (test_repair_amazon_order.py, test_cancel_amazon_order.py, test_dry_run.py, test_packs.py,
+    # test_converted_orders.py) and bad addresses (test_bad_address.py).
     empty = {table for table, rows in dump.items() if not rows}
     assert empty == {
         "core.sku_map",
+        "ops.amazon_feeds",
         "ops.api_calls_hourly",
         "ops.bad_addresses",
+        "ops.cancellation_outbox",
         "ops.dag_runs",
         "ops.dry_run_results",
         "ops.order_repairs",

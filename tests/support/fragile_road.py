@@ -45,5 +45,8 @@ class FragileRoad(Road):
     def amazon(self, account_name: str) -> Any:
         return _Watched(super().amazon(account_name), self.at_moment)
 
+    def cancellations(self, client: Any, account_name: str) -> Any:
+        return _Watched(super().cancellations(client, account_name), self.at_moment)
+
     def commerce(self, connection: str) -> Any:
         return _Watched(super().commerce(connection), self.at_moment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -12,7 +13,9 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
+from include.adapters.amazon.cancellations import FeedCancellations
 from include.adapters.amazon.client import AmazonClient
+from include.adapters.amazon.feeds import FeedsClient
 from include.adapters.amazon.rate_limits import RateLimiter
 from include.adapters.api_calls import DatabaseCallRecorder
 from include.adapters.commerce.auth import build_auth
@@ -34,6 +37,7 @@ from include.steps import (
     stage_amazon_orders,
     stage_commerce_shipments,
     stage_stores,
+    submit_cancellations,
     validate_orders,
     verify_amazon_shipments,
 )
@@ -141,6 +145,10 @@ class Road:
             record=DatabaseCallRecorder(self.engine),
             timeouts=self.timeouts,
         )
+
+    def cancellations(self, client: AmazonClient, account_name: str) -> FeedCancellations:
+        """The way of one account's cancellations to Amazon."""
+        return FeedCancellations(FeedsClient(client), self.stores.account(account_name).seller_id)
 
     @cached_property
     def shop(self) -> CommerceClient:
@@ -276,6 +284,15 @@ class Road:
             return verify_amazon_shipments.run(
                 self.engine, client, account_name, self.settings, clock=self.now, dag_run_id=self.run_id
             )
+
+    def submit_cancellations(self) -> dict[str, int]:
+        with ExitStack() as clients:
+
+            def gateway(account_name: str) -> FeedCancellations:
+                return self.cancellations(clients.enter_context(Road.amazon(self, account_name)), account_name)
+
+            work = (self.engine, gateway, self.settings)
+            return submit_cancellations.run(*work, clock=self.now, dag_run_id=self.run_id)
 
     def publish_recent_orders(self) -> dict[str, int]:
         return publish_recent_orders.run(self.engine, now=self.now(), dag_run_id=self.run_id)

@@ -1,4 +1,6 @@
-"""Amazon's Selling Partner API as the four calls that we need: token, searchOrders, getOrder and confirmShipment.
+"""Amazon's Selling Partner API: token, searchOrders, getOrder, confirmShipment, and the way of every other call.
+
+The calls of the Feeds API are in feeds.py.
 
 Paths, parameters and plans: orders_2026-01-01.json and ordersV0.json of github.com/amzn/selling-partner-api-models.
 Token: https://developer-docs.amazon.com/sp-api/docs/connecting-to-the-selling-partner-api (checked 2026-11).
@@ -10,7 +12,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -48,7 +50,7 @@ _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """An operation's published usage plan: requests per second and size of the bucket."""
 
     operation: str
@@ -56,9 +58,9 @@ class _Plan:
     burst: Decimal
 
 
-_SEARCH_ORDERS = _Plan("searchOrders", Decimal("0.0056"), Decimal(20))
-_GET_ORDER = _Plan("getOrder", Decimal("0.5"), Decimal(30))
-_CONFIRM_SHIPMENT = _Plan("confirmShipment", Decimal(2), Decimal(10))
+_SEARCH_ORDERS = Plan("searchOrders", Decimal("0.0056"), Decimal(20))
+_GET_ORDER = Plan("getOrder", Decimal("0.5"), Decimal(30))
+_CONFIRM_SHIPMENT = Plan("confirmShipment", Decimal(2), Decimal(10))
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class AmazonClient:
         self._connection = connection
         self._limiter = limiter
         self._record = record
+        self._timeouts, self._user_agent = timeouts, user_agent
         self._api = open_client(endpoint, connection=connection, timeouts=timeouts, user_agent=user_agent)
         self.is_local = is_loopback(self._api.base_url.host)  # a stand-in for Amazon
         self._login = open_client(token_url, connection=connection, timeouts=timeouts, user_agent=user_agent)
@@ -183,14 +186,14 @@ class AmazonClient:
         parameters = dict(query)
         if pagination_token is not None:
             parameters["paginationToken"] = pagination_token
-        answer = self._call(_SEARCH_ORDERS, self._api.build_request("GET", _ORDERS, params=parameters), keep=keep)
+        answer = self.call(_SEARCH_ORDERS, self._api.build_request("GET", _ORDERS, params=parameters), keep=keep)
         document = answer.document
         if not isinstance(document, dict) or not isinstance(document.get("orders"), list):
-            raise self._no_data(_SEARCH_ORDERS, answer, "a list of orders")
+            raise self.no_data(_SEARCH_ORDERS, answer, "a list of orders")
         pagination = document.get("pagination") or {}
         next_token = pagination.get("nextToken") if isinstance(pagination, dict) else pagination
         if not (next_token is None or (isinstance(next_token, str) and _PAGE_TOKEN.fullmatch(next_token))):
-            raise self._no_data(_SEARCH_ORDERS, answer, "a readable pagination")
+            raise self.no_data(_SEARCH_ORDERS, answer, "a readable pagination")
         return OrdersPage(
             orders=document["orders"],
             next_token=next_token or None,
@@ -206,11 +209,11 @@ class AmazonClient:
             f"{_ORDERS}/{quote(amazon_order_id, safe='')}",
             params={"includedData": ",".join(ORDER_STATE_DATA)},
         )
-        answer = self._call(_GET_ORDER, request, subject=amazon_order_id)
+        answer = self.call(_GET_ORDER, request, subject=amazon_order_id)
         try:
             return read_order_state(answer.document["order"])
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise self._no_data(_GET_ORDER, answer, "an order") from None
+            raise self.no_data(_GET_ORDER, answer, "an order") from None
 
     def confirm_shipment(self, amazon_order_id: str, body: Mapping[str, Any]) -> None:
         """Tell Amazon about one package; `body` is from `shipment_confirmation`.
@@ -221,11 +224,16 @@ class AmazonClient:
         request = self._api.build_request(
             "POST", f"/orders/v0/orders/{quote(amazon_order_id, safe='')}/shipmentConfirmation", json=dict(body)
         )
-        self._call(_CONFIRM_SHIPMENT, request, subject=amazon_order_id, is_write=True)
+        self.call(_CONFIRM_SHIPMENT, request, subject=amazon_order_id, is_write=True)
 
-    def _call(
-        self, plan: _Plan, request: httpx.Request, *, subject: str = "", is_write: bool = False, keep: int = 0
+    def request(self, method: str, path: str, **parts: Any) -> httpx.Request:
+        """A request for `call`; `parts` as httpx takes them: params, json."""
+        return self._api.build_request(method, path, **parts)
+
+    def call(
+        self, plan: Plan, request: httpx.Request, *, subject: str = "", is_write: bool = False, keep: int = 0
     ) -> Answer:
+        """One operation of Amazon's API, within its plan and with a token."""
         token = self._token()
         try:
             return self._send(plan, request, token, subject, is_write, keep)
@@ -244,7 +252,7 @@ class AmazonClient:
             ) from None
 
     def _send(
-        self, plan: _Plan, request: httpx.Request, token: _AccessToken, subject: str, is_write: bool, keep: int
+        self, plan: Plan, request: httpx.Request, token: _AccessToken, subject: str, is_write: bool, keep: int
     ) -> Answer:
         self._limiter.take(plan.operation, plan.rate, plan.burst, keep=keep)
         request.headers["x-amz-access-token"] = token.value
@@ -312,7 +320,37 @@ class AmazonClient:
         if moment is not None:
             self._clock = (moment, time.monotonic())
 
-    def _no_data(self, plan: _Plan, answer: Answer, wanted: str) -> UnavailableError:
+    def exchange_document(
+        self, operation: str, request_of: Callable[[httpx.Client], httpx.Request], url: str
+    ) -> Answer:
+        """Upload or download a document at an address that Amazon gave, which bears its own right: no token goes there.
+
+        The answer's document is its bytes. Raises UnavailableError whenever it failed: a new address may do.
+        """
+        address = httpx.URL(url)
+        origin = str(address.copy_with(raw_path=b"/"))
+        with open_client(
+            origin, connection=self._connection, timeouts=self._timeouts, user_agent=self._user_agent
+        ) as store:
+            try:
+                return exchange(
+                    store,
+                    request_of(store),
+                    system="amazon",
+                    connection=self._connection,
+                    operation=operation,
+                    is_write=False,  # what was uploaded counts for nothing until a feed is created with it
+                    record=self._record,
+                    read=_bytes_of,
+                )
+            except (NotAuthorizedError, RefusedError) as error:
+                raise UnavailableError(
+                    f"amazon {operation} of account {self._account_name}: refused ({error.code}); the address that "
+                    "Amazon gave lives five minutes. Resolution: it is tried again with a new one."
+                ) from None
+
+    def no_data(self, plan: Plan, answer: Answer, wanted: str) -> UnavailableError:
+        """What to raise when an answer lacks what it must have."""
         return UnavailableError(
             f"amazon {plan.operation} of account {self._account_name}: the answer lacks {wanted} (request "
             f"{answer.request_id or 'without id'}). Resolution: it is tried again; if it stays so, ask Amazon."
@@ -341,6 +379,10 @@ def _explain(status: int, document: Any) -> Refusal:
 def _explain_login(status: int, document: Any) -> Refusal:
     code = document.get("error") if isinstance(document, dict) else None
     return Refusal(code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else str(status))
+
+
+def _bytes_of(response: httpx.Response) -> bytes:
+    return response.content
 
 
 def _moment_or_none(text: Any) -> datetime | None:

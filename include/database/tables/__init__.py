@@ -1,5 +1,6 @@
 """All tables of the orders database in one place: `from include.database import tables`."""
 
+from include.database.tables.cancellations import amazon_feeds, cancellation_outbox
 from include.database.tables.changes import order_change_outbox
 from include.database.tables.checks import blocker_episodes, order_checks, published_rules, validation_results
 from include.database.tables.core import (
@@ -47,11 +48,13 @@ from include.database.tables.runs import dag_runs
 
 __all__ = [
     "SCHEMAS",
+    "amazon_feeds",
     "amazon_orders",
     "api_calls",
     "api_calls_hourly",
     "bad_addresses",
     "blocker_episodes",
+    "cancellation_outbox",
     "commerce_cursors",
     "commerce_shipments",
     "dag_runs",

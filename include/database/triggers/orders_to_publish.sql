@@ -132,6 +132,7 @@ begin
             ('core.shipments', 'queue_changed_orders()', 'queue_changed_orders()'),
             ('core.shipment_tracks', 'queue_orders_of_tracks()', 'queue_orders_of_tracks()'),
             ('core.stores', null, 'queue_orders_of_stores()'), -- a new store has no orders
+            ('ops.cancellation_outbox', 'queue_changed_orders()', 'queue_changed_orders()'),
             ('ops.order_change_outbox', 'queue_changed_orders()', 'queue_changed_orders()'),
             ('ops.order_outbox', 'queue_changed_orders()', 'queue_changed_orders()'),
             ('ops.shipment_outbox', 'queue_changed_orders()', 'queue_changed_orders()'),

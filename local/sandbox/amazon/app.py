@@ -1,6 +1,6 @@
-"""The local Amazon: token endpoint, searchOrders, getOrder and confirmShipment over HTTP.
+"""The local Amazon: token endpoint, searchOrders, getOrder, confirmShipment and feeds over HTTP.
 
-Paths, answers and headers are those of orders_2026-01-01.json, ordersV0.json and
+Paths, answers and headers are those of orders_2026-01-01.json, ordersV0.json, feeds_2021-06-30.json and
 https://developer-docs.amazon.com/sp-api/docs/connecting-to-the-selling-partner-api (token endpoint).
 """
 
@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from local.sandbox.amazon.errors import Refusal, expired_token, invalid, quota_exceeded
+from local.sandbox.amazon.feed_routes import FEED_OPERATIONS, add_feed_routes
 from local.sandbox.amazon.search import format_time, page_token, parse_get_order, parse_search
 from local.sandbox.amazon.state import ACCESS_TOKEN_LIFE, USAGE_PLANS, AmazonState
 from local.sandbox.amazon.views import view_order
@@ -32,6 +33,7 @@ _OPERATIONS = (
     ("GET", re.compile(_ORDERS), "searchOrders"),
     ("GET", re.compile(_ORDERS + r"/[^/]+"), "getOrder"),
     ("POST", re.compile(r"/orders/v0/orders/[^/]+/shipmentConfirmation"), "confirmShipment"),
+    *FEED_OPERATIONS,
 )
 
 
@@ -43,7 +45,7 @@ class _EscapedJson(JSONResponse):
 
 
 def operation_of(method: str, path: str) -> str | None:
-    """The operation of a request: token, searchOrders, getOrder or confirmShipment; None for any other request."""
+    """The operation of a request, such as searchOrders or createFeed; None for any other request."""
     for known_method, pattern, operation in _OPERATIONS:
         if method == known_method and pattern.fullmatch(path):
             return operation
@@ -56,6 +58,7 @@ def amazon_app(state: AmazonState, clock: SandboxClock, script: FaultScript, on_
     add_control_routes(app, clock, script, on_change)
     _add_token_route(app, state, on_change)
     _add_order_routes(app, state, clock, on_change)
+    add_feed_routes(app, state, _admit, _rate_header, on_change)
 
     @app.exception_handler(Refusal)
     async def refuse(request: Request, refusal: Refusal) -> Response:

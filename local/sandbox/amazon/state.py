@@ -6,12 +6,14 @@ import bisect
 import copy
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from local.sandbox.amazon.errors import expired_token, not_found, quota_exceeded, unauthorized
+from local.sandbox.amazon.feeds import Feeds
 from local.sandbox.amazon.search import TWO_MINUTES, format_time, parse_time
 from local.sandbox.amazon.shipments import shipment_patch
 from local.sandbox.clock import SandboxClock
@@ -21,7 +23,16 @@ ACCESS_TOKEN_LIFE = timedelta(hours=1)
 VISIBILITY_LAG = TWO_MINUTES  # "data may lag two minutes": neither searchOrders nor getOrder shows a newer change
 
 # Requests per second and burst of the default usage plans, from the operations' descriptions in the models.
-USAGE_PLANS = {"searchOrders": (0.0056, 20), "getOrder": (0.5, 30), "confirmShipment": (2.0, 10)}
+USAGE_PLANS = {
+    "searchOrders": (0.0056, 20),
+    "getOrder": (0.5, 30),
+    "confirmShipment": (2.0, 10),
+    "createFeedDocument": (0.5, 15),
+    "createFeed": (0.0083, 15),
+    "getFeed": (2.0, 15),
+    "getFeeds": (0.0222, 10),
+    "getFeedDocument": (0.0222, 10),
+}
 
 
 @dataclass
@@ -66,6 +77,7 @@ class AmazonState:
         self._records: dict[str, _Record] = {}
         self._changes: list[_Due] = []  # still to come, soonest first
         self._hidden: set[str] = set()
+        self.feeds = Feeds()  # through `with_feeds` only, but for how the next ones end
         self._buckets: dict[tuple[str, str], _Bucket] = {}
         self._lock = threading.RLock()
         for seed in orders:
@@ -148,6 +160,37 @@ class AmazonState:
             self._add_version(order_id, shipment_patch(record.versions[-1], body, now), now)
             self.confirmations.append({"orderId": order_id} | copy.deepcopy(body))
 
+    # Feeds
+
+    @contextmanager
+    def with_feeds(self) -> Iterator[tuple[Feeds, datetime]]:
+        """The feeds as of now, for one thread at a time."""
+        with self._lock:
+            self._catch_up()
+            yield self.feeds, self.clock.now()
+
+    def _cancel(self, seller_id: str, order_id: str, item_ids: set[str], at: datetime) -> str | None:
+        """Cancel a whole order for its seller. Returns why not, in Amazon's words."""
+        record = self._records.get(order_id)
+        if record is None or record.seller_id != seller_id:
+            return f"The order {order_id} does not exist for this merchant."
+        newest = record.versions[-1]
+        fulfillment = newest["fulfillment"]
+        if fulfillment["fulfillmentStatus"] != "UNSHIPPED" or fulfillment["fulfilledBy"] != "MERCHANT":
+            return f"The order {order_id} cannot be canceled in its state."
+        if item_ids != {line["orderItemId"] for line in newest["orderItems"]}:
+            return "An order item code is missing or not of this order."
+        lines = [
+            {
+                "orderItemId": line["orderItemId"],
+                "fulfillment": {"quantityUnfulfilled": 0},
+                "cancellation": {"cancellationExecution": {"cancelledBy": "MERCHANT"}},
+            }
+            for line in newest["orderItems"]
+        ]
+        self._add_version(order_id, {"fulfillment": {"fulfillmentStatus": "CANCELLED"}, "orderItems": lines}, at)
+        return None
+
     # Tokens and rate limits
 
     def application(self, client_id: str) -> AmazonApplication | None:
@@ -207,6 +250,7 @@ class AmazonState:
                 ],
                 "confirmations": copy.deepcopy(self.confirmations),
                 "hidden": sorted(self._hidden),
+                "feeds": self.feeds.snapshot(),
                 "tokens": {token: [client, ends_at.isoformat()] for token, (client, ends_at) in self._tokens.items()},
             }
 
@@ -223,6 +267,7 @@ class AmazonState:
             ]
             self.confirmations[:] = snapshot["confirmations"]
             self._hidden = set(snapshot["hidden"])
+            self.feeds.restore(snapshot["feeds"])
             self._tokens = {
                 token: (client, datetime.fromisoformat(ends_at))
                 for token, (client, ends_at) in snapshot["tokens"].items()
@@ -233,6 +278,7 @@ class AmazonState:
         while self._changes and self._changes[0].at <= now:
             change = self._changes.pop(0)
             self._add_version(change.order_id, change.patch, change.at)
+        self.feeds.catch_up(now, self._cancel)
 
     def _add_version(self, order_id: str, patch: dict[str, Any], at: datetime) -> None:
         versions = self._records[order_id].versions
