@@ -43,6 +43,9 @@ class Settings:
     """All settings. A duration is a timedelta here; its environment variable ends in the unit, _SECONDS or _DAYS."""
 
     stores_file: str = _setting(str(Path(__file__).parent / "stores.yaml"), "The stores file.")
+    carriers_file: str = _setting(
+        str(Path(__file__).parent / "carriers.yaml"), "The carriers file: which carrier of Commerce is which on Amazon."
+    )
     pii_keys: str = _setting(
         "", "Fernet keys for personal data, newest first, separated by commas. Required.", secret=True
     )

@@ -21,12 +21,16 @@ _READS_IN_DOUBT = 2
 
 @dataclass(frozen=True)
 class Track:
-    """One tracking number of a Commerce shipment, with Amazon's carrier code; the name is for the code Other."""
+    """One tracking number of a Commerce shipment, with Amazon's carrier code; the name is for the code Other.
+
+    `shipping_method` is the carrier's own; None: that of the order.
+    """
 
     track_id: str
     carrier_code: str
     carrier_name: str | None
     tracking_number: str
+    shipping_method: str | None = None
 
 
 @dataclass(frozen=True)

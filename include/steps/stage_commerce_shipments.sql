@@ -51,6 +51,7 @@ select
     shipments.shipped_at,
     orders.account_name,
     orders.marketplace_id,
+    orders.store_name,
     orders.service_level,
     orders.programs,
     array(

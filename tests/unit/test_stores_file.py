@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from include.adapters.stores_file import MOST_MISTAKES, load_stores
+from include.adapters.stores_file import load_stores
+from include.adapters.yaml_file import MOST_MISTAKES
 from include.domain.errors import MisconfiguredError
 from include.domain.stores import FixedCustomer, OrderSettings, Pack, Stores
 
