@@ -154,6 +154,15 @@ class Settings:
     shipment_verify_attempts: int = _setting(
         10, "Reads without the package after which it is sent again under the same number."
     )
+    shipment_listing_orders: int = _setting(
+        25,
+        "Orders to read back from Amazon from which one listing of what changed is read first; 0: never.",
+    )
+    cancel_request_wait: timedelta = _seconds(
+        14400,
+        "How long a shipment that was made before the order was put on hold in Commerce waits to be confirmed when the "
+        "buyer asked to cancel; 0: not at all.",
+    )
     shipment_overlap: timedelta = _seconds(
         1800, "How far a search for changed shipments and orders in Commerce reaches back into the one before."
     )

@@ -140,7 +140,14 @@ def _plan(
     if units is None:  # Amazon learns of them with the shipment of the rest
         counts["waiting"] += 1
         return
-    plan = plan_packages(shipment_id, units, tracks, known, shipment.programs)
+    plan = plan_packages(
+        shipment_id,
+        units,
+        tracks,
+        known,
+        shipment.programs,
+        is_amazon_fulfilled=shipment.fulfilled_by == "AMAZON",
+    )
     for reference_id in plan.dropped:
         outbox.drop(connection, order_id, reference_id)
     for reference_id, track_id in plan.followed.items():

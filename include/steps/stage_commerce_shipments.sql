@@ -54,6 +54,7 @@ select
     orders.store_name,
     orders.service_level,
     orders.programs,
+    orders.fulfilled_by,
     array(
         select row(items.amazon_item_id, items.qty, lines.pack_units, coalesce(planned.qty, items.qty))
         from core.shipment_items as items
