@@ -30,6 +30,15 @@ def _either(yes: str, no: str) -> BeforeValidator:
     return BeforeValidator(is_yes)
 
 
+def _no_feed(value: object) -> object:
+    if value == "confirm_without":
+        raise ValueError(
+            "is not possible yet: Amazon takes a shipment without a number only in a feed, which is not built",
+            "use wait or flag",
+        )
+    return value
+
+
 def _moment(value: object) -> datetime | None:
     problem = "has no time zone"
     try:
@@ -75,6 +84,9 @@ class _Orders(Model):
     are_amazon_fulfilled_imported: Annotated[bool, _either("import", "ignore")] = Field(True, alias="amazon_fulfilled")
     must_amazon_fulfilled_be_in_stock: Annotated[bool, _either("in_stock", "any")] = Field(
         False, alias="amazon_fulfilled_stock"
+    )
+    are_untracked_shipments_flagged: Annotated[bool, BeforeValidator(_no_feed), _either("flag", "wait")] = Field(
+        False, alias="shipments_without_tracking"
     )
     amazon_fulfilled_store_view: str | None = Field(None, pattern="^[A-Za-z0-9_]+$")
     are_pending_reserved: Annotated[bool, _either("reserve", "ignore")] = Field(False, alias="pending_orders")

@@ -32,6 +32,7 @@ class OrderSettings:
     are_pending_reserved: bool = False
     is_amazon_tax_used: bool = True
     is_currency_converted: bool = False
+    are_untracked_shipments_flagged: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ from include.database.statements import load_statements
 from include.database.tables import shipment_tracks
 from include.domain.carriers import OTHER_CARRIER, Carriers, other_carrier
 from include.domain.packages import ShippedLine, Track, plan_packages, whole_packs
+from include.domain.stores import Stores
 from include.outbox.order_lines import find_split_packs
 from include.outbox.pipeline_state import move_selected
+from include.outbox.shipment_findings import find_shipped_twice, find_untracked_shipments
 from include.outbox.shipment_outbox import ShipmentOutbox, accounts_with_packages
 from include.outbox.stock_release import release_shipped_orders
 from include.outbox.work_loop import summary
@@ -36,7 +38,13 @@ _NOT_STAGED = (
 
 
 def run(
-    engine: Engine, carriers: Carriers, settings: Settings, *, clock: Callable[[], datetime], dag_run_id: str
+    engine: Engine,
+    stores: Stores,
+    carriers: Carriers,
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime],
+    dag_run_id: str,
 ) -> list[str]:
     """Stage what has landed and return the accounts that have packages to send to Amazon or to read back.
 
@@ -68,6 +76,9 @@ def run(
             note = {"order_id": order_id, "note": _NOT_STAGED.format(cause=describe(error))}
             move_selected(connection, load_statements(__file__)["note_failure"], note, **stamp)
         find_split_packs(connection, landed, **stamp)
+        flagging = [store.name for store in stores.all() if store.orders.are_untracked_shipments_flagged]
+        find_untracked_shipments(connection, landed, flagging, **stamp)
+        find_shipped_twice(connection, landed, **stamp)
         accounts = accounts_with_packages(connection)
     log.info("stage_commerce_shipments: %s", summary(counts))
     return accounts

@@ -266,7 +266,7 @@ class Road:
     def stage_commerce_shipments(self) -> list[str]:
         carriers = load_carriers(self.settings.carriers_file, self.stores)
         return stage_commerce_shipments.run(
-            self.engine, carriers, self.settings, clock=self.now, dag_run_id=self.run_id
+            self.engine, self.stores, carriers, self.settings, clock=self.now, dag_run_id=self.run_id
         )
 
     def push_amazon_shipments(self, account_name: str = "acme-na") -> dict[str, int]:
