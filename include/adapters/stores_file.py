@@ -85,7 +85,7 @@ class _Orders(Model):
     must_amazon_fulfilled_be_in_stock: Annotated[bool, _either("in_stock", "any")] = Field(
         False, alias="amazon_fulfilled_stock"
     )
-    are_untracked_shipments_flagged: Annotated[bool, BeforeValidator(_no_feed), _either("flag", "wait")] = Field(
+    are_untracked_shipments_flagged: Annotated[bool, _either("flag", "wait"), BeforeValidator(_no_feed)] = Field(
         False, alias="shipments_without_tracking"
     )
     amazon_fulfilled_store_view: str | None = Field(None, pattern="^[A-Za-z0-9_]+$")

@@ -167,3 +167,16 @@ def test_no_listing_is_asked_for_when_few_orders_are_due(road: Road) -> None:
     searches, gets = reads(road)
     tell_amazon(road)
     assert reads(road) == (searches, gets + 1)
+
+
+def test_the_order_is_completed_by_the_run_after_amazon_shows_it_as_shipped_when_commerce_ships_it(road: Road) -> None:
+    create(road, {"TRAY-WALNUT": 1})
+    ship(road, UPS)
+    tell_amazon(road)
+    (order,) = road.sandbox.commerce.order_by_ext_id(ONE)
+    assert (order["state"], road.shown(ONE).status) == ("complete", "Unshipped")
+    road.next_run()
+    assert road.shown(ONE).status == "Shipped"
+    road.next_run()
+    assert road.shown(ONE).status == "Completed"
+    assert road.value("select pipeline_state from core.orders where amazon_order_id = :id", id=ONE) == "completed"

@@ -164,7 +164,7 @@ SECOND_ACCOUNT = """\
         (FULL.replace("region: na", "region: na\n    colour: red"), [":5:", "account acme-na", "colour"]),
         (
             FULL.replace("tracking: flag", "tracking: confirm_without"),
-            [":23:", "shipments_without_tracking 'confirm_without' is not possible yet", "feed", "use wait or flag"],
+            [":24:", "shipments_without_tracking 'confirm_without' is not possible yet", "feed", "use wait or flag"],
         ),
         (FULL + "storess: []\n", [":27:", "the file", "storess"]),
         (FULL.replace("09:00:00+09:00", "09:00:00"), [":13:", "Acme US: orders", "import_since", "no time zone"]),
