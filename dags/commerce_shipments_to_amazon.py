@@ -44,7 +44,8 @@ def commerce_shipments_to_amazon() -> None:
     def stage_commerce_shipments() -> list[str]:
         """Plans one package per tracking number; lists the accounts that have packages to send or to read back."""
         with Resources() as use:
-            return steps.stage_commerce_shipments.run(use.engine, use.settings, **use.timed_run)
+            work = (use.engine, use.stores, use.carriers, use.settings)
+            return steps.stage_commerce_shipments.run(*work, **use.timed_run)
 
     @task(pool="amazon_confirm_shipment", map_index_template=ACCOUNT)
     def push_amazon_shipments(account_name: str) -> dict[str, int]:

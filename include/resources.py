@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from include.adapters.http import Timeouts
     from include.adapters.personal_data import PersonalDataCipher
     from include.domain.cancellations import CancellationGateway
+    from include.domain.carriers import Carriers
     from include.domain.stores import Account, Stores
     from include.outbox.dag_runs import DagRunReport, TaskInstance
 
@@ -191,6 +192,13 @@ class Resources:
         from include.adapters.stores_file import load_stores
 
         return load_stores(self.settings.stores_file)
+
+    @cached_property
+    def carriers(self) -> Carriers:
+        """Amazon's carriers: those of `carriers_file` and of the stores."""
+        from include.adapters.carriers_file import load_carriers
+
+        return load_carriers(self.settings.carriers_file, self.stores)
 
     def account(self, name: str) -> Account:
         """One account of the stores file. Raises MisconfiguredError when it is not there any more."""

@@ -43,6 +43,9 @@ class Settings:
     """All settings. A duration is a timedelta here; its environment variable ends in the unit, _SECONDS or _DAYS."""
 
     stores_file: str = _setting(str(Path(__file__).parent / "stores.yaml"), "The stores file.")
+    carriers_file: str = _setting(
+        str(Path(__file__).parent / "carriers.yaml"), "The carriers file: which carrier of Commerce is which on Amazon."
+    )
     pii_keys: str = _setting(
         "", "Fernet keys for personal data, newest first, separated by commas. Required.", secret=True
     )
@@ -155,6 +158,15 @@ class Settings:
     cancellation_confirm_wait: timedelta = _seconds(
         21600,
         "How long an order may stay open after Amazon's report without an error; then a person has to look.",
+    )
+    shipment_listing_orders: int = _setting(
+        25,
+        "Orders to read back from Amazon from which one listing of what changed is read first; 0: never.",
+    )
+    cancel_request_wait: timedelta = _seconds(
+        14400,
+        "How long a shipment that was made before the order was put on hold in Commerce waits to be confirmed when the "
+        "buyer asked to cancel; 0: not at all.",
     )
     shipment_overlap: timedelta = _seconds(
         1800, "How far a search for changed shipments and orders in Commerce reaches back into the one before."

@@ -192,8 +192,9 @@ def _unquoted(sql_text: str) -> str:
 
 
 def documented_default(setting: Field[Any]) -> str:
-    """The default of a setting as documents show it: the stores file by its path in the checkout."""
-    return "include/stores.yaml" if setting.name == "stores_file" else shown_default(setting)
+    """The default of a setting as documents show it: the files by their paths in the checkout."""
+    files = {"stores_file": "include/stores.yaml", "carriers_file": "include/carriers.yaml"}  # absolute in the code
+    return files.get(setting.name) or shown_default(setting)
 
 
 def _settings_table() -> str:

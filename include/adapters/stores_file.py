@@ -6,25 +6,17 @@ two differ. A new order setting is one field here and one there.
 
 from __future__ import annotations
 
-import difflib
-import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
+from include.adapters.carriers_file import CarrierEntries, CarrierEntry, carriers_of, check_patterns
 from include.adapters.sku_map_file import MOST_UNITS, read_sku_map
-from include.domain.errors import MisconfiguredError
+from include.adapters.yaml_file import Document, Model, Place, compose, translate
 from include.domain.marketplaces import MARKETPLACES, REGIONS
 from include.domain.stores import Account, FixedCustomer, OrderSettings, Pack, Store, Stores
-
-MOST_MISTAKES = 20  # that one error lists
-
-_Place = tuple[int | str, ...]  # of a value in the file: keys and positions
-
 
 # Validators raise ValueError(what is wrong with the value, what would be right).
 
@@ -36,6 +28,15 @@ def _either(yes: str, no: str) -> BeforeValidator:
         return value == yes
 
     return BeforeValidator(is_yes)
+
+
+def _no_feed(value: object) -> object:
+    if value == "confirm_without":
+        raise ValueError(
+            "is not possible yet: Amazon takes a shipment without a number only in a feed, which is not built",
+            "use wait or flag",
+        )
+    return value
 
 
 def _moment(value: object) -> datetime | None:
@@ -73,11 +74,7 @@ def _marketplace(value: str) -> str:
     return value
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Orders(_Model):
+class _Orders(Model):
     is_import_enabled: Annotated[bool, _either("enabled", "disabled")] = Field(True, alias="import")
     import_since: Annotated[datetime | None, BeforeValidator(_moment)] = None
     customer: Annotated[Literal["guest", "new_account"] | FixedCustomer, BeforeValidator(_customer)] = "guest"
@@ -88,18 +85,21 @@ class _Orders(_Model):
     must_amazon_fulfilled_be_in_stock: Annotated[bool, _either("in_stock", "any")] = Field(
         False, alias="amazon_fulfilled_stock"
     )
+    are_untracked_shipments_flagged: Annotated[bool, _either("flag", "wait"), BeforeValidator(_no_feed)] = Field(
+        False, alias="shipments_without_tracking"
+    )
     amazon_fulfilled_store_view: str | None = Field(None, pattern="^[A-Za-z0-9_]+$")
     are_pending_reserved: Annotated[bool, _either("reserve", "ignore")] = Field(False, alias="pending_orders")
     is_amazon_tax_used: Annotated[bool, _either("amazon", "none")] = Field(True, alias="tax")
     is_currency_converted: Annotated[bool, _either("convert", "block")] = Field(False, alias="currency")
 
 
-class _Pack(_Model):
+class _Pack(Model):
     sku: str = Field(min_length=1)
     units: int = Field(1, ge=1, le=MOST_UNITS, alias="quantity")
 
 
-class _Store(_Model):
+class _Store(Model):
     name: str = Field(pattern="^.{1,80}$")
     marketplace_id: Annotated[str, AfterValidator(_marketplace)]
     commerce_connection: str = "commerce_api"
@@ -108,11 +108,12 @@ class _Store(_Model):
     sku_map: Annotated[
         dict[str, Annotated[_Pack, BeforeValidator(_pack)]],
         BeforeValidator(lambda value: {} if value is None else value),
-    ] = {}
+    ] = Field(default_factory=dict)
     sku_map_file: str | None = Field(None, min_length=1)
+    carriers: CarrierEntries = Field(default_factory=dict)
 
 
-class _Account(_Model):
+class _Account(Model):
     name: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,30}$")
     seller_id: str = Field(pattern="^[A-Z0-9]{6,30}$")
     region: Literal["na", "eu", "fe"]
@@ -120,44 +121,42 @@ class _Account(_Model):
     stores: list[_Store] = Field(min_length=1)
 
 
-class _File(_Model):
+class _File(Model):
     accounts: list[_Account] = Field(min_length=1)
 
 
-_MODELS: dict[int, type[_Model]] = {
-    0: _File,
-    2: _Account,
-    4: _Store,
-    5: _Orders,
-    6: _Pack,
-}  # by how deep their keys stand
+_MODELS: dict[int, type[Model]] = {0: _File, 2: _Account, 4: _Store}  # by how deep their keys stand
+# By the key that leads to them.
+_MODELS_OF_STORE: dict[str, type[Model]] = {"orders": _Orders, "sku_map": _Pack, "carriers": CarrierEntry}
 _DEEPEST = 7  # accounts, 0, stores, 0, orders, customer, fixed
+
+
+def _model_at(place: Place) -> type[Model]:
+    return _MODELS.get(len(place) - 1) or _MODELS_OF_STORE[str(place[4])]
 
 
 def load_stores(path: str | Path) -> Stores:
     """Read and check the stores file. Raises MisconfiguredError: what is wrong, where, and what would be right."""
-    document = _Document(_compose(path))
+    document = Document(compose(path, "stores file", "ORDERS_STORES_FILE", "list at least one account"), _DEEPEST)
     _check_pairs(document)
+    for place in [place for place in document.nodes if place[4:] == ("carriers",)]:
+        check_patterns(document, place)
     try:
         accounts = _File.model_validate(document.content).accounts
     except ValidationError as error:
-        _translate(error.errors(), document)
-    if document.mistakes:
-        found = sorted(document.mistakes, key=lambda mistake: document.line(mistake[0]))
-        lines = [f"{path}:{document.line(place)}: {document.label(place)} {text}." for place, text in found]
-        if len(lines) > MOST_MISTAKES:
-            lines[MOST_MISTAKES:] = [f"... and {len(lines) - MOST_MISTAKES} more."]
-        raise MisconfiguredError("\n".join(lines))
+        translate(error.errors(), document, _model_at)
+    document.raise_mistakes(path)
     return Stores(tuple(_account(account, Path(path).parent) for account in accounts))
 
 
 def _account(account: _Account, folder: Path) -> Account:
     stores = tuple(
         Store(
-            **store.model_dump(exclude={"orders", "sku_map", "sku_map_file"}),
+            **store.model_dump(exclude={"orders", "sku_map", "sku_map_file", "carriers"}),
             account_name=account.name,
             orders=OrderSettings(**dict(store.orders)),
             sku_map=_sku_map(store, folder),
+            carriers=carriers_of(store.carriers),
         )
         for store in account.stores
     )
@@ -170,89 +169,9 @@ def _sku_map(store: _Store, folder: Path) -> dict[str, Pack]:
     return (read_sku_map(folder / store.sku_map_file, store.name) if store.sku_map_file else {}) | own
 
 
-def _compose(path: str | Path) -> yaml.Node:
-    try:
-        root = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else path
-        reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or error
-        remedy = "Resolution: check ORDERS_STORES_FILE, and that the file is YAML in UTF-8"
-        raise MisconfiguredError(f"{where}: the stores file cannot be read ({reason}). {remedy}.") from error
-    if root is None:
-        raise MisconfiguredError(f"{path}: the file is empty. Resolution: list at least one account.")
-    return root
-
-
-class _Document:
-    """The file as plain values, the YAML node and line of each, and the mistakes found so far."""
-
-    def __init__(self, root: yaml.Node) -> None:
-        self.nodes: dict[_Place, yaml.Node] = {}
-        self.mistakes: list[tuple[_Place, str]] = []
-        self._lines: dict[_Place, int] = {}
-        self._loader = yaml.SafeLoader("")
-        self.content = self._plain(root, (), root)
-
-    def _plain(self, node: yaml.Node, place: _Place, start: yaml.Node) -> Any:
-        self.nodes[place], self._lines[place] = node, start.start_mark.line + 1
-        match node, node.tag:
-            case _ if len(place) == _DEEPEST:
-                pass  # the models refuse it, and an alias that contains itself would never end
-            case yaml.MappingNode(), "tag:yaml.org,2002:map":
-                return {_key(key): self._keyed(key, value, (*place, _key(key))) for key, value in node.value}
-            case yaml.SequenceNode(), "tag:yaml.org,2002:seq":
-                return [self._plain(child, (*place, index), child) for index, child in enumerate(node.value)]
-        try:
-            return self._loader.construct_object(node)
-        except (yaml.YAMLError, ValueError, TypeError):  # a tag of its own, 30 February
-            self.add(place, f"{_written(node)} cannot be read", "write plain text in quotes")
-
-    def _keyed(self, key: yaml.Node, value: yaml.Node, place: _Place) -> Any:
-        if place in self.nodes:
-            self.add(place, "is there twice", "keep one of them")
-        if key.tag != "tag:yaml.org,2002:str":
-            self.add(place, "is a key that is not text", "put it in quotes")
-        return self._plain(value, place, key)
-
-    def add(self, place: _Place, problem: str, resolution: str) -> None:
-        self.mistakes.append((place, f"{problem}{'' if problem.endswith('?') else '.'} Resolution: {resolution}"))
-
-    def line(self, place: _Place) -> int:
-        """Where the value stands with its key; if there is none, what lacks it."""
-        return self._lines.get(place) or self._lines[place[:-1]]
-
-    def text(self, *place: int | str) -> str:
-        """What is written at a place, without quotes; empty if it is not a scalar."""
-        node = self.nodes.get(place)
-        return node.value if isinstance(node, yaml.ScalarNode) else ""
-
-    def label(self, place: _Place) -> str:
-        """The account or store that a place belongs to, and the keys from there to it."""
-        match place:
-            case ("accounts", int(), "stores", int(index), *keys):
-                label = f"store {self.text(*place[:4], 'name') or f'#{index + 1}'}"
-            case ("accounts", int(index), *keys):
-                label = f"account {self.text(*place[:2], 'name') or f'#{index + 1}'}"
-            case _:
-                label, keys = "the file", list(place)
-        return ": ".join([label, *map(str, keys)])
-
-
-def _written(node: yaml.Node) -> str:
-    """What the person wrote, not what YAML makes of it: off, not False."""
-    if isinstance(node, yaml.ScalarNode):
-        return repr(node.value)
-    return textwrap.shorten(yaml.serialize(node), 60, placeholder="...")
-
-
-def _key(node: yaml.Node) -> str:
-    return node.value if isinstance(node, yaml.ScalarNode) else _written(node)
-
-
-def _check_pairs(document: _Document) -> None:
+def _check_pairs(document: Document) -> None:
     """Check what concerns two values: what may occur once, a marketplace's region, a prefix without effect."""
-    first: dict[tuple[object, ...], _Place] = {}
+    first: dict[tuple[object, ...], Place] = {}
 
     def once(remedy: str, *identity: object) -> None:
         other = first.setdefault(identity, place)
@@ -280,43 +199,3 @@ def _check_pairs(document: _Document) -> None:
                 if document.text(*orders, "order_number_source") in ("", "commerce"):
                     problem = f"{value!r} has no effect while order_number_source is commerce"
                     document.add(place, problem, "set order_number_source: amazon, or remove the prefix")
-
-
-_PROBLEMS = {  # by pydantic's type of error: what is wrong, what would be right
-    "missing": ("is missing", "add it"),
-    "empty": ("is empty", "give it a value, or remove it"),
-    "too_short": ("is empty", "list at least one entry"),
-    "string_type": ("must be text, not {written}", "write text; put numbers, dates, yes and no in quotes"),
-    "string_pattern_mismatch": ("{written} is not allowed here", "use text that fits {pattern}"),
-    "string_too_short": ("is empty", "give it a value, or remove it"),
-    "int_type": ("must be a whole number, not {written}", "write it in digits, without quotes"),
-    "greater_than_equal": ("{written} is too small", "use {ge} or more"),
-    "less_than_equal": ("{written} is too large", "use {le} or less"),
-    "literal_error": ("{written} is not allowed here", "use {expected}"),
-    "value_error": ("{written} {error.args[0]}", "{error.args[1]}"),
-    "list_type": ("must be a list, not {written}", "start each entry with a dash"),
-    "dict_type": ("must be a mapping, not {written}", "write one key: value a line"),
-    "model_type": ("must be a mapping, not {written}", "write one key: value a line"),
-}
-
-
-def _translate(errors: list[ErrorDetails], document: _Document) -> None:
-    """Add pydantic's errors to the mistakes, in the words of the person who wrote the file."""
-    reported = {place for place, _ in document.mistakes}
-    misspelled: set[_Place] = set()
-    for error in sorted(errors, key=lambda error: error["type"] != "extra_forbidden"):
-        place, kind = error["loc"], error["type"]
-        if place in reported or (kind == "missing" and place in misspelled):
-            continue
-        if kind == "extra_forbidden":
-            fields = _MODELS[len(place) - 1].model_fields
-            known = [field.alias or name for name, field in fields.items()]
-            close = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.65)
-            misspelled |= {(*place[:-1], key) for key in close}
-            hint = f"; did you mean {close[0]}?" if close else ""
-            document.add(place, f"is not a known key{hint}", f"correct or remove it (known keys: {', '.join(known)})")
-            continue
-        words = {"written": _written(document.nodes[place]) if place in document.nodes else "", **error.get("ctx", {})}
-        kind = "empty" if error["input"] is None and kind != "missing" else kind
-        problem, resolution = _PROBLEMS.get(kind, ("{written} is not allowed here", "correct it"))
-        document.add(place, problem.format(**words), resolution.format(**words))

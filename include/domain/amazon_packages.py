@@ -18,8 +18,12 @@ class AmazonPackage:
 
 @dataclass(frozen=True)
 class AmazonOrderState:
-    """Where one order is on Amazon. The defaults stand for an order of which Amazon shows nothing."""
+    """Where one order is on Amazon. The defaults stand for an order of which Amazon shows nothing.
+
+    `left` maps amazon_item_id to the units that are still to be shipped, where Amazon says so.
+    """
 
     amazon_order_id: str
     amazon_status: str = "UNKNOWN"
     packages: tuple[AmazonPackage, ...] = ()
+    left: Mapping[str, int] = field(default_factory=dict)

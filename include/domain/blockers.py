@@ -153,6 +153,28 @@ BLOCKER_CODES: dict[str, BlockerCode] = {
             "Ship the rest in Commerce; Amazon learns of a pack once all of it is shipped.",
         ),
         BlockerCode(
+            "shipment_without_tracking",
+            "warning",
+            "Shipment without tracking number",
+            "Shipped in Commerce, but not confirmed to Amazon: shipment {facts} has no tracking number.",
+            "Add the number to the shipment in Commerce, or confirm the shipment in Seller Central.",
+        ),
+        BlockerCode(
+            "shipped_twice",
+            "warning",
+            "More shipped than ordered",
+            "Commerce has shipped {facts}; Amazon gets no more than was ordered.",
+            "Stop the second parcel or ask for it back, and correct the shipment in Commerce.",
+        ),
+        BlockerCode(
+            "shipment_deleted",
+            "warning",
+            "Shipment deleted in Commerce",
+            "Deleted in Commerce, but confirmed to Amazon: shipment {facts}.",
+            "If the parcel did not go out, tell the buyer and correct it in Seller Central; Amazon cannot take it back "
+            "from here.",
+        ),
+        BlockerCode(
             "placeholder_address",
             "warning",
             "Address not given yet",

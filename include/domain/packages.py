@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,18 +17,22 @@ SHIP_PLUS = "FBM_SHIP_PLUS"
 ALREADY_SHIPPED = "PackageToUpdateNotFound"
 # A package that was sent this often and that Amazon still does not show needs a person.
 MOST_SENDS = 3
-# Reads without a package in doubt after which it is sent again.
-_READS_IN_DOUBT = 2
+# Our code when Amazon refused a package because of the units in it.
+REFUSED_QUANTITY = "refused_quantity"
 
 
 @dataclass(frozen=True)
 class Track:
-    """One tracking number of a Commerce shipment, with Amazon's carrier code; the name is for the code Other."""
+    """One tracking number of a Commerce shipment, with Amazon's carrier code; the name is for the code Other.
+
+    `shipping_method` is the carrier's own; None: that of the order.
+    """
 
     track_id: str
     carrier_code: str
     carrier_name: str | None
     tracking_number: str
+    shipping_method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,8 @@ def plan_packages(
     tracks: Sequence[Track],
     known: Sequence[KnownPackage],
     programs: Sequence[str],
+    *,
+    is_amazon_fulfilled: bool = False,
 ) -> PackagePlan:
     """Plan the packages of one shipment, which holds `units` (Amazon item id -> units).
 
@@ -127,7 +135,9 @@ def plan_packages(
                 plan.changed[package.reference_id] = track
             continue
         number += 1
-        skipped = _why_skipped(shipment_id, units, shares[track.track_id], programs)
+        skipped = _why_skipped(
+            shipment_id, units, shares[track.track_id], programs, is_amazon_fulfilled=is_amazon_fulfilled
+        )
         plan.new.append(NewPackage(str(number), track, shares[track.track_id], skipped))
     return plan
 
@@ -146,8 +156,15 @@ def _follow_replaced_tracks(plan: PackagePlan, by_track: dict[str, KnownPackage]
 
 
 def _why_skipped(
-    shipment_id: str, shipped: Mapping[str, int], units: Mapping[str, int], programs: Sequence[str]
+    shipment_id: str,
+    shipped: Mapping[str, int],
+    units: Mapping[str, int],
+    programs: Sequence[str],
+    *,
+    is_amazon_fulfilled: bool,
 ) -> tuple[str, str] | None:
+    if is_amazon_fulfilled:
+        return "amazon_fulfilled", "Amazon fulfills this order and confirms its shipments itself; nothing to do."
     if SHIP_PLUS in programs:
         return "ship_plus", "Ship+ orders are confirmed by Amazon itself; nothing to do."
     if not shipped:
@@ -187,7 +204,10 @@ def share_out(units: Mapping[str, int], track_ids: Sequence[str]) -> dict[str, d
 
 @dataclass(frozen=True)
 class SentPackage:
-    """A package that was sent to Amazon and not seen there yet. `reads` counts the reads without it, this one too."""
+    """A package that was sent to Amazon and not seen there yet. `reads` counts the reads without it, this one too.
+
+    `units` maps an Amazon item id to the units in it.
+    """
 
     reference_id: str
     tracking_number: str
@@ -195,34 +215,83 @@ class SentPackage:
     sends: int
     reads: int
     error_code: str | None
+    units: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a package is after Amazon was read. `code` and `message` say why; None where all is well."""
+    """What a package is after Amazon was read. `code` and `message` say why; None where all is well.
+
+    `units`: what it holds from now on; None: the same.
+    """
 
     outcome: Literal["accepted", "waiting", "sent_again", "rejected"]
     code: str | None = None
     message: str | None = None
+    units: Mapping[str, int] | None = None
 
 
 def classify(package: SentPackage, order: AmazonOrderState, most_reads: int) -> Seen:
     """What a sent package is, given what Amazon shows of its order.
 
-    A package in doubt is sent again after two reads without it, another one after `most_reads`: under the same
-    reference, which changes the same package on Amazon.
+    A package in doubt is sent again after the first read without it, and each time that this fails one read later;
+    another one after `most_reads`. It goes under the same reference, which changes the same package on Amazon, so that
+    a repeat does no harm even if Amazon has it by now.
     """
     for shown in order.packages:
         is_ours = shown.package_reference_id == package.reference_id
-        if is_ours and shown.tracking_number in (None, package.tracking_number):
+        if is_ours and is_same_number(shown.tracking_number or package.tracking_number, package.tracking_number):
             return Seen("accepted")
     if order.amazon_status == SHIPPED and package.error_code == ALREADY_SHIPPED:
         message = "Amazon had the whole order as shipped before this package was sent; check it in Seller Central."
         return Seen("rejected", package.error_code, message)
+    if package.error_code == REFUSED_QUANTITY:
+        return _with_units_left(package, order, most_reads)
     if package.sends >= MOST_SENDS and package.reads >= most_reads:
         message = f"Amazon does not show the package, though it was sent {package.sends} times; check Seller Central."
         return Seen("rejected", "not_found", message)
-    if package.reads >= (_READS_IN_DOUBT if package.is_in_doubt else most_reads):
-        message = f"Amazon does not show the package after {package.reads} reads; it is sent again as the same package."
+    if package.reads >= (max(1, package.sends - 1) if package.is_in_doubt else most_reads):
+        reads = "1 read" if package.reads == 1 else f"{package.reads} reads"
+        message = f"Amazon does not show the package after {reads}; it is sent again as the same package."
         return Seen("sent_again", "not_found", message)
     return Seen("waiting")
+
+
+def is_settled(packages: Sequence[SentPackage], order: AmazonOrderState) -> bool:
+    """Whether Amazon shows every one of these packages of the order."""
+    return all(classify(package, order, most_reads=package.reads + 1).outcome == "accepted" for package in packages)
+
+
+def is_same_number(one: str, other: str) -> bool:
+    """Whether two tracking numbers are the same to Amazon, which shows them without spaces and hyphens, in capitals."""
+    return _normalized(one) == _normalized(other)
+
+
+def _normalized(tracking_number: str) -> str:
+    return re.sub(r"[\s-]", "", tracking_number).upper()
+
+
+def _with_units_left(package: SentPackage, order: AmazonOrderState, most_reads: int) -> Seen:
+    """A package that Amazon refused for its units: it is sent with those that Amazon says are left."""
+    if not order.left and package.reads < most_reads:  # Amazon does not say what is left
+        return Seen("waiting")
+    left_by_item = Counter(order.left)
+    for shown in order.packages:
+        if shown.package_reference_id == package.reference_id:  # what it had before it was corrected
+            left_by_item.update(shown.units)
+    units = {item_id: min(count, left_by_item[item_id]) for item_id, count in package.units.items()}
+    units = {item_id: count for item_id, count in units.items() if count > 0}
+    shipped, left = sum(package.units.values()), sum(units.values())
+    if not units:
+        message = (
+            f"Amazon refused the package: none of its units ({shipped}) is left to ship on Amazon; they are canceled "
+            "or confirmed already. Check the order in Seller Central."
+        )
+        return Seen("rejected", REFUSED_QUANTITY, message)
+    if package.sends >= MOST_SENDS and units == package.units:
+        message = (
+            "Amazon refuses the quantities, though it has as many units left; confirm the package in Seller Central."
+        )
+        return Seen("rejected", REFUSED_QUANTITY, message)
+    message = f"Amazon has {left} left of the {shipped} units in the package; it is sent again with what is left."
+    return Seen("sent_again", REFUSED_QUANTITY, message, units)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from include.domain.carriers import Carrier
+
 
 @dataclass(frozen=True)
 class FixedCustomer:
@@ -30,6 +32,7 @@ class OrderSettings:
     are_pending_reserved: bool = False
     is_amazon_tax_used: bool = True
     is_currency_converted: bool = False
+    are_untracked_shipments_flagged: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Store:
     commerce_store_view: str
     orders: OrderSettings = OrderSettings()
     sku_map: dict[str, Pack] = field(default_factory=dict, hash=False)  # by seller SKU
+    carriers: dict[str, Carrier] = field(default_factory=dict, hash=False)  # its own, before those of carriers.yaml
 
     def fulfilled_by(self, who: str | None) -> Store:
         """The store as it is for orders that MERCHANT or AMAZON fulfills: it can have a store view for the latter."""

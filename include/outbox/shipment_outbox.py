@@ -12,9 +12,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Integer, Row, Select, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    Row,
+    Select,
+    column,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    table,
+    update,
+)
 
-from include.database.tables import shipment_outbox
+from include.database.tables import order_change_outbox, shipment_outbox
 from include.domain.errors import OrdersError
 from include.domain.packages import KnownPackage, NewPackage, Seen, SentPackage, Track
 from include.outbox.work_loop import growing
@@ -23,6 +38,7 @@ from include.settings import Settings
 _LONGEST_ERROR = 500
 # Rows that still need work by themselves: to be sent to Amazon, or read back from it.
 OPEN_STATES = ("planned", "sent", "in_doubt")
+_open_requests = table("open_cancel_requests", column("amazon_order_id"), schema="core")
 _NUMBER = shipment_outbox.c.package_reference_id.cast(Integer)
 
 
@@ -47,6 +63,8 @@ class DueOrder:
     amazon_order_id: str
     system: str
     package_reference_ids: tuple[str, ...]
+    marketplace_id: str
+    sent_at: datetime  # the first of its packages
 
     @property
     def store_name(self) -> str:
@@ -80,7 +98,7 @@ def orders_to_read_back(
     """The account's orders with packages sent before `sent_before` and due to be read: those without failures first."""
     due = shipment_outbox.c
     statement: Select[Any] = (
-        select(due.amazon_order_id, due.package_reference_id, due.failures)
+        select(due.amazon_order_id, due.package_reference_id, due.failures, due.marketplace_id, due.sent_at)
         .where(
             due.account_name == account_name,
             due.state.in_(["sent", "in_doubt"]),
@@ -89,10 +107,19 @@ def orders_to_read_back(
         )
         .order_by(due.failures, due.amazon_order_id, _NUMBER)
     )
-    by_order: dict[str, list[str]] = defaultdict(list)
+    by_order: dict[str, list[Row[Any]]] = defaultdict(list)
     for row in connection.execute(statement):
-        by_order[row.amazon_order_id].append(row.package_reference_id)
-    return [DueOrder(order_id, account_name, tuple(references)) for order_id, references in by_order.items()]
+        by_order[row.amazon_order_id].append(row)
+    return [
+        DueOrder(
+            order_id,
+            account_name,
+            tuple(row.package_reference_id for row in rows),
+            rows[0].marketplace_id,
+            min(row.sent_at for row in rows),
+        )
+        for order_id, rows in by_order.items()
+    ]
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
@@ -142,9 +169,9 @@ class ShipmentOutbox:
                 commerce_shipment_id=shipment.commerce_shipment_id,
                 commerce_track_id=package.track.track_id,
                 **_carrier(package.track),
-                shipping_method=shipment.service_level,
+                shipping_method=package.track.shipping_method or shipment.service_level,
                 shipped_at=shipment.shipped_at,
-                items=[{"amazon_item_id": item_id, "qty": count} for item_id, count in package.units.items()],
+                items=_items(package.units),
                 state="skipped" if package.skipped else "planned",
                 last_error_code=skipped_code,
                 last_error=skipped_message,
@@ -170,12 +197,48 @@ class ShipmentOutbox:
             reference_id,
             shipment_outbox.c.state != "skipped",
             **_carrier(track),
+            **({"shipping_method": track.shipping_method} if track.shipping_method else {}),
             state="planned",
             accepted_at=None,
             next_attempt_at=None,
             verify_count=0,
             failures=0,
         )
+
+    def awaits_decision(self, session: Connection, package: DuePackage) -> bool:
+        """Whether the seller still has to decide about the buyer's request to cancel; the package then keeps why.
+
+        Who ships after our hold in Commerce has decided. Otherwise the parcel may still be stopped: the package waits
+        until the request is gone, at most `cancel_request_wait` after the shipment, and then is confirmed.
+        """
+        hold, key = order_change_outbox.c, _key(package.amazon_order_id, package.package_reference_id)
+        is_decided = exists().where(
+            hold.amazon_order_id == package.amazon_order_id,
+            hold.kind == "hold",
+            hold.done_at <= shipment_outbox.c.shipped_at,
+        )
+        statement = select(shipment_outbox.c.commerce_shipment_id).where(
+            *key,
+            shipment_outbox.c.state == "planned",
+            shipment_outbox.c.shipped_at > self._clock() - self._settings.cancel_request_wait,
+            exists().where(_open_requests.c.amazon_order_id == package.amazon_order_id),
+            ~is_decided,
+        )
+        shipment_id = session.execute(statement).scalar_one_or_none()
+        if shipment_id is None:
+            return False
+        error = (
+            f"The buyer asked to cancel before shipment {shipment_id} was confirmed to Amazon. Stop the parcel and "
+            "cancel in Seller Central, or let it go: then it is confirmed by itself."
+        )
+        self._update(
+            session,
+            package.amazon_order_id,
+            package.package_reference_id,
+            last_error_code="buyer_requested_cancel",
+            last_error=error,
+        )
+        return True
 
     def mark_sending(self, session: Connection, package: DuePackage) -> Row[Any] | None:
         """Commit, before the call, that its outcome is unknown until Amazon's answer is seen.
@@ -240,6 +303,7 @@ class ShipmentOutbox:
                 sends=row.attempts,
                 reads=row.verify_count + 1,
                 error_code=row.last_error_code,
+                units=read_units(row),
             )
             for row in rows
             if row.state in ("sent", "in_doubt")
@@ -254,6 +318,8 @@ class ShipmentOutbox:
         else:
             state = "planned" if seen.outcome == "sent_again" else seen.outcome
             values |= {"state": state, "last_error_code": seen.code, "last_error": seen.message}
+            if seen.units is not None:
+                values["items"] = _items(seen.units)
             values["accepted_at"] = self._clock() if seen.outcome == "accepted" else None
         is_open = shipment_outbox.c.state.in_(["sent", "in_doubt"])
         with self._engine.begin() as connection:
@@ -280,6 +346,10 @@ class ShipmentOutbox:
 def read_units(row: Row[Any]) -> dict[str, int]:
     """What is in the package: Amazon item id -> units."""
     return {item["amazon_item_id"]: item["qty"] for item in row.items}
+
+
+def _items(units: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"amazon_item_id": item_id, "qty": count} for item_id, count in units.items()]
 
 
 def _key(order_id: str, reference_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -23,12 +23,14 @@ from include.adapters.commerce.changes import (
     orders_for,
     orders_with_ids,
     shipments_of,
+    shipments_there,
 )
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.commerce.documents import CommerceOrder, CommerceShipment
 from include.adapters.commerce.search import batches
 from include.database.statements import load_statements
 from include.domain.errors import MisconfiguredError, OrdersError, RefusedError, ThrottledError, UnavailableError
+from include.outbox.shipment_findings import record_deleted_shipments, shipments_of_orders
 from include.outbox.shop_findings import orders_with_findings, record_findings, suspects
 from include.outbox.stock_release import release_ended_orders
 from include.outbox.work_loop import LoopReport, summary
@@ -234,16 +236,26 @@ class _Reading:
         missing = holding.keys() - {order.order_id for order in seen}
         # Asked for once more, in another way: an order is not deleted because one answer lacks it.
         found = orders_for(self.client, sorted(holding[one] for one in missing)) if missing else {}
+        known = self._known_shipments(to_ship)
+        unseen = sorted(known - {shipment.commerce_shipment_id for shipment in shipments})
+        deleted = sorted(set(unseen) - shipments_there(self.client, unseen)) if unseen else []
         there = {order.order_id for orders in found.values() for order in orders}
         statements = load_statements(__file__)
         with self.engine.begin() as connection:
             self._land(connection, shipments)
             self._release(connection, [*ended, *(missing - there)])
             record_findings(connection, found, **self._stamp())
+            watched = [row.amazon_order_id for row in rows if not row.is_last_time]
+            last = [row.amazon_order_id for row in rows if row.is_last_time]
+            record_deleted_shipments(connection, self.shop, watched, deleted, **self._stamp())
+            record_deleted_shipments(connection, self.shop, last, [], **self._stamp())  # nobody looks at them again
             self._mark_swept(connection, rows)
-            last = {"order_ids": [row.amazon_order_id for row in rows if row.is_last_time]}
-            connection.execute(statements["end_watch"], last)
+            connection.execute(statements["end_watch"], {"order_ids": last})
         self.report.counts["orders"] += len(rows)
+
+    def _known_shipments(self, commerce_order_ids: Sequence[str]) -> set[str]:
+        with self.engine.connect() as connection:
+            return set(shipments_of_orders(connection, self.shop, commerce_order_ids))
 
     def _cannot_sweep(self, rows: Orders, error: OrdersError) -> None:
         """One order that cannot be read goes to the end of the queue, like those that can."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Row
 from include.adapters.amazon.client import AmazonClient
 from include.adapters.amazon.requests import shipment_confirmation
 from include.domain.errors import MisconfiguredError, OutcomeUnknownError, RefusedError, UnavailableError
-from include.domain.packages import ALREADY_SHIPPED
+from include.domain.packages import ALREADY_SHIPPED, REFUSED_QUANTITY
 from include.outbox.shipment_outbox import DuePackage, ShipmentOutbox, due_packages, read_units
 from include.outbox.work_loop import FailureStreak, Outcome, summary, work_through
 from include.settings import Settings
@@ -39,6 +39,8 @@ def run(
     streak = FailureStreak()
 
     def attempt(session: Connection, due: DuePackage) -> Outcome:
+        if outbox.awaits_decision(session, due):
+            return Outcome("awaiting_decision")
         row = outbox.mark_sending(session, due)
         if row is None:
             return Outcome("passed_over")
@@ -81,6 +83,9 @@ def _refused(outbox: ShipmentOutbox, due: DuePackage, error: RefusedError) -> Ou
     )
     if ALREADY_SHIPPED in f"{error.code} {error.reason}":
         outbox.doubt(due, ALREADY_SHIPPED, "Amazon reports that the order is shipped already.")
+        return Outcome("in_doubt")
+    if "quantity" in error.reason.lower() and error.code != "InvalidShipment":
+        outbox.doubt(due, REFUSED_QUANTITY, f"Amazon refused the quantities: {error.reason}")
         return Outcome("in_doubt")
     outbox.reject(due, error.code, error.reason or error.code)
     return Outcome("refused")

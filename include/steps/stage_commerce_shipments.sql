@@ -51,8 +51,10 @@ select
     shipments.shipped_at,
     orders.account_name,
     orders.marketplace_id,
+    orders.store_name,
     orders.service_level,
     orders.programs,
+    orders.fulfilled_by,
     array(
         select row(items.amazon_item_id, items.qty, lines.pack_units, coalesce(planned.qty, items.qty))
         from core.shipment_items as items

@@ -76,7 +76,9 @@ def run(
 
 def _settings_sha256(store: Store) -> str:
     """Of what decides whether an order is imported; blocked orders are checked by the SKU map in every run anyway."""
-    return hashlib.sha256(repr(asdict(replace(store, sku_map={}))).encode()).hexdigest()
+    deciding = asdict(replace(store, sku_map={}))
+    del deciding["carriers"]
+    return hashlib.sha256(repr(deciding).encode()).hexdigest()
 
 
 def _refuse_renamed_accounts(connection: Connection, stores: Stores) -> None:

@@ -18,6 +18,7 @@ from include.adapters.amazon.client import AmazonClient
 from include.adapters.amazon.feeds import FeedsClient
 from include.adapters.amazon.rate_limits import RateLimiter
 from include.adapters.api_calls import DatabaseCallRecorder
+from include.adapters.carriers_file import load_carriers
 from include.adapters.commerce.auth import build_auth
 from include.adapters.commerce.client import CommerceClient
 from include.adapters.http import Timeouts
@@ -271,7 +272,10 @@ class Road:
         )
 
     def stage_commerce_shipments(self) -> list[str]:
-        return stage_commerce_shipments.run(self.engine, self.settings, clock=self.now, dag_run_id=self.run_id)
+        carriers = load_carriers(self.settings.carriers_file, self.stores)
+        return stage_commerce_shipments.run(
+            self.engine, self.stores, carriers, self.settings, clock=self.now, dag_run_id=self.run_id
+        )
 
     def push_amazon_shipments(self, account_name: str = "acme-na") -> dict[str, int]:
         with self.amazon(account_name) as client:

@@ -10,7 +10,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-from include.adapters.amazon.carriers import CARRIERS, carrier_for
 from include.adapters.amazon.requests import amazon_time, search_query, shipment_confirmation
 from include.domain.errors import MisconfiguredError, RefusedError
 from tests.support.models import AMAZON_ORDERS, MODELS, needs_models
@@ -112,28 +111,3 @@ def test_shipment_confirmation_is_refused_when_amazon_would_refuse_it(change: di
     with pytest.raises(RefusedError, match=reason) as caught:
         shipment_confirmation(**(PACKAGE | change))
     assert caught.value.code == "InvalidShipment"
-
-
-@pytest.mark.parametrize(
-    ("code", "title", "expected"),
-    [
-        ("ups", "United Parcel Service", ("UPS", None)),
-        ("fedex", "", ("FedEx", None)),
-        ("custom", "Royal Mail", ("Royal Mail", None)),
-        ("custom", "D.H.L.", ("DHL", None)),
-        ("usps", "something else", ("USPS", None)),
-        ("custom", " Bike courier ", ("Other", "Bike courier")),
-        ("mycourier", "", ("Other", "mycourier")),
-        ("", "", ("Other", "Other")),
-    ],
-)
-def test_carrier_gets_amazons_name_when_commerce_names_one(
-    code: str, title: str, expected: tuple[str, str | None]
-) -> None:
-    assert carrier_for(code, title) == expected
-
-
-def test_carrier_is_found_when_looked_up_by_amazons_own_name() -> None:
-    assert len(CARRIERS) > 20
-    for amazon_code in set(CARRIERS.values()):
-        assert carrier_for("custom", amazon_code) == (amazon_code, None)

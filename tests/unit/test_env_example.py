@@ -20,6 +20,7 @@ COMMENTED = dict(re.findall(r"^#([A-Z][A-Z0-9_]*)=(.*)$", TEXT, re.MULTILINE))
 ALL = ACTIVE | COMMENTED
 CONNECTIONS = {name: value.strip("'") for name, value in ALL.items() if name.startswith("AIRFLOW_CONN_")}
 SETTINGS = {variable(setting): setting for setting in fields(Settings)}
+FILES = ("ORDERS_STORES_FILE", "ORDERS_CARRIERS_FILE")
 
 
 def test_every_setting_is_named_when_one_is_added_or_removed() -> None:
@@ -30,7 +31,7 @@ def test_every_setting_is_named_when_one_is_added_or_removed() -> None:
 def test_default_is_that_of_the_code_when_a_setting_changes(name: str) -> None:
     setting = SETTINGS[name]
     shown = ALL[name].strip("'")
-    if name == "ORDERS_STORES_FILE":  # a place in the checkout; the code has it absolute
+    if name in FILES:  # a place in the checkout; the code has it absolute
         assert (CHECKOUT / shown).resolve() == Path(setting.default).resolve()
     else:
         assert shown == shown_default(setting)
@@ -43,7 +44,7 @@ def test_meaning_is_that_of_the_code_when_a_setting_changes(name: str) -> None:
 
 def test_settings_are_the_defaults_when_every_line_is_uncommented() -> None:
     given = {name: value.strip("'") for name, value in COMMENTED.items() if name.startswith(PREFIX)}
-    given["ORDERS_STORES_FILE"] = Settings().stores_file
+    given |= {name: SETTINGS[name].default for name in FILES}
     assert Settings.from_environment(given) == Settings()
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from include.domain.amazon_packages import AmazonOrderState, AmazonPackage
 from include.domain.packages import (
     ALREADY_SHIPPED,
+    REFUSED_QUANTITY,
     KnownPackage,
     SentPackage,
     Track,
@@ -108,16 +109,45 @@ SENT = SentPackage("1", "1Z", is_in_doubt=False, sends=1, reads=1, error_code=No
         (SENT, [AmazonPackage("1")], "UNSHIPPED", "accepted"),
         (SENT, [AmazonPackage("1", "other")], "UNSHIPPED", "waiting"),
         (SENT, [AmazonPackage("2", "1Z")], "UNSHIPPED", "waiting"),
-        (SentPackage("1", "1Z", True, 1, 1, None), [], "UNSHIPPED", "waiting"),
-        (SentPackage("1", "1Z", True, 1, 2, None), [], "UNSHIPPED", "sent_again"),
+        (SentPackage("1", "1z 9-9", False, 1, 1, None), [AmazonPackage("1", "1Z99")], "UNSHIPPED", "accepted"),
+        (SentPackage("1", "1Z99", False, 1, 1, None), [AmazonPackage("1", "1z-9 9")], "UNSHIPPED", "accepted"),
+        (SentPackage("1", "1Z", True, 1, 1, None), [], "UNSHIPPED", "sent_again"),
+        (SentPackage("1", "1Z", True, 2, 1, None), [], "UNSHIPPED", "sent_again"),
+        (SentPackage("1", "1Z", True, 3, 1, None), [], "UNSHIPPED", "waiting"),
+        (SentPackage("1", "1Z", True, 3, 2, None), [], "UNSHIPPED", "sent_again"),
+        (SentPackage("1", "1Z", True, 11, 10, None), [], "UNSHIPPED", "rejected"),
         (SentPackage("1", "1Z", False, 1, 2, None), [], "UNSHIPPED", "waiting"),
         (SentPackage("1", "1Z", False, 1, 10, None), [], "UNSHIPPED", "sent_again"),
         (SentPackage("1", "1Z", False, 3, 10, None), [], "UNSHIPPED", "rejected"),
         (SentPackage("1", "1Z", True, 1, 1, ALREADY_SHIPPED), [], "SHIPPED", "rejected"),
-        (SentPackage("1", "1Z", True, 1, 1, ALREADY_SHIPPED), [], "UNSHIPPED", "waiting"),
+        (SentPackage("1", "1Z", True, 1, 1, ALREADY_SHIPPED), [], "UNSHIPPED", "sent_again"),
     ],
 )
 def test_package_is_classified_by_what_amazon_shows_when_it_is_read_back(
     package: SentPackage, shown: list[AmazonPackage], status: str, outcome: str
 ) -> None:
     assert classify(package, AmazonOrderState("1", status, tuple(shown)), most_reads=10).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("sends", "left", "outcome", "units"),
+    [
+        (1, {"a": 1, "b": 5}, "sent_again", {"a": 1, "b": 1}),
+        (1, {"a": 0, "b": 1}, "sent_again", {"b": 1}),
+        (1, {"a": 2, "b": 1}, "sent_again", {"a": 2, "b": 1}),
+        (3, {"a": 2, "b": 1}, "rejected", None),
+        (1, {"a": 0}, "rejected", None),
+        (1, {}, "waiting", None),
+    ],
+)
+def test_package_gets_what_amazon_has_left_when_its_quantities_were_refused(
+    sends: int, left: dict[str, int], outcome: str, units: dict[str, int] | None
+) -> None:
+    package = SentPackage("1", "1Z", True, sends, 1, REFUSED_QUANTITY, {"a": 2, "b": 1})
+    seen = classify(package, AmazonOrderState("1", "PARTIALLY_SHIPPED", (), left), most_reads=10)
+    assert (seen.outcome, seen.units) == (outcome, units)
+
+
+def test_package_is_skipped_when_amazon_fulfills_the_order() -> None:
+    plan = plan_packages("7", {"a": 1}, [track("t1")], [], [], is_amazon_fulfilled=True)
+    assert [package.skipped and package.skipped[0] for package in plan.new] == ["amazon_fulfilled"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from include.adapters.stores_file import MOST_MISTAKES, load_stores
+from include.adapters.stores_file import load_stores
+from include.adapters.yaml_file import MOST_MISTAKES
 from include.domain.errors import MisconfiguredError
 from include.domain.stores import FixedCustomer, OrderSettings, Pack, Stores
 
@@ -48,6 +49,7 @@ accounts:
           pending_orders: reserve
           amazon_fulfilled_store_view: us_fba
           currency: convert
+          shipments_without_tracking: flag
         sku_map:
           US-1: "0001"
 """
@@ -108,6 +110,7 @@ def test_every_value_is_read_when_every_key_is_there(stores_file: Path) -> None:
         amazon_fulfilled_store_view="us_fba",
         is_amazon_tax_used=False,
         is_currency_converted=True,
+        are_untracked_shipments_flagged=True,
     )
     assert store.sku_map == {"US-1": Pack("0001")}
     with pytest.raises(KeyError):
@@ -156,10 +159,14 @@ SECOND_ACCOUNT = """\
         ),
         (
             FULL.replace("sku_map", "skumap"),
-            [":24:", "store Acme US: skumap is not a known key; did you mean sku_map?"],
+            [":25:", "store Acme US: skumap is not a known key; did you mean sku_map?"],
         ),
         (FULL.replace("region: na", "region: na\n    colour: red"), [":5:", "account acme-na", "colour"]),
-        (FULL + "storess: []\n", [":26:", "the file", "storess"]),
+        (
+            FULL.replace("tracking: flag", "tracking: confirm_without"),
+            [":24:", "shipments_without_tracking 'confirm_without' is not possible yet", "feed", "use wait or flag"],
+        ),
+        (FULL + "storess: []\n", [":27:", "the file", "storess"]),
         (FULL.replace("09:00:00+09:00", "09:00:00"), [":13:", "Acme US: orders", "import_since", "no time zone"]),
         (FULL.replace("2026-02-01T09:00:00+09:00", "soon"), [":13:", "import_since", "'soon' is not a time"]),
         (FULL.replace("2026-02-01T09:00:00+09:00", "2026-02-01"), [":13:", "import_since", "no time zone"]),
@@ -180,7 +187,7 @@ SECOND_ACCOUNT = """\
         ),
         (FULL.replace("amazon_fulfilled: ignore", "amazon_fulfilled: [a]"), [":18:", "amazon_fulfilled"]),
         (FULL.replace("stock: in_stock", "stock: {a: b}"), [":19:", "amazon_fulfilled_stock"]),
-        (FULL.replace('US-1: "0001"', "US-1: 0001"), [":25:", "Acme US", "sku_map", "US-1 '0001' is no SKU", "quotes"]),
+        (FULL.replace('US-1: "0001"', "US-1: 0001"), [":26:", "Acme US", "sku_map", "US-1 '0001' is no SKU", "quotes"]),
         (FULL.replace("commerce_store_view: us_en", "commerce_store_view: 5"), [":10:", "commerce_store_view"]),
         (SHORTEST + "        orders: []\n", [":9:", "Acme US: orders must be a mapping, not []"]),
         (FULL.replace("name: acme-na", "name: Acme NA"), [":2:", "name 'Acme NA'"]),
@@ -209,7 +216,7 @@ SECOND_ACCOUNT = """\
         ),
         (FULL.replace("2026-02-01T09:00:00+09:00", "2026-02-30"), [":13:", "import_since"]),
         (FULL.replace("import: disabled", "[a]: b"), [":12:", "Acme US: orders: [a] is a key that is not text"]),
-        (FULL.replace('US-1: "0001"', "[a]: b"), [":25:", "Acme US: sku_map: [a] is a key that is not text"]),
+        (FULL.replace('US-1: "0001"', "[a]: b"), [":26:", "Acme US: sku_map: [a] is a key that is not text"]),
         ("accounts: []\n", [":1:", "accounts", "is empty"]),
         ("accounts: {}\n", [":1:", "accounts", "list"]),
         ("accounts:\n  - acme\n", [":2:", "account #1 must be a mapping, not 'acme'"]),
@@ -223,8 +230,8 @@ SECOND_ACCOUNT = """\
         (FULL.replace("tax: none", "tax: no"), [":20:", "tax 'no' is not allowed here", "use amazon or none"]),
         (FULL.replace("view: us_en", "view: 1.50"), [":10:", "commerce_store_view must be text, not '1.50'", "quotes"]),
         (FULL.replace("view: us_en", "view: 0x1F"), [":10:", "commerce_store_view must be text, not '0x1F'"]),
-        (FULL.replace('"0001"', "on"), [":25:", "store Acme US: sku_map: US-1 'on' is no SKU"]),
-        (FULL.replace("US-1:", "1234:"), [":25:", "store Acme US: sku_map: 1234 is a key that is not text", "quotes"]),
+        (FULL.replace('"0001"', "on"), [":26:", "store Acme US: sku_map: US-1 'on' is no SKU"]),
+        (FULL.replace("US-1:", "1234:"), [":26:", "store Acme US: sku_map: 1234 is a key that is not text", "quotes"]),
         (FULL.replace("import: disabled", "import:"), [":12:", "orders: import is empty"]),
         (FULL.replace("view: us_en", "view: [us]"), [":10:", "commerce_store_view must be text, not [us]"]),
         (FULL.replace("name: Acme US", r'name: "\ud800"'), [":7:", "name", "is not allowed here"]),
@@ -300,9 +307,9 @@ def test_all_mistakes_are_listed_in_order_when_there_are_several(stores_file: Pa
         "16: store Acme US: orders: order_number_prefix 'A Z' is not allowed here.",
         "18: store Acme US: orders: amazon_fulfilled 'x' cannot be read.",
         "20: store Acme US: orders: import_since is there twice.",
-        "26: account acme-na: name 'acme-na' is the same as in account acme-na, line 2.",
-        "27: account acme-na: seller_id 'a9' is not allowed here.",
-        "30: store Acme US: name 'Acme US' is the same as in store Acme US, line 7.",
+        "27: account acme-na: name 'acme-na' is the same as in account acme-na, line 2.",
+        "28: account acme-na: seller_id 'a9' is not allowed here.",
+        "31: store Acme US: name 'Acme US' is the same as in store Acme US, line 7.",
     ]
 
 

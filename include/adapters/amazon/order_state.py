@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from include.domain.amazon_packages import AmazonOrderState, AmazonPackage
 
-# includedData of getOrder: what `read_order_state` reads, and nothing personal.
+# includedData of getOrder and searchOrders: what `read_order_state` reads, and nothing personal.
 ORDER_STATE_DATA = ("FULFILLMENT", "PACKAGES")
 
 
 def read_order_state(document: Any) -> AmazonOrderState:
-    """The order of getOrder's answer. Raises KeyError, TypeError, ValueError or AttributeError for anything else."""
+    """The order of getOrder's answer, or one of searchOrders'.
+
+    Raises KeyError, TypeError, ValueError or AttributeError for anything else.
+    """
     fulfillment = document.get("fulfillment") or {}
     return AmazonOrderState(
         amazon_order_id=_text(document["orderId"]),
         amazon_status=_text(fulfillment.get("fulfillmentStatus") or "UNKNOWN"),
         packages=tuple(_package(package) for package in document.get("packages") or []),
+        left=dict(_left(document.get("orderItems") or [])),
     )
+
+
+def _left(items: Any) -> Iterator[tuple[str, int]]:
+    for item in items:
+        count = (item.get("fulfillment") or {}).get("quantityUnfulfilled")
+        if count is not None:
+            yield _text(item["orderItemId"]), _count(count)
 
 
 def _package(document: Any) -> AmazonPackage:

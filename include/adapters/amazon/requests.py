@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from include.adapters.amazon.carriers import OTHER_CARRIER
+from include.domain.carriers import OTHER_CARRIER
 from include.domain.errors import MisconfiguredError, RefusedError
 
 # Values of includedData. Without FULFILLMENT an order has no status; PAYMENT, EXPENSE and FULFILLMENT_ORDERS serve

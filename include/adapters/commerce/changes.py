@@ -54,6 +54,18 @@ def shipments_of(client: CommerceClient, commerce_order_ids: Sequence[str]) -> l
     return [shipment for page in _shipment_pages(client, groups) for shipment in page]
 
 
+def shipments_there(client: CommerceClient, shipment_ids: Sequence[str]) -> set[str]:
+    """Those of the shipments that the shop has, readable or not."""
+    there: set[str] = set()
+    for batch in batches(shipment_ids):
+        groups: list[list[Filter]] = [[("entity_id", "in", ",".join(batch))]]
+        for page in client.pages(
+            "searchShipments", "shipments", groups, "entity_id", lambda row: str(row["entity_id"])
+        ):
+            there |= set(page.values())
+    return there
+
+
 def changed_shipments(
     client: CommerceClient, since: datetime, before: datetime | None = None
 ) -> Iterator[list[CommerceShipment]]:
