@@ -31,6 +31,7 @@ TAGS = {"amazon", "commerce", "orders", "shipments", "reporting", "writes-amazon
 TAGS |= {"maintenance"}
 WITHOUT_STEP = {"run_complete", "ask_a_person"}  # tasks that only sum up the others, or wait for an answer
 TRIGGERED_BY_PEOPLE = {"approve_held_writes", "check_setup", "load_exchange_rates", "repair_amazon_order"}
+TRIGGERED_BY_PEOPLE |= {"export_reporting_tables"}
 SIDE_BY_SIDE = {"approve_held_writes"}  # a run may wait for an answer for hours
 # What reading the DAG files may bring in of ours: no client, no table, no engine, no rule for Great Expectations.
 LIGHT = {
@@ -44,6 +45,7 @@ LIGHT = {
     "include.retry_policy",
 }
 HEAVY = {"great_expectations", "pandas", "numpy", "alembic", "psycopg", "httpx", "oauthlib", "fastjsonschema"}
+HEAVY |= {"pyarrow"}
 MOST_LINES = 80
 MOST_SECONDS = 2.0
 

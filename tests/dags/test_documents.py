@@ -36,6 +36,7 @@ LAST = [
     "purge_operational_history",
     "repair_amazon_order",
     "load_exchange_rates",
+    "export_reporting_tables",
     "approve_held_writes",
     "check_setup",
 ]
