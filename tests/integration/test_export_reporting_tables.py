@@ -217,7 +217,11 @@ def _killed_export(database_url: URL, folder: Path, admin_engine: Engine, meanwh
             waiting = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock'")
             with admin_engine.connect() as watcher:
                 watcher = watcher.execution_options(isolation_level="AUTOCOMMIT")
-                wait_until(lambda: watcher.scalar(waiting), "the export to come to the last table")
+                wait_until(
+                    lambda: watcher.scalar(waiting) or process.poll() is not None,
+                    "the export to come to the last table",
+                )
+            assert process.poll() is None, "the export ended before it was killed"
             meanwhile()
         finally:
             os.kill(process.pid, signal.SIGKILL)
