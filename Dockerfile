@@ -26,4 +26,4 @@ FROM base AS product
 COPY --chown=airflow:0 include /opt/airflow/include
 COPY --chown=airflow:0 plugins /opt/airflow/plugins
 COPY --chown=airflow:0 dags /opt/airflow/dags
-RUN mkdir -p /opt/airflow/logs
+RUN mkdir -p /opt/airflow/logs /opt/airflow/exports

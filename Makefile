@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11
 # `make -s env` must print exports only, so progress goes to standard error.
 SAY = @echo "==> $(1)" >&2
 
-.PHONY: help setup lock env migrate check demo up down test lint format docs bench clean
+.PHONY: help setup lock env migrate check export demo up down test lint format docs bench clean
 .PHONY: lint-sql lint-types lint-style lint-imports
 
 help: ## Show this list
@@ -63,6 +63,10 @@ migrate: $(RUNTIME) ## Migrate the database behind orders_db to the current vers
 
 check: $(RUNTIME) ## Check connections, rights, store views, currencies, keys, clocks, databases and pools
 	@variables=$$($(BIN)/python -m local env) && eval "$$variables" && $(BIN)/python -m include check
+
+export: $(RUNTIME) ## Write the reporting tables as Parquet files: make export FOLDER=/srv/orders TABLES="fct_orders"
+	@variables=$$($(BIN)/python -m local env) && eval "$$variables" && \
+	  $(BIN)/python -m include export $(if $(FOLDER),--folder "$(FOLDER)") $(if $(TABLES),--tables $(TABLES))
 
 demo: $(RUNTIME) ## Run the whole path in real Airflow with a local Amazon and a local shop, once, and print the result
 	@$(BIN)/python -m local demo

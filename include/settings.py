@@ -209,6 +209,10 @@ class Settings:
         30, "Days for which the windows of Amazon's listing, once staged, and the reports of DAG runs are kept."
     )
     validation_retention: timedelta = _days(90, "Days for which the results of each validation rule are kept.")
+    export_folder: str = _setting(
+        "/opt/airflow/exports",
+        "Absolute path of the folder to which export_reporting_tables writes Parquet files; a run can name another.",
+    )
     recent_orders_page_size: int = _setting(60, "Rows on a page of Recent Orders.")
     statement_timeout: timedelta = _seconds(10, "Longest database statement of a page in the UI.")
     lock_timeout: timedelta = _seconds(

@@ -74,6 +74,7 @@ def compute(checkout: Path, caller: Mapping[str, str]) -> dict[str, str]:
     wanted |= _airflow(checkout, kept, ports["airflow"])
     wanted |= sandbox_connections(ports)
     wanted["ORDERS_PII_KEYS"] = kept["pii_key"]
+    wanted["ORDERS_EXPORT_FOLDER"] = str(data_dir(checkout) / "exports")
     if needs_embedded_postgres(checkout, caller):
         wanted |= _databases(postgres.start(database_dir(checkout)), caller)
     if _ORDERS_DB in caller:

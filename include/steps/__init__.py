@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from include.steps import check_setup as check_setup
     from include.steps import create_commerce_orders as create_commerce_orders
     from include.steps import describe_held_writes as describe_held_writes
+    from include.steps import export_reporting_tables as export_reporting_tables
     from include.steps import extract_amazon_orders as extract_amazon_orders
     from include.steps import extract_commerce_shipments as extract_commerce_shipments
     from include.steps import load_exchange_rates as load_exchange_rates

@@ -40,6 +40,7 @@ def run(
                     "store_name": store.name,
                     "account_name": account.name,
                     "seller_id": account.seller_id,
+                    "amazon_connection": account.connection,
                     "region": account.region,
                     "marketplace_id": store.marketplace_id,
                     "commerce_connection": store.commerce_connection,

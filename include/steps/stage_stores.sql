@@ -42,19 +42,21 @@ where store_name = :store_name and (account_name, marketplace_id) <> (:account_n
 insert into core.stores (
     store_name, account_name, seller_id, region, marketplace_id, commerce_connection, commerce_store_view,
     currency_code, seller_central_host, commerce_admin_url, is_import_enabled, is_connected, connected_at,
-    import_since, amazon_fulfilled_since, import_enabled_at, amazon_fulfilled_enabled_at, settings_sha256
+    import_since, amazon_fulfilled_since, import_enabled_at, amazon_fulfilled_enabled_at, settings_sha256,
+    amazon_connection
 )
 values (
     :store_name, :account_name, :seller_id, :region, :marketplace_id, :commerce_connection, :commerce_store_view,
     :currency_code, :seller_central_host, :commerce_admin_url, :is_import_enabled, true, :now,
     :now, :now, case when :is_import_enabled then :now end, case when :is_amazon_fulfilled_imported then :now end,
-    :settings_sha256
+    :settings_sha256, :amazon_connection
 )
 on conflict (account_name, marketplace_id) do update
     set
         store_name = excluded.store_name,
         seller_id = excluded.seller_id,
         region = excluded.region,
+        amazon_connection = excluded.amazon_connection,
         commerce_connection = excluded.commerce_connection,
         commerce_store_view = excluded.commerce_store_view,
         currency_code = excluded.currency_code,

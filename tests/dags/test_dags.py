@@ -34,6 +34,7 @@ TRIGGERED_BY_PEOPLE = {
     "approve_held_writes",
     "cancel_amazon_order",
     "check_setup",
+    "export_reporting_tables",
     "load_exchange_rates",
     "repair_amazon_order",
 }
@@ -50,6 +51,7 @@ LIGHT = {
     "include.retry_policy",
 }
 HEAVY = {"great_expectations", "pandas", "numpy", "alembic", "psycopg", "httpx", "oauthlib", "fastjsonschema"}
+HEAVY |= {"pyarrow"}
 MOST_LINES = 80
 MOST_SECONDS = 2.0
 

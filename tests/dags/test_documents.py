@@ -38,6 +38,7 @@ LAST = [
     "repair_amazon_order",
     "cancel_amazon_order",
     "load_exchange_rates",
+    "export_reporting_tables",
     "approve_held_writes",
     "check_setup",
 ]

@@ -28,6 +28,7 @@ VIEWS = {
     ("core", "open_cancel_requests"),
     ("ops", "held_orders"),
     ("ops", "open_order_outbox"),
+    ("reporting", "api_quota"),
     ("reporting", "blocked_orders"),
     ("reporting", "blocked_revenue"),
     ("reporting", "blocker_history_daily"),
@@ -42,6 +43,7 @@ VIEWS = {
     ("reporting", "quarantined_orders"),
     ("reporting", "sales_summary"),
     ("reporting", "ship_by_risk"),
+    ("reporting", "sync_health"),
     ("reporting", "time_to_commerce"),
 }
 

@@ -148,6 +148,7 @@ def test_airflow_service_waits_when_databases_are_not_migrated(name: str) -> Non
     [
         ("AIRFLOW_CONN_ORDERS_DB", {"worker"}),
         ("AIRFLOW_CONN_ORDERS_DB_UI", {"api-server"}),
+        ("AIRFLOW_CONN_ORDERS_DB_ANALYST", {"worker"}),
         ("AIRFLOW_CONN_AMAZON_SP_API", {"worker"}),
         ("AIRFLOW_CONN_COMMERCE_API", {"worker"}),
         ("ORDERS_PII_KEYS", {"worker", "api-server"}),
@@ -170,7 +171,16 @@ def test_connections_have_their_database_roles_when_read_as_json() -> None:
     assert {name: connection["login"] for name, connection in connections.items()} == {
         "AIRFLOW_CONN_ORDERS_DB": "orders_rw",
         "AIRFLOW_CONN_ORDERS_DB_UI": "orders_ui",
+        "AIRFLOW_CONN_ORDERS_DB_ANALYST": "analyst",
     }
+
+
+def test_exports_are_kept_on_a_volume_when_the_worker_writes_them() -> None:
+    worker = COMPOSE["services"]["worker"]
+    folder = Settings().export_folder
+    assert set(worker["volumes"]) == {*COMPOSE["x-airflow"]["volumes"], f"exports:{folder}"}
+    assert "exports" in COMPOSE["volumes"]
+    assert folder in DOCKERFILE, "a new volume takes the owner of the folder it is mounted on"
 
 
 def test_every_setting_is_handed_on_when_one_is_added() -> None:

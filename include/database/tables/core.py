@@ -53,6 +53,11 @@ stores = Table(
         nullable=True,
     ),
     timestamp("amazon_fulfilled_since", "Orders that Amazon fulfills, bought before this moment, are not imported."),
+    text(
+        "amazon_connection",
+        "Airflow connection of the account; null until stores.yaml has been read again.",
+        nullable=True,
+    ),
     UniqueConstraint("account_name", "marketplace_id"),
     schema="core",
     comment="Stores of stores.yaml, and since when they are connected.",
