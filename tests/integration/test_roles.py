@@ -28,6 +28,7 @@ VIEWS = {
     ("core", "open_cancel_requests"),
     ("ops", "held_orders"),
     ("ops", "open_order_outbox"),
+    ("reporting", "backfills"),
     ("reporting", "blocked_orders"),
     ("reporting", "blocked_revenue"),
     ("reporting", "blocker_history_daily"),
@@ -41,6 +42,7 @@ VIEWS = {
     ("reporting", "held_writes"),
     ("reporting", "quarantined_orders"),
     ("reporting", "sales_summary"),
+    ("reporting", "schema_drift"),
     ("reporting", "ship_by_risk"),
     ("reporting", "time_to_commerce"),
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
+from include.adapters.amazon.contract import is_whole
 from include.domain.amazon_packages import AmazonOrderState, AmazonPackage
 
 # includedData of getOrder: what `read_order_state` reads, and nothing personal.
@@ -41,6 +43,8 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
+    if isinstance(value, Decimal) and is_whole(value):
+        return int(value)
     if type(value) is not int:
         raise ValueError("not a whole number")
     return value
