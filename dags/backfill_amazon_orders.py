@@ -52,8 +52,9 @@ EVERY_FIVE_MINUTES: dict[str, Any] = {"mode": "reschedule", "poke_interval": 300
 def backfill_amazon_orders() -> None:
     @task(pre_execute=skip_if_dry)
     def stage_stores() -> list[str]:
-        """Keeps core.stores in step with stores.yaml."""
+        """Checks the request, and keeps core.stores in step with stores.yaml."""
         with Resources() as use:
+            steps.backfill_amazon_orders.read_request(use.params, use.stores, now=use.run["now"])
             return steps.stage_stores.run(use.engine, use.stores, use.admin_urls(), **use.run)
 
     @task.sensor(trigger_rule=TriggerRule.NONE_FAILED, **EVERY_FIVE_MINUTES)

@@ -114,6 +114,16 @@ def test_core_is_as_before_when_it_was_spoiled_and_is_replayed(road: Road) -> No
     assert replay(road)["different"] == 0, "once"
 
 
+def test_old_differences_go_when_history_is_purged(road: Road) -> None:
+    spoil(road, "update core.orders set service_level = 'Wrong'")
+    replay(road, is_dry_run=True)
+    road.purge_operational_history()
+    assert len(differences(road)) == 3
+    road.pass_time(days=91)
+    assert road.purge_operational_history()["replay_differences"] == 3
+    assert differences(road) == []
+
+
 def test_later_knowledge_stays_when_orders_are_rebuilt(road: Road) -> None:
     before = road.rows("select amazon_order_id, pipeline_state, skip_reason from core.orders order by 1")
     links = road.rows("select amazon_item_id, commerce_item_id from core.order_items order by 1")
