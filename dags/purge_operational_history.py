@@ -3,7 +3,7 @@
 hour before they go.
 
 **Reads** — `ops.api_calls`, `ops.ingest_windows` and `ops.ingest_pages`, `ops.validation_results`, `ops.dag_runs`,
-`ops.bad_addresses`; the retention settings in `docs/configuration.md`.
+`ops.replay_differences`, `ops.bad_addresses`; the retention settings in `docs/configuration.md`.
 
 **Writes** — `ops.api_calls_hourly`; deletes old rows of these tables. Orders, shipments and outboxes are
 never touched, nor how far Amazon's listing was read (`ops.ingest_coverage`).

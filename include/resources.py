@@ -350,6 +350,12 @@ def ask_a_person(subject: str, body: str, options: list[str], default: str) -> B
     )
 
 
+def skip_if_dry(context: Context) -> None:
+    """What a task has as `pre_execute` that a dry run leaves out."""
+    if context["params"].get("dry_run"):
+        raise AirflowSkipException("Left out of a dry run.")
+
+
 def _skip_if_decided(context: Context) -> None:
     params = context["dag_run"].conf or {}
     if params.get("decision") or params.get("dry_run"):

@@ -116,6 +116,8 @@ def _tasks(function: ast.FunctionDef) -> Iterator[TaskEntry]:
 def _decorator(node: ast.stmt, name: str) -> ast.expr | None:
     for decorator in node.decorator_list if isinstance(node, ast.FunctionDef) else []:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if isinstance(called, ast.Attribute):  # task.sensor
+            called = called.value
         if isinstance(called, ast.Name) and called.id == name:
             return decorator
     return None

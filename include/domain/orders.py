@@ -105,16 +105,25 @@ class Decision:
     is_stock_required: bool = False
 
 
-def decide(order: Order, store: Store | None, import_since: datetime | None) -> Decision:
+_ONLY_LOOKED_AT = (
+    "Brought by a backfill without create_in_commerce; manage the order in Seller Central, or fetch it again with "
+    "create_in_commerce."
+)
+
+
+def decide(
+    order: Order, store: Store | None, import_since: datetime | None, *, is_only_looked_at: bool = False
+) -> Decision:
     """Apply the decision table to one order that has no Commerce order yet.
 
-    `import_since` is the moment (UTC) before which such orders of the store stay with Seller Central. Blockers are
+    `import_since` is the moment (UTC) before which such orders of the store stay with Seller Central.
+    `is_only_looked_at`: only a backfill has brought the order, and nobody asked for it in Commerce. Blockers are
     checked afterwards, by validation.
     """
     if order.amazon_status in CANCELED_STATUSES:
         return Decision("canceled", "Amazon canceled the order before a Commerce order existed.")
-    if order.skip_reason is not None:
-        return Decision("not_imported", order.skip_reason)
+    if order.skip_reason is not None or is_only_looked_at:
+        return Decision("not_imported", order.skip_reason or _ONLY_LOOKED_AT)
     if store is None or import_since is None:
         return Decision(
             "not_imported", "No connected store sells in this marketplace; manage the order in Seller Central."

@@ -65,7 +65,7 @@ class ListingWindows:
     def __init__(self, engine: Engine, account: Account, settings: Settings, dag_run_id: str) -> None:
         self._engine = engine
         self._settings = settings
-        self._keys = {"account_name": account.name, "dag_run_id": dag_run_id}
+        self._keys: dict[str, Any] = {"account_name": account.name, "dag_run_id": dag_run_id, "backfill_id": 0}
         self._statements = load_statements(__file__)
         self.marketplace_ids = sorted({store.marketplace_id for store in account.stores})
 
@@ -111,7 +111,7 @@ class ListingWindows:
             newest = min(gaps, key=lambda gap: (gap.gap_to != gaps[0].gap_to, gap.marketplace_id not in alone))
             same = [gap for gap in gaps if gap.gap_to == newest.gap_to and gap.marketplace_id not in alone]
             chosen = [newest] if newest.marketplace_id in alone else same
-            updated_from = max(newest.gap_to - self._history_length(connection), *(gap.gap_from for gap in chosen))
+            updated_from = max(newest.gap_to - self._length(connection, "history"), *(gap.gap_from for gap in chosen))
             if any(gap.starts_at < gap.gap_from == updated_from for gap in chosen):
                 updated_from -= self._settings.window_overlap  # Amazon lists changes late
             ids = [gap.marketplace_id for gap in chosen]
@@ -119,7 +119,7 @@ class ListingWindows:
 
     def horizon(self, now: datetime) -> datetime:
         """The latest end of a window: Amazon refuses less than two minutes before its own now."""
-        return _milliseconds(now - self._settings.window_safety_margin)
+        return milliseconds(now - self._settings.window_safety_margin)
 
     def watermark(self) -> datetime | None:
         """The end of the account's newest live window that has landed."""
@@ -207,8 +207,9 @@ class ListingWindows:
         updated_to: datetime,
     ) -> Window:
         ids = sorted(marketplace_ids)
-        updated_from = _milliseconds(updated_from)
-        query = search_query(ids, updated_from, updated_to, IMPORT_DATA, self._settings.orders_per_page)
+        updated_from = milliseconds(updated_from)
+        family = "created" if kind == "backfill" else "lastUpdated"
+        query = search_query(ids, updated_from, updated_to, IMPORT_DATA, self._settings.orders_per_page, family)
         values = {
             "kind": kind,
             "marketplace_ids": ids,
@@ -219,14 +220,14 @@ class ListingWindows:
         insert = self._statements["insert_window"].bindparams(bindparam("query", type_=JSONB))
         return _window(connection.execute(insert, self._keys | values).one())
 
-    def _history_length(self, connection: Connection) -> timedelta:
-        """How much the next history window asks for.
+    def _length(self, connection: Connection, kind: str) -> timedelta:
+        """How much the next window of the history, or of a backfill, asks for.
 
         A token's death costs the whole window, so a window is to be read well within a day; but a quiet time must not
         cost a request a week.
         """
         shortest = self._settings.history_window
-        last = connection.execute(self._statements["last_history"], self._keys).one_or_none()
+        last = connection.execute(self._statements["last_window"], self._keys | {"kind": kind}).one_or_none()
         if last is None:
             return shortest
         length: timedelta = last.length
@@ -269,5 +270,6 @@ def _window(row: Row[Any]) -> Window:
     )
 
 
-def _milliseconds(moment: datetime) -> datetime:
+def milliseconds(moment: datetime) -> datetime:
+    """The moment as Amazon takes it: cut to milliseconds."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,14 +1,16 @@
 -- name: open_window
 select *
 from ops.ingest_windows
-where account_name = :account_name and kind = :kind and state = 'open'
+where account_name = :account_name and kind = :kind and backfill_id = :backfill_id and state = 'open'
 for update;
 
 -- name: insert_window
 insert into ops.ingest_windows (
-    account_name, kind, marketplace_ids, updated_from, updated_to, query, state, opened_at, dag_run_id
+    account_name, kind, backfill_id, marketplace_ids, updated_from, updated_to, query, state, opened_at, dag_run_id
 )
-values (:account_name, :kind, :marketplace_ids, :updated_from, :updated_to, :query, 'open', now(), :dag_run_id)
+values (
+    :account_name, :kind, :backfill_id, :marketplace_ids, :updated_from, :updated_to, :query, 'open', now(), :dag_run_id
+)
 returning *;
 
 -- name: abandon_window
@@ -56,13 +58,13 @@ cross join
 where stores.account_name = :account_name and stores.marketplace_id = any(cast(:marketplace_ids as text[]))
 order by gap_to desc, stores.marketplace_id;
 
--- name: last_history
+-- name: last_window
 select
     updated_to - updated_from as length,
     state,
     page_count
 from ops.ingest_windows
-where account_name = :account_name and kind = 'history' and state <> 'open'
+where account_name = :account_name and kind = :kind and backfill_id = :backfill_id and state <> 'open'
 order by ingest_window_id desc
 limit 1;
 
@@ -91,6 +93,7 @@ where ingest_window_id = :ingest_window_id and state = 'open'
 returning *;
 
 -- name: cover
+-- A backfill lists by creation, which says nothing about the listing by last update.
 insert into ops.ingest_coverage as coverage (account_name, marketplace_id, covered, watermark, dag_run_id)
 select
     windows.account_name,
@@ -100,7 +103,7 @@ select
     :dag_run_id
 from ops.ingest_windows as windows
 cross join lateral unnest(windows.marketplace_ids) as asked (marketplace_id)
-where windows.ingest_window_id = :ingest_window_id
+where windows.ingest_window_id = :ingest_window_id and windows.kind in ('live', 'history')
 on conflict (account_name, marketplace_id) do update
     set
         covered = coverage.covered + excluded.covered,

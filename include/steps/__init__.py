@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from include.steps import approve_held_writes as approve_held_writes
+    from include.steps import backfill_amazon_orders as backfill_amazon_orders
     from include.steps import cancel_amazon_order as cancel_amazon_order
     from include.steps import check_setup as check_setup
     from include.steps import create_commerce_orders as create_commerce_orders
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from include.steps import purge_operational_history as purge_operational_history
     from include.steps import push_amazon_shipments as push_amazon_shipments
     from include.steps import repair_amazon_order as repair_amazon_order
+    from include.steps import replay_amazon_orders as replay_amazon_orders
     from include.steps import stage_amazon_orders as stage_amazon_orders
     from include.steps import stage_commerce_shipments as stage_commerce_shipments
     from include.steps import stage_stores as stage_stores

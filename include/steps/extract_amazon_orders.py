@@ -9,26 +9,19 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from functools import partial
 
 from sqlalchemy import Engine
 
 from include.adapters.amazon.client import AmazonClient
-from include.adapters.amazon.contract import readable_order_id
-from include.adapters.amazon.landing import PageKeys, land_page
 from include.adapters.personal_data import PersonalDataCipher
 from include.database.locks import autocommit, try_lock
-from include.domain.errors import (
-    ForbiddenError,
-    MisconfiguredError,
-    RefusedError,
-    ThrottledError,
-    UnavailableError,
-)
+from include.domain.errors import ForbiddenError, MisconfiguredError
 from include.domain.stores import Account
-from include.outbox.bad_addresses import note_addresses
-from include.outbox.listing_windows import ListingWindows, MarketplaceProblem, Window
-from include.outbox.order_change_outbox import plan_addresses
+from include.outbox.backfill_marks import lift_marks
+from include.outbox.listing_windows import ListingWindows, MarketplaceProblem
+from include.outbox.page_reader import Outcome, PageReader, no_counts
+from include.outbox.quarantine import read_again
 from include.outbox.work_loop import summary
 from include.settings import Settings
 
@@ -36,12 +29,6 @@ log = logging.getLogger(__name__)
 
 # Request tokens that history leaves to the next live window: two pages and a repeat with a fresh access token.
 _RESERVE = 3
-
-
-class _Outcome(Enum):
-    LANDED = "its last page has landed"
-    INTERRUPTED = "the next run goes on with it"
-    NOT_BEGUN = "not even its first page came"
 
 
 def run(
@@ -63,29 +50,28 @@ def run(
     with autocommit(engine) as session, try_lock(session, "extract_amazon_orders", account.name) as got:
         if not got:
             log.info("extract_amazon_orders: account=%s is being extracted by another run", account.name)
-            return _no_counts()
+            return no_counts()
         windows = ListingWindows(engine, account, settings, dag_run_id)
-        reader = _Reader(engine, client, cipher, account, windows, dag_run_id, _no_counts())
+        lift = partial(lift_marks, dag_run_id=dag_run_id)
+        pages = PageReader(engine, client, cipher, account.name, "extract_amazon_orders", dag_run_id, lift)
+        reader = _Reader(client, windows, pages)
         if reader.read_live():
             reader.read_history()
+            read_again(pages, client.server_time())
         problems = windows.problems()
         if reader.refusal is not None and len(problems) == len(windows.marketplace_ids):
             raise reader.refusal
         if problems:
             raise _refused_marketplaces(account, problems)
-    log.info("extract_amazon_orders: account=%s %s", account.name, summary(reader.counts))
-    return reader.counts
+    log.info("extract_amazon_orders: account=%s %s", account.name, summary(pages.counts))
+    return pages.counts
 
 
 @dataclass
 class _Reader:
-    engine: Engine
     client: AmazonClient
-    cipher: PersonalDataCipher
-    account: Account
     windows: ListingWindows
-    dag_run_id: str
-    counts: dict[str, int]
+    pages: PageReader
     refusal: ForbiddenError | None = None
 
     def read_live(self) -> bool:
@@ -103,7 +89,7 @@ class _Reader:
         if window is None:
             return True
         try:
-            outcome = self._read(window)
+            outcome = self.pages.read(self.windows, window)
         except ForbiddenError as error:
             self.windows.abandon(window)
             if len(self.windows.marketplace_ids) == 1:
@@ -116,7 +102,7 @@ class _Reader:
             return True
         if not sound:
             self.windows.clear_problem(self.windows.marketplace_ids)
-        return outcome is _Outcome.LANDED
+        return outcome is Outcome.LANDED
 
     def read_history(self) -> None:
         """Read what is missing, newest first, while there are tokens; refused marketplaces alone, when they are due."""
@@ -135,7 +121,7 @@ class _Reader:
                 return
             seen.add(stretch)
             try:
-                outcome = self._read(window, keep=keep)
+                outcome = self.pages.read(self.windows, window, keep=keep)
             except ForbiddenError as error:
                 self.windows.abandon(window)
                 self.refusal = error
@@ -147,61 +133,14 @@ class _Reader:
                     alone += window.marketplace_ids
                 sound = [each for each in sound if each not in window.marketplace_ids]
                 continue
-            if outcome is _Outcome.NOT_BEGUN:
+            if outcome is Outcome.NOT_BEGUN:
                 self.windows.forget(window)
                 return
             self.windows.clear_problem(window.marketplace_ids)
             alone = [each for each in alone if each not in window.marketplace_ids]
             sound = sorted({*sound, *window.marketplace_ids})
-            if outcome is _Outcome.INTERRUPTED:
+            if outcome is Outcome.INTERRUPTED:
                 return
-
-    def _read(self, window: Window, *, keep: int = 0) -> _Outcome:
-        """Read the window's pages to the last one, or as far as Amazon's quota goes."""
-        outcome = _Outcome.NOT_BEGUN
-        while True:
-            try:
-                page = self.client.search_orders(window.query, window.next_token, keep=keep)
-            except ThrottledError as error:
-                if self.counts["pages"] == 0 and window.kind == "live":
-                    raise
-                # It takes more requests than Amazon allows at once.
-                log.info("extract_amazon_orders: account=%s goes on with the next run: %s", self.account.name, error)
-                return _Outcome.INTERRUPTED if window.page_count else outcome
-            except RefusedError as error:
-                if window.next_token is None:
-                    raise
-                self.windows.abandon(window)
-                raise UnavailableError(
-                    f"Amazon refused to go on with account {self.account.name}'s order listing after page "
-                    f"{window.page_count} ({error.code}). Resolution: none needed, the next try starts anew."
-                ) from error
-            if page.orders and self.windows.is_repeated(window, page):
-                self.windows.abandon(window)
-                raise UnavailableError(
-                    f"Amazon sent a page of account {self.account.name}'s order listing twice under two tokens "
-                    f"(page {window.page_count + 1}). Resolution: none needed, the next try starts anew; "
-                    "the watermark has not moved."
-                )
-            # One transaction: the page and, with the last one, what the window covers.
-            keys = PageKeys(window.ingest_window_id, window.page_count + 1, self.account.name, self.dag_run_id)
-            with self.engine.begin() as connection:
-                self.windows.add_page(connection, window, page)
-                landed = land_page(connection, page, keys, self.cipher)
-                note_addresses(connection, landed.contacts)
-                listed = [found for document in page.orders if (found := readable_order_id(document)) is not None]
-                plan_addresses(connection, listed, now=page.fetched_at, dag_run_id=self.dag_run_id)
-                window = self.windows.advance(connection, window, page, landed.quarantined)
-            self.counts["pages"] += 1
-            self.counts["orders"] += len(page.orders)
-            self.counts["new_versions"] += landed.new_versions
-            self.counts["quarantined"] += landed.quarantined
-            if page.next_token is None:
-                return _Outcome.LANDED
-
-
-def _no_counts() -> dict[str, int]:
-    return {"pages": 0, "orders": 0, "new_versions": 0, "quarantined": 0}
 
 
 def _refused_marketplaces(account: Account, problems: dict[str, MarketplaceProblem]) -> MisconfiguredError:

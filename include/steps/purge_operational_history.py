@@ -33,6 +33,7 @@ def run(engine: Engine, settings: Settings, *, now: datetime, batch_size: int = 
         "dag_runs": settings.ingest_retention,
         "validation_results": settings.validation_retention,
         "dry_run_results": settings.validation_retention,
+        "replay_differences": settings.validation_retention,
         "bad_addresses": settings.validation_retention,
     }
     counts = dict.fromkeys(retentions, 0)

@@ -145,6 +145,28 @@ gone as (
 
 select count(*) from gone;
 
+-- name: replay_differences
+with old as (
+    select dag_run_id, amazon_order_id, amazon_item_id, column_name
+    from ops.replay_differences
+    where found_at < :before
+    order by found_at
+    limit :batch_size
+),
+
+gone as (
+    delete from ops.replay_differences as differences
+    using old
+    where
+        differences.dag_run_id = old.dag_run_id
+        and differences.amazon_order_id = old.amazon_order_id
+        and differences.amazon_item_id = old.amazon_item_id
+        and differences.column_name = old.column_name
+    returning 1
+)
+
+select count(*) from gone;
+
 -- name: bad_addresses
 -- Of orders for which nothing is to be created any more. If that changes, the creation looks at the address itself.
 with old as (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, TextClause
 
 from include.adapters.amazon.landed_orders import collect_landed_orders, landed_order_ids
 from include.database.isolation import describe, isolate
@@ -30,7 +30,6 @@ _WRITES = (
     "drop_items_that_left",
     "cancel_items_that_left",
     "write_status_changes",
-    "resume_attempts",
 )
 
 
@@ -85,16 +84,43 @@ def _complete(connection: Connection, keys: dict[str, Any]) -> None:
 
 def _stage(connection: Connection, order_ids: Sequence[str], keys: dict[str, Any]) -> tuple[int, int]:
     """Stage the claimed versions of these orders; returns the number of versions and of changed orders."""
+    versions, orders = collect_changes(connection, order_ids)
+    write_changes(connection, load_statements(__file__)["orders_to_check_again"], keys)
+    return versions, orders
+
+
+def collect_changes(connection: Connection, order_ids: Sequence[str], *, is_replay: bool = False) -> tuple[int, int]:
+    """Compare the claimed versions of these orders with core: the numbers of versions and of changed orders.
+
+    Leaves temporary tables, which `drop_collected` drops. With `is_replay`, orders whose newest version is known count
+    as changed, too.
+    """
     statements = load_statements(__file__)
     versions = collect_landed_orders(connection, order_ids)
     connection.execute(statements["collect_status_changes"])
-    without_cents = {"currencies_without_cents": list(CURRENCIES_WITHOUT_CENTS)}
-    orders = connection.execute(statements["collect_changed_orders"], without_cents).rowcount
+    values = {"currencies_without_cents": list(CURRENCIES_WITHOUT_CENTS), "is_replay": is_replay}
+    return versions, connection.execute(statements["collect_changed_orders"], values).rowcount
+
+
+def write_changes(
+    connection: Connection, to_check_again: TextClause, keys: dict[str, Any], *, is_replay: bool = False
+) -> None:
+    """Write what `collect_changes` found; `to_check_again` selects the orders that validation is to take up anew.
+
+    What failed is not attempted afresh with `is_replay`: nothing has changed on Amazon.
+    """
+    statements = load_statements(__file__)
     for name in _WRITES:
         connection.execute(statements[name], keys)
+    if not is_replay:
+        connection.execute(statements["resume_attempts"], keys)
     agreeing = connection.execute(statements["agreeing_totals"]).scalars().all()
     close_findings(connection, [(order_id, "total_mismatch") for order_id in agreeing], **keys)
-    move_selected(connection, statements["orders_to_check_again"], {}, **keys)
+    move_selected(connection, to_check_again, {}, **keys)
     connection.execute(statements["release_quarantined"], keys)
-    connection.execute(statements["drop_collected"])
-    return versions, orders
+    drop_collected(connection)
+
+
+def drop_collected(connection: Connection) -> None:
+    """Drop the temporary tables of `collect_changes`, so that the same transaction can collect anew."""
+    connection.execute(load_statements(__file__)["drop_collected"])

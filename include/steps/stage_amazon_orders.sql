@@ -160,7 +160,7 @@ where
     or known.amazon_last_updated_at < newest.amazon_last_updated_at
     or (
         known.amazon_last_updated_at = newest.amazon_last_updated_at
-        and known.payload_sha256 <> newest.payload_sha256
+        and (known.payload_sha256 <> newest.payload_sha256 or :is_replay)
     );
 
 -- name: write_orders

@@ -28,6 +28,7 @@ from include.domain.errors import MisconfiguredError, OrdersError
 from include.domain.orders import Candidate, Order, decide, pack_of
 from include.domain.stores import Pack, Store, Stores
 from include.expectations.rules import CheckedLine, suite_sha256
+from include.outbox.backfill_marks import settle_marks
 from include.outbox.blocker_episodes import Blocker, close_episodes, open_episodes
 from include.outbox.dry_run import DryRunResult, rehearse
 from include.outbox.order_change_outbox import accounts_with_changes, plan_changes
@@ -98,6 +99,7 @@ def run(
     with autocommit(engine) as session, try_lock(session, "validate_orders") as got:
         if got:
             with engine.begin() as connection:
+                settle_marks(connection, now=now, dag_run_id=dag_run_id)
                 probe_refusals(connection, now=now, gap=settings.refused_probe_gap, dag_run_id=dag_run_id)
             failures = validation.write(validation.evaluate(commerce))
         else:
@@ -147,7 +149,7 @@ class _Validation:
         for row in rows:
             order, store = orders[row.amazon_order_id], by_name.get(row.store_name)
             try:
-                decision = decide(order, store, row.import_since)
+                decision = decide(order, store, row.import_since, is_only_looked_at=row.is_only_looked_at)
             except Exception as error:
                 verdicts.append(_unexpected(row.amazon_order_id, error))
                 continue

@@ -5,11 +5,23 @@ select
     orders.store_name,
     orders.pipeline_state,
     orders.payload_sha256,
-    case when orders.fulfilled_by = 'AMAZON' then stores.amazon_fulfilled_since else stores.import_since end
-        as import_since
+    -- A backfill may want older ones, too; null: no store is connected.
+    case
+        when marks.create_in_commerce and since.imported_at is not null
+            then least(since.imported_at, orders.purchased_at)
+        else since.imported_at
+    end as import_since,
+    coalesce(not marks.create_in_commerce and not marks.is_lifted, false) as is_only_looked_at
 from core.orders as orders
 left join core.stores as stores on orders.store_name = stores.store_name and stores.is_connected
 left join ops.order_outbox as outbox on orders.amazon_order_id = outbox.amazon_order_id
+left join ops.backfilled_orders as marks on orders.amazon_order_id = marks.amazon_order_id
+cross join
+    lateral (
+        select case
+            when orders.fulfilled_by = 'AMAZON' then stores.amazon_fulfilled_since else stores.import_since
+        end as imported_at
+    ) as since
 where
     orders.pipeline_state in ('new', 'blocked', 'ready', 'rejected')
     and (

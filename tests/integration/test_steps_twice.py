@@ -177,12 +177,16 @@ def test_every_kind_of_row_is_there_when_the_path_has_been_walked(road: Road) ->
     dump = road.dump()
     # The sums per hour come with a purge (test_purge_operational_history.py), the reports of runs with Airflow
     # (test_run_report.py), stops with far too many orders (test_write_holds.py), the others with people
-    # (test_repair_amazon_order.py, test_cancel_amazon_order.py, test_dry_run.py, test_packs.py,
-    # test_converted_orders.py) and bad addresses (test_bad_address.py).
+    # (test_repair_amazon_order.py, test_cancel_amazon_order.py, test_backfill_amazon_orders.py,
+    # test_replay_amazon_orders.py, test_dry_run.py, test_packs.py, test_converted_orders.py) and bad addresses
+    # (test_bad_address.py).
     empty = {table for table, rows in dump.items() if not rows}
     assert empty == {
         "core.sku_map",
         "ops.amazon_feeds",
+        "ops.backfill_orders",
+        "ops.backfilled_orders",
+        "ops.backfills",
         "ops.api_calls_hourly",
         "ops.bad_addresses",
         "ops.cancellation_outbox",
@@ -190,6 +194,7 @@ def test_every_kind_of_row_is_there_when_the_path_has_been_walked(road: Road) ->
         "ops.dry_run_results",
         "ops.order_repairs",
         "ops.orders_to_publish",  # all are published
+        "ops.replay_differences",
         "ops.write_hold_decisions",
         "ops.write_holds",
         "pii.order_corrections",
@@ -219,7 +224,7 @@ def test_nothing_changes_when_whole_runs_repeat(road: Road) -> None:
         "core.products": {"checked_at", "dag_run_id"},
         "core.store_views": {"checked_at", "dag_run_id"},
         "ops.blocker_episodes": {"last_seen_at", "check_count", "dag_run_id"},
-        "ops.quarantined_orders": {"last_seen_at", "seen_count", "dag_run_id"},
+        "ops.quarantined_orders": {"last_seen_at", "seen_count", "read_count", "next_read_at", "dag_run_id"},
         "ops.ingest_coverage": {"covered", "watermark", "dag_run_id"},
     }
     logs = ("ops.ingest_windows", "ops.ingest_pages", "ops.validation_results")

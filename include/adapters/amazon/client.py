@@ -25,6 +25,7 @@ import httpx
 from include.adapters.amazon.contract import parse_moment
 from include.adapters.amazon.order_state import ORDER_STATE_DATA, read_order_state
 from include.adapters.amazon.rate_limits import RateLimiter
+from include.adapters.amazon.requests import IMPORT_DATA
 from include.adapters.api_calls import CallRecorder
 from include.adapters.http import (
     Answer,
@@ -230,6 +231,22 @@ class AmazonClient:
             return read_order_state(answer.document["order"])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise self.no_data(_GET_ORDER, answer, "an order") from None
+
+    def read_order(self, amazon_order_id: str, *, keep: int = 0) -> OrdersPage:
+        """One order as the listing shows it: a page of one. Leaves at least `keep` request tokens to others.
+
+        Raises NotFoundError when Amazon does not know the order.
+        """
+        request = self._api.build_request(
+            "GET",
+            f"{_ORDERS}/{quote(amazon_order_id, safe='')}",
+            params={"includedData": ",".join(sorted(IMPORT_DATA))},
+        )
+        answer = self._call(_GET_ORDER, request, subject=amazon_order_id, keep=keep)
+        order = answer.document.get("order") if isinstance(answer.document, dict) else None
+        if not isinstance(order, dict) or order.get("orderId") != amazon_order_id:
+            raise self._no_data(_GET_ORDER, answer, "the order that was asked for")
+        return OrdersPage([order], None, None, answer.request_id, self.server_time())
 
     def confirm_shipment(self, amazon_order_id: str, body: Mapping[str, Any]) -> None:
         """Tell Amazon about one package; `body` is from `shipment_confirmation`.

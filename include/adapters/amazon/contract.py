@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +18,8 @@ from include.domain.errors import MalformedOrderError
 CONTRACT_FILE = Path(__file__).with_suffix(".json")
 
 Node = dict[str, Any]
+
+_MOST_DIGITS = 18
 
 # Zones and fractions as PostgreSQL reads them too: staging casts these texts in SQL.
 _MOMENT = re.compile(
@@ -62,7 +66,24 @@ def malformed(document: Any, finding: str) -> MalformedOrderError:
 def readable_order_id(document: Any) -> str | None:
     """The order id of a document that may be malformed; None when there is none in Amazon's form."""
     order_id = document.get("orderId") if isinstance(document, dict) else None
-    return order_id if isinstance(order_id, str) and _ORDER_ID.fullmatch(order_id) else None
+    return order_id if isinstance(order_id, str) and is_order_id(order_id) else None
+
+
+def is_order_id(text: str) -> bool:
+    """Whether it has the form of Amazon's order ids."""
+    return _ORDER_ID.fullmatch(text) is not None
+
+
+def is_whole(number: Decimal) -> bool:
+    """Whether it is a whole number of a size that can be one of ours, such as 1.0."""
+    return number.is_finite() and number.adjusted() < _MOST_DIGITS and number == number.to_integral_value()
+
+
+@cache
+def contract_sha256() -> str:
+    """SHA-256 of the contract and of the code that checks it: tells whether a document that failed may pass now."""
+    code = (Path(__file__), Path(__file__).with_name("split.py"), CONTRACT_FILE)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
 
 
 def parse_moment(text: str) -> datetime:

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from include.adapters.amazon.client import OrdersPage
 from include.adapters.amazon.contacts import merge_contact, read_contact, with_corrections
-from include.adapters.amazon.contract import readable_order_id
+from include.adapters.amazon.contract import contract_sha256, readable_order_id
+from include.adapters.amazon.schema_drift import count_drift
 from include.adapters.amazon.split import LandedOrder, split_order
 from include.adapters.canonical_json import sha256_of
 from include.adapters.personal_data import PersonalDataCipher
@@ -69,7 +70,9 @@ def land_page(connection: Connection, page: OrdersPage, keys: PageKeys, cipher: 
     contacts, undecryptable = _land_contacts(connection, orders, cipher)
     new_versions = _land_orders(connection, orders, undecryptable, page, keys)
     for document, findings in broken:
-        _quarantine(connection, document, findings, keys, cipher)
+        if _quarantine(connection, document, findings, page, keys, cipher):
+            new = [(readable_order_id(document), findings)]
+            count_drift(connection, new, now=page.fetched_at, dag_run_id=keys.dag_run_id)
     return LandedPage(new_versions, len(broken), with_corrections(connection, cipher, contacts))
 
 
@@ -107,7 +110,9 @@ def _land_orders(
         },
     )
     connection.execute(statements["release_quarantined"], {"order_ids": list(orders)})
-    return inserted.rowcount
+    new = [(order_id, orders[order_id].findings) for order_id in inserted.scalars()]
+    count_drift(connection, new, now=page.fetched_at, dag_run_id=keys.dag_run_id)
+    return len(new)
 
 
 def _land_contacts(
@@ -156,9 +161,17 @@ def _land_contacts(
 
 
 def _quarantine(
-    connection: Connection, document: Any, findings: list[str], keys: PageKeys, cipher: PersonalDataCipher
-) -> None:
-    """Keep a document that we cannot read, whole and encrypted, so that the page goes on and nothing is lost."""
+    connection: Connection,
+    document: Any,
+    findings: list[str],
+    page: OrdersPage,
+    keys: PageKeys,
+    cipher: PersonalDataCipher,
+) -> bool:
+    """Keep a document that we cannot read, whole and encrypted, so that the page goes on and nothing is lost.
+
+    Returns whether it is seen for the first time.
+    """
     statements = load_statements(__file__)
     sha256 = sha256_of(document)
     readable = readable_order_id(document)
@@ -166,7 +179,7 @@ def _quarantine(
         statements["quarantine_payload"],
         {"payload_sha256": sha256, "payload_encrypted": cipher.encrypt({"document": document})},
     )
-    connection.execute(
+    seen_count = connection.execute(
         statements["quarantine_order"],
         {
             "payload_sha256": sha256,
@@ -175,12 +188,15 @@ def _quarantine(
             "findings": findings,
             "remedy": "Check the order in Seller Central. When Amazon sends it in a sound form, it goes on by itself; "
             "if Amazon's format changed, update this project.",
+            "contract_sha256": contract_sha256(),
+            "fetched_at": page.fetched_at,
             "dag_run_id": keys.dag_run_id,
         },
-    )
+    ).scalar_one()
     log.warning(
         "extract_amazon_orders: account=%s order=%s quarantined: %s",
         keys.account_name,
         readable or "unreadable",
         "; ".join(findings),
     )
+    return bool(seen_count == 1)

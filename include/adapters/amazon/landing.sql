@@ -27,7 +27,8 @@ from
         cast(:payloads as text[]),
         cast(:findings as text[])
     ) as landed (amazon_order_id, last_updated_at, payload_sha256, payload, findings)
-on conflict (amazon_order_id, last_updated_at, payload_sha256) do nothing;
+on conflict (amazon_order_id, last_updated_at, payload_sha256) do nothing
+returning amazon_order_id;
 
 -- name: release_quarantined
 -- What staging set aside is released by staging.
@@ -60,13 +61,17 @@ on conflict (payload_sha256) do nothing;
 
 -- name: quarantine_order
 insert into ops.quarantined_orders (
-    payload_sha256, account_name, amazon_order_id, findings, remedy, seen_count, first_seen_at, last_seen_at, dag_run_id
+    payload_sha256, account_name, amazon_order_id, findings, remedy, seen_count, first_seen_at, last_seen_at,
+    contract_sha256, next_read_at, dag_run_id
 )
 values (
-    :payload_sha256, :account_name, :amazon_order_id, :findings, :remedy, 1, now(), now(), :dag_run_id
+    :payload_sha256, :account_name, :amazon_order_id, :findings, :remedy, 1, now(), now(), :contract_sha256,
+    cast(:fetched_at as timestamptz) + interval '1 hour', :dag_run_id
 )
 on conflict (payload_sha256) do update
     set
         seen_count = quarantined_orders.seen_count + 1,
         last_seen_at = now(),
-        dag_run_id = excluded.dag_run_id;
+        findings = excluded.findings,
+        dag_run_id = excluded.dag_run_id
+returning seen_count;

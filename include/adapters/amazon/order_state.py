@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
+from include.adapters.amazon.contract import is_whole
 from include.domain.amazon_packages import AmazonOrderState, AmazonPackage
 
 # includedData of getOrder and searchOrders: what `read_order_state` reads, and nothing personal.
@@ -53,6 +55,8 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
+    if isinstance(value, Decimal) and is_whole(value):
+        return int(value)
     if type(value) is not int:
         raise ValueError("not a whole number")
     return value

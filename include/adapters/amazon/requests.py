@@ -21,8 +21,11 @@ def search_query(
     updated_to: datetime,
     included_data: Sequence[str] = IMPORT_DATA,
     page_size: int = 100,
+    family: str = "lastUpdated",
 ) -> dict[str, str]:
     """The rendered query of searchOrders for one window (aware datetimes, both ends included).
+
+    `family` is the time that the window means: lastUpdated or created; Amazon takes one of them.
 
     To be kept as it is: Amazon wants every page of a window asked with identical values (reported in
     github.com/amzn/selling-partner-api-models/issues/5144). Raises MisconfiguredError for what Amazon would refuse.
@@ -37,8 +40,8 @@ def search_query(
         raise ValueError("the window ends before it begins")
     return {
         "includedData": ",".join(sorted(set(included_data))),
-        "lastUpdatedAfter": amazon_time(updated_from),
-        "lastUpdatedBefore": amazon_time(updated_to),
+        f"{family}After": amazon_time(updated_from),
+        f"{family}Before": amazon_time(updated_to),
         "marketplaceIds": ",".join(sorted(set(marketplace_ids))),
         "maxResultsPerPage": str(page_size),
     }

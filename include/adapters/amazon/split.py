@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from include.adapters.amazon.contract import Node, check, contract, malformed, parse_moment
+from include.adapters.amazon.contract import Node, check, contract, is_whole, malformed, parse_moment
 from include.adapters.canonical_json import sha256_of
 from include.domain.errors import MalformedOrderError
 
@@ -48,13 +48,13 @@ class LandedOrder:
 def split_order(document: Any) -> LandedOrder:
     """Check one order of Amazon's answer (numbers without floats) against the contract and split it by allow-list.
 
-    A null counts as an absent field. The result shares parts with `document`; change neither. Raises
+    A null counts as an absent field, and 1.0 as 1. The result shares parts with `document`; change neither. Raises
     MalformedOrderError, without values.
     """
     try:
         check(document)
     except MalformedOrderError:
-        document = _without_nulls(document, contract())
+        document = _tolerated(document, contract())
         check(document)
     items = [item["orderItemId"] for item in document["orderItems"]]
     if len(set(items)) < len(items):
@@ -182,14 +182,17 @@ def _unknown(path: str, name: str) -> str:
     return f"{path}.{shown}" if path else shown
 
 
-def _without_nulls(value: Any, node: Node) -> Any:
+def _tolerated(value: Any, node: Node) -> Any:
+    """The same without nulls, and with whole numbers as such: Amazon may write 1 as 1.0."""
     if node["type"] == "object" and isinstance(value, dict):
         properties = node["properties"]
         return {
-            name: _without_nulls(part, properties[name]) if name in properties else part
+            name: _tolerated(part, properties[name]) if name in properties else part
             for name, part in value.items()
             if part is not None or name not in properties
         }
     if node["type"] == "array" and isinstance(value, list):
-        return [_without_nulls(part, node["items"]) for part in value]
+        return [_tolerated(part, node["items"]) for part in value]
+    if node["type"] == "integer" and isinstance(value, Decimal) and is_whole(value):
+        return int(value)
     return value

@@ -25,6 +25,13 @@ from include.database.tables.facts import (
     fct_orders,
     fct_shipments,
 )
+from include.database.tables.history import (
+    backfill_orders,
+    backfilled_orders,
+    backfills,
+    replay_differences,
+    schema_drift,
+)
 from include.database.tables.holds import store_norms, write_hold_decisions, write_holds
 from include.database.tables.landing import amazon_orders, commerce_shipments, order_contacts, quarantined_payloads
 from include.database.tables.metadata import SCHEMAS, metadata
@@ -52,6 +59,9 @@ __all__ = [
     "amazon_orders",
     "api_calls",
     "api_calls_hourly",
+    "backfill_orders",
+    "backfilled_orders",
+    "backfills",
     "bad_addresses",
     "blocker_episodes",
     "cancellation_outbox",
@@ -88,6 +98,8 @@ __all__ = [
     "quarantined_payloads",
     "rate_limits",
     "recent_orders",
+    "replay_differences",
+    "schema_drift",
     "shipment_items",
     "shipment_outbox",
     "shipment_sweep",

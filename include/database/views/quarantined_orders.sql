@@ -8,7 +8,9 @@ select
     remedy,
     seen_count,
     first_seen_at,
-    last_seen_at
+    last_seen_at,
+    read_count,
+    next_read_at
 from ops.quarantined_orders
 where released_at is null;
 
@@ -21,3 +23,5 @@ comment on column reporting.quarantined_orders.remedy is 'What to do.';
 comment on column reporting.quarantined_orders.seen_count is 'How often a listing showed this document.';
 comment on column reporting.quarantined_orders.first_seen_at is 'First time, UTC.';
 comment on column reporting.quarantined_orders.last_seen_at is 'Last time, UTC.';
+comment on column reporting.quarantined_orders.read_count is 'Times the order was read again by its id since.';
+comment on column reporting.quarantined_orders.next_read_at is 'When it is read again, UTC; null: in the next run.';
