@@ -37,7 +37,15 @@ def test_every_statement_of_a_run_has_an_index_plan_when_history_is_long(engine:
             "insert into ops.orders_to_publish (amazon_order_id) select amazon_order_id from core.orders limit 50000"
         )
         connection.execute(text(queue_half))
-        connection.execute(text("analyze ops.orders_to_publish"))
+        connection.execute(
+            text(
+                "insert into ops.cancellation_outbox (amazon_order_id, requested_dag_run_id, account_name,"
+                " marketplace_id, reason, requested_by, requested_at, state, note, dag_run_id, updated_at)"
+                " select amazon_order_id, 'r', account_name, 'm', 'NO_INVENTORY', 'olga', now(), 'refused', 'no', 'r',"
+                " now() from core.orders limit 20000"
+            )
+        )
+        connection.execute(text("analyze ops.orders_to_publish, ops.cancellation_outbox"))
         last = connection.execute(text("select max(queue_id) from ops.orders_to_publish")).scalar_one()
     values = {
         **step.STATUSES,
