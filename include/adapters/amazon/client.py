@@ -243,10 +243,10 @@ class AmazonClient:
             f"{_ORDERS}/{quote(amazon_order_id, safe='')}",
             params={"includedData": ",".join(sorted(IMPORT_DATA))},
         )
-        answer = self._call(_GET_ORDER, request, subject=amazon_order_id, keep=keep)
+        answer = self.call(_GET_ORDER, request, subject=amazon_order_id, keep=keep)
         order = answer.document.get("order") if isinstance(answer.document, dict) else None
         if not isinstance(order, dict) or order.get("orderId") != amazon_order_id:
-            raise self._no_data(_GET_ORDER, answer, "the order that was asked for")
+            raise self.no_data(_GET_ORDER, answer, "the order that was asked for")
         return OrdersPage([order], None, None, answer.request_id, self.server_time())
 
     def confirm_shipment(self, amazon_order_id: str, body: Mapping[str, Any]) -> None:
