@@ -12,7 +12,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,6 +23,7 @@ from urllib.parse import quote
 import httpx
 
 from include.adapters.amazon.contract import parse_moment
+from include.adapters.amazon.document_store import DocumentStore
 from include.adapters.amazon.errors import LOGIN_REMEDIES, explain, explain_login
 from include.adapters.amazon.order_state import ORDER_STATE_DATA, read_order_state
 from include.adapters.amazon.rate_limits import RateLimiter
@@ -142,7 +143,7 @@ class AmazonClient:
         self._connection = connection
         self._limiter = limiter
         self._record = record
-        self._timeouts, self._user_agent = timeouts, user_agent
+        self.documents = DocumentStore(account_name, connection, record, timeouts, user_agent)
         self._api = open_client(endpoint, connection=connection, timeouts=timeouts, user_agent=user_agent)
         self.is_local = is_loopback(self._api.base_url.host)  # a stand-in for Amazon
         self._login = open_client(token_url, connection=connection, timeouts=timeouts, user_agent=user_agent)
@@ -352,45 +353,12 @@ class AmazonClient:
         if moment is not None:
             self._clock = (moment, time.monotonic())
 
-    def exchange_document(
-        self, operation: str, request_of: Callable[[httpx.Client], httpx.Request], url: str
-    ) -> Answer:
-        """Upload or download a document at an address that Amazon gave, which bears its own right: no token goes there.
-
-        The answer's document is its bytes. Raises UnavailableError whenever it failed: a new address may do.
-        """
-        address = httpx.URL(url)
-        origin = str(address.copy_with(raw_path=b"/"))
-        with open_client(
-            origin, connection=self._connection, timeouts=self._timeouts, user_agent=self._user_agent
-        ) as store:
-            try:
-                return exchange(
-                    store,
-                    request_of(store),
-                    system="amazon",
-                    connection=self._connection,
-                    operation=operation,
-                    is_write=False,  # what was uploaded counts for nothing until a feed is created with it
-                    record=self._record,
-                    read=_bytes_of,
-                )
-            except (NotAuthorizedError, RefusedError) as error:
-                raise UnavailableError(
-                    f"amazon {operation} of account {self._account_name}: refused ({error.code}); the address that "
-                    "Amazon gave lives five minutes. Resolution: it is tried again with a new one."
-                ) from None
-
     def no_data(self, plan: Plan, answer: Answer, wanted: str) -> UnavailableError:
         """What to raise when an answer lacks what it must have."""
         return UnavailableError(
             f"amazon {plan.operation} of account {self._account_name}: the answer lacks {wanted} (request "
             f"{answer.request_id or 'without id'}). Resolution: it is tried again; if it stays so, ask Amazon."
         )
-
-
-def _bytes_of(response: httpx.Response) -> bytes:
-    return response.content
 
 
 def _moment_or_none(text: Any) -> datetime | None:

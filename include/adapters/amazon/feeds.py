@@ -51,7 +51,7 @@ class FeedsClient:
         document_id = self._id(_CREATE_DOCUMENT, answer, "feedDocumentId")
         url = self._url(_CREATE_DOCUMENT, answer)
         headers = {"Content-Type": _CONTENT_TYPE}
-        self.client.exchange_document(
+        self.client.documents.exchange(
             "uploadFeedDocument",
             lambda store: store.build_request("PUT", url, content=content, headers=headers),
             url,
@@ -111,7 +111,7 @@ class FeedsClient:
         path = f"{_DOCUMENTS}/{quote(document_id, safe='')}"
         answer = self.client.call(_GET_DOCUMENT, self.client.request("GET", path))
         url = self._url(_GET_DOCUMENT, answer)
-        content: bytes = self.client.exchange_document(
+        content: bytes = self.client.documents.exchange(
             "downloadFeedDocument", lambda store: store.build_request("GET", url), url
         ).document
         if answer.document.get("compressionAlgorithm") is None:
