@@ -23,7 +23,6 @@ from urllib.parse import quote
 import httpx
 
 from include.adapters.amazon.contract import parse_moment
-from include.adapters.amazon.errors import LOGIN_REMEDIES, explain, explain_login
 from include.adapters.amazon.order_state import ORDER_STATE_DATA, read_order_state
 from include.adapters.amazon.rate_limits import RateLimiter
 from include.adapters.amazon.requests import IMPORT_DATA
@@ -31,6 +30,7 @@ from include.adapters.api_calls import CallRecorder
 from include.adapters.http import (
     Answer,
     NotAuthorizedError,
+    Refusal,
     Timeouts,
     exchange,
     http_date,
@@ -47,6 +47,7 @@ _ORDERS = "/orders/2026-01-01/orders"
 _EARLY_REFRESH_SECONDS = 60
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _PAGE_TOKEN = re.compile(r"[ -~]{0,10000}")
+_ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -241,10 +242,10 @@ class AmazonClient:
             f"{_ORDERS}/{quote(amazon_order_id, safe='')}",
             params={"includedData": ",".join(sorted(IMPORT_DATA))},
         )
-        answer = self.call(_GET_ORDER, request, subject=amazon_order_id, keep=keep)
+        answer = self._call(_GET_ORDER, request, subject=amazon_order_id, keep=keep)
         order = answer.document.get("order") if isinstance(answer.document, dict) else None
         if not isinstance(order, dict) or order.get("orderId") != amazon_order_id:
-            raise self.no_data(_GET_ORDER, answer, "the order that was asked for")
+            raise self._no_data(_GET_ORDER, answer, "the order that was asked for")
         return OrdersPage([order], None, None, answer.request_id, self.server_time())
 
     def confirm_shipment(self, amazon_order_id: str, body: Mapping[str, Any]) -> None:
@@ -299,7 +300,7 @@ class AmazonClient:
                 is_write=is_write,
                 record=self._record,
                 subject=subject,
-                explain=explain,
+                explain=_explain,
                 default_wait=timedelta(seconds=max(1, round(1 / plan.rate))),
                 is_empty_allowed=is_write,
             )
@@ -332,10 +333,10 @@ class AmazonClient:
                 operation="token",
                 is_write=False,  # a token that was made and lost does no harm
                 record=self._record,
-                explain=explain_login,
+                explain=_explain_login,
             )
         except (NotAuthorizedError, RefusedError) as error:
-            remedy = LOGIN_REMEDIES.get(error.code, "check token_url, client_id, client_secret and refresh_token")
+            remedy = _LOGIN_REMEDIES.get(error.code, "check token_url, client_id, client_secret and refresh_token")
             raise MisconfiguredError(
                 f"amazon token for account {self._account_name}: refused ({error.code}). Resolution: {remedy}, in the "
                 f"connection {self._connection}."
@@ -387,6 +388,30 @@ class AmazonClient:
             f"amazon {plan.operation} of account {self._account_name}: the answer lacks {wanted} (request "
             f"{answer.request_id or 'without id'}). Resolution: it is tried again; if it stays so, ask Amazon."
         )
+
+
+# Error codes of RFC 6749 that Login with Amazon uses; all are permanent.
+_LOGIN_REMEDIES = {
+    "invalid_grant": "the seller's authorization was revoked or is of another application: authorize again and set the "
+    "new refresh_token",
+    "invalid_client": "client_id or client_secret is invalid, or the secret was rotated (it lives 180 days): set both",
+    "unauthorized_client": "the application may not use this authorization: set client_id, client_secret and "
+    "refresh_token of one application",
+}
+
+
+def _explain(status: int, document: Any) -> Refusal:
+    """Code and message of Amazon's first error. They speak of our own parameters, which hold no personal data."""
+    errors = document.get("errors") if isinstance(document, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+    code = str(first.get("code") or "").replace(" ", "")  # the examples of ordersV0.json have "Invalid Input"
+    message = " ".join(str(first.get("message") or "").split())[:300]
+    return Refusal(code, message) if _ERROR_CODE.fullmatch(code) else Refusal(str(status))
+
+
+def _explain_login(status: int, document: Any) -> Refusal:
+    code = document.get("error") if isinstance(document, dict) else None
+    return Refusal(code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else str(status))
 
 
 def _bytes_of(response: httpx.Response) -> bytes:
