@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine
 
 from include.adapters.amazon.client import AmazonClient
-from include.adapters.amazon.order_state import ORDER_STATE_DATA
+from include.adapters.amazon.order_state import ORDER_STATE_DATA, order_states
 from include.adapters.amazon.requests import search_query
 from include.domain.amazon_packages import AmazonOrderState
 from include.domain.errors import MisconfiguredError, OrdersError, RefusedError, UnavailableError
@@ -104,7 +104,8 @@ def _listed(
         query = search_query(marketplaces, min(since, until), until, ORDER_STATE_DATA, settings.orders_per_page)
         token: str | None = None
         while len(found) < len(recent) and pages < len(recent) // settings.shipment_listing_orders:
-            states, token = client.search_order_states(query, token, keep=_KEPT_CALLS)
+            page = client.search_orders(query, token, keep=_KEPT_CALLS)
+            states, token = order_states(page.orders), page.next_token
             found |= {state.amazon_order_id: state for state in states if state.amazon_order_id in recent}
             pages += 1
             if token is None:

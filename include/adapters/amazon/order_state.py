@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +26,17 @@ def read_order_state(document: Any) -> AmazonOrderState:
         packages=tuple(_package(package) for package in document.get("packages") or []),
         left=dict(_left(document.get("orderItems") or [])),
     )
+
+
+def order_states(documents: Sequence[Any]) -> list[AmazonOrderState]:
+    """The orders of a page of searchOrders; one that cannot be read is left out."""
+    states = []
+    for document in documents:
+        try:
+            states.append(read_order_state(document))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return states
 
 
 def _left(items: Any) -> Iterator[tuple[str, int]]:
