@@ -24,6 +24,7 @@ import httpx
 
 from include.adapters.amazon.contract import parse_moment
 from include.adapters.amazon.document_store import DocumentStore
+from include.adapters.amazon.errors import LOGIN_REMEDIES, explain, explain_login
 from include.adapters.amazon.order_state import ORDER_STATE_DATA, read_order_state
 from include.adapters.amazon.rate_limits import RateLimiter
 from include.adapters.amazon.requests import IMPORT_DATA
@@ -47,7 +48,6 @@ _ORDERS = "/orders/2026-01-01/orders"
 _EARLY_REFRESH_SECONDS = 60
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _PAGE_TOKEN = re.compile(r"[ -~]{0,10000}")
-_ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -242,10 +242,10 @@ class AmazonClient:
             f"{_ORDERS}/{quote(amazon_order_id, safe='')}",
             params={"includedData": ",".join(sorted(IMPORT_DATA))},
         )
-        answer = self._call(_GET_ORDER, request, subject=amazon_order_id, keep=keep)
+        answer = self.call(_GET_ORDER, request, subject=amazon_order_id, keep=keep)
         order = answer.document.get("order") if isinstance(answer.document, dict) else None
         if not isinstance(order, dict) or order.get("orderId") != amazon_order_id:
-            raise self._no_data(_GET_ORDER, answer, "the order that was asked for")
+            raise self.no_data(_GET_ORDER, answer, "the order that was asked for")
         return OrdersPage([order], None, None, answer.request_id, self.server_time())
 
     def confirm_shipment(self, amazon_order_id: str, body: Mapping[str, Any]) -> None:
@@ -300,7 +300,7 @@ class AmazonClient:
                 is_write=is_write,
                 record=self._record,
                 subject=subject,
-                explain=_explain,
+                explain=explain,
                 default_wait=timedelta(seconds=max(1, round(1 / plan.rate))),
                 is_empty_allowed=is_write,
             )
@@ -333,10 +333,10 @@ class AmazonClient:
                 operation="token",
                 is_write=False,  # a token that was made and lost does no harm
                 record=self._record,
-                explain=_explain_login,
+                explain=explain_login,
             )
         except (NotAuthorizedError, RefusedError) as error:
-            remedy = _LOGIN_REMEDIES.get(error.code, "check token_url, client_id, client_secret and refresh_token")
+            remedy = LOGIN_REMEDIES.get(error.code, "check token_url, client_id, client_secret and refresh_token")
             raise MisconfiguredError(
                 f"amazon token for account {self._account_name}: refused ({error.code}). Resolution: {remedy}, in the "
                 f"connection {self._connection}."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from include.database.migrations.sql_file import refuse_downgrade, run_sql_file
 
-revision = "0025"
-down_revision = "0024"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 

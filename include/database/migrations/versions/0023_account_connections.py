@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from include.database.migrations.sql_file import refuse_downgrade, run_sql_file
 
-revision = "0024"
+revision = "0023"
 down_revision = "0022"
 branch_labels = None
 depends_on = None
