@@ -203,22 +203,6 @@ class AmazonClient:
             fetched_at=self.server_time(),
         )
 
-    def search_order_states(
-        self, query: Mapping[str, str], pagination_token: str | None, *, keep: int = 0
-    ) -> tuple[list[AmazonOrderState], str | None]:
-        """Statuses and packages of one page of the listing, and the token of the next. As `search_orders`.
-
-        An order that cannot be read is left out.
-        """
-        page = self.search_orders(query, pagination_token, keep=keep)
-        states = []
-        for document in page.orders:
-            try:
-                states.append(read_order_state(document))
-            except (KeyError, TypeError, ValueError, AttributeError):
-                continue
-        return states, page.next_token
-
     def get_order(self, amazon_order_id: str) -> AmazonOrderState:
         """One order's status and packages. Raises NotFoundError when Amazon does not know the order."""
         request = self._api.build_request(
