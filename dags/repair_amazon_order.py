@@ -26,9 +26,14 @@ from include.resources import Resources
 from include.retry_policy import dag_defaults
 
 PARAMS = {
-    "amazon_order_id": Param(None, type=["null", "string"], description="The order, as 902-1234567-1234567."),
-    "action": Param(None, type=["null", "string"], enum=[None, "retry", "correct", "skip", "release"]),
-    "comment": Param(None, type=["null", "string"], description="Why. No names, no addresses."),
+    "amazon_order_id": Param(None, type=["null", "string"], description="Required. The order, as 902-1234567-1234567."),
+    "action": Param(
+        None,
+        type=["null", "string"],
+        enum=[None, "retry", "correct", "skip", "release"],
+        description="Required. retry: attempt it again; correct: address or SKU; skip: never create it; release: undo.",
+    ),
+    "comment": Param(None, type=["null", "string"], description="Required. Why. No names, no addresses."),
     "address": Param(
         None,
         type=["null", "object"],

@@ -47,7 +47,8 @@ def utc_now() -> datetime:
 class Resources:
     """What one task needs. Use as a context manager: it closes the clients and the connections to the database.
 
-    In a task of Airflow it also reports that the task begins, and why it fails.
+    In a task of Airflow it also reports that the task begins, and why it fails. Entering raises MisconfiguredError
+    when the params of the DAG run are wrong: then no task of the run does anything.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -59,6 +60,9 @@ class Resources:
 
     def __enter__(self) -> Resources:
         self._report_start()
+        if self._refusal is not None:
+            self.__exit__(None, self._refusal, None)
+            raise self._refusal
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
@@ -83,31 +87,39 @@ class Resources:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The params of the DAG run. Raises MisconfiguredError for a key that the DAG does not have."""
-        context = get_current_context()
+        """The params of the DAG run."""
+        return dict(get_current_context()["params"])
+
+    @cached_property
+    def _refusal(self) -> MisconfiguredError | None:
+        """What is wrong with the params of the DAG run: a key that the DAG does not have, or an unknown account."""
+        context = _context()
+        if context is None:
+            return None
         known, given = set(context["dag"].params), set(context["dag_run"].conf or {})
         if unknown := sorted(given - known):
-            raise MisconfiguredError(
-                f"The DAG {context['dag'].dag_id} has no param {', '.join(unknown)}. Resolution: trigger it with "
-                f"{', '.join(sorted(known))} only."
+            hint = f"with {', '.join(sorted(known))} only" if known else "without any"
+            return MisconfiguredError(
+                f"The DAG {context['dag'].dag_id} has no param {', '.join(unknown)}. Nothing was done. Resolution: "
+                f"trigger it {hint}."
             )
-        return dict(context["params"])
+        if wanted := context["params"].get("accounts"):
+            try:
+                names = {account.name for account in self.stores.accounts}
+            except OrdersError:
+                return None  # the task itself says what is wrong with the file
+            if unknown := sorted(set(map(str, wanted)) - names):
+                return MisconfiguredError(
+                    f"The param accounts names {', '.join(unknown)}, which {self.settings.stores_file} does not have. "
+                    f"Nothing was done. Resolution: use {', '.join(sorted(names))}."
+                )
+        return None
 
     def selected(self, account_names: Collection[str]) -> list[str]:
-        """Those of the accounts that the run's param `accounts` names; all when it names none.
-
-        Raises MisconfiguredError for a name that is not in the stores file.
-        """
+        """Those of the accounts that the run's param `accounts` names; all when it names none."""
         wanted = self.params["accounts"]
-        if not wanted:
-            return list(account_names)  # also of accounts that have left the file
-        known = {account.name for account in self.stores.accounts}
-        if unknown := sorted(set(wanted) - known):
-            raise MisconfiguredError(
-                f"The param accounts names {', '.join(unknown)}, which {self.settings.stores_file} does not have. "
-                f"Resolution: use {', '.join(sorted(known))}."
-            )
-        return [name for name in account_names if name in wanted]
+        # Without it also accounts that have left the file.
+        return [name for name in account_names if not wanted or name in wanted]
 
     @property
     def user_name(self) -> str:
@@ -137,7 +149,8 @@ class Resources:
 
         context = get_current_context()
         dag = context["dag"]
-        is_dry_run = bool(context["params"].get("dry_run"))
+        # A run that is refused says as little about the sync as a rehearsal.
+        is_dry_run = bool(context["params"].get("dry_run")) or self._refusal is not None
         return DagRunReport(self.engine, dag.dag_id, self.run_id, _next_run_at(dag.schedule), is_dry_run=is_dry_run)
 
     def _report_start(self) -> None:
@@ -184,7 +197,10 @@ class Resources:
         states = context["ti"].get_task_states(context["dag"].dag_id, run_ids=[self.run_id])[self.run_id]
         reasons = self._report.settle(states)
         if reasons:
-            raise TasksFailedError("; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+            tasks: dict[str, list[str]] = {}
+            for name, reason in reasons.items():
+                tasks.setdefault(reason, []).append(name)
+            raise TasksFailedError("; ".join(f"{', '.join(names)}: {reason}" for reason, names in tasks.items()))
 
     @cached_property
     def stores(self) -> Stores:
@@ -344,7 +360,7 @@ def ask_a_person(subject: str, body: str, options: list[str], default: str) -> B
         body=body,
         options=options,
         defaults=default,
-        params={"comment": Param("", type="string", description="Why. No names, no addresses.")},
+        params={"comment": Param(None, type=["null", "string"], description="Why. No names, no addresses.")},
         response_timeout=Settings.from_environment().approval_timeout,
         pre_execute=_skip_if_decided,
     )

@@ -120,7 +120,8 @@ class AirflowApi:
         """Wait for the end of a run. Raises DagRunFailedError, or AirflowApiError if it takes longer than `seconds`."""
         started = time.monotonic()
         for look in itertools.count():
-            state = self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]
+            run = self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+            state, name = run["state"], f"{dag_id} (dry run)" if (run["conf"] or {}).get("dry_run") else dag_id
             elapsed = time.monotonic() - started
             # The API server has the tasks to serve, too: only every fourth look asks for details.
             if state not in FINISHED and elapsed <= seconds and look % 4:
@@ -128,10 +129,10 @@ class AirflowApi:
                 continue
             tasks = self._tasks(dag_id, run_id)
             summary = _summary(state, tasks)
-            self._progress.passing(f"{dag_id}: {summary} ({elapsed:.0f} s)")
             if state in FINISHED:
-                self._progress(f"{dag_id}: {summary} in {elapsed:.0f} s")
+                self._progress(f"{name}: {summary} in {run['duration']:.0f} s")
                 break
+            self._progress.passing(f"{name}: {summary} ({elapsed:.0f} s)")
             if elapsed > seconds:
                 raise AirflowApiError(
                     f"The DAG {dag_id} (run {run_id}) has not finished within {seconds:.0f} seconds: {summary}."

@@ -194,7 +194,8 @@ class _Change:
         if wanted.action == "cancel":
             self.outbox.finish(row, "done", f"{what}; Commerce order {number} was canceled.{tail}")
         elif wanted.units or (is_ours and not shipped):
-            self.outbox.finish(row, "done", f"{what}; taken off Commerce order {number}, do not ship.{tail}")
+            advice = ", do not ship" if row.amazon_status in CANCELED_STATUSES else ": ship only the rest"
+            self.outbox.finish(row, "done", f"{what}; taken off Commerce order {number}{advice}.{tail}")
         elif shipped:
             self.outbox.finish(row, "skipped", f"{what}.{tail}")
             return Outcome("change_skipped")

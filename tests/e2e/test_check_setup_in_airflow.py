@@ -62,7 +62,8 @@ def test_run_fails_when_it_gets_a_param_that_it_does_not_have(installation: Inst
     conf = json.dumps({"dryrun": True})
     _, stdout, stderr = command(installation, AIRFLOW, "dags", "test", "check_setup", "--conf", conf)
     said = stdout + stderr
-    assert "The DAG check_setup has no param dryrun. Resolution: trigger it with dry_run only." in said
+    assert "The DAG check_setup has no param dryrun. Nothing was done. Resolution: " in said
+    assert "trigger it with dry_run only." in said
     assert not installation.sandbox.commerce_faults.calls
 
 

@@ -194,11 +194,26 @@ def test_order_is_repaired_after_a_rehearsal_when_people_trigger_both(installati
     assert tuple(kept) == ("correct", "dag_test")
 
 
-def test_run_fails_when_an_account_is_not_in_the_stores_file(installation: Installation) -> None:
+def test_nothing_is_done_when_a_param_is_wrong(installation: Installation) -> None:
+    """A rehearsal whose name is misspelled must not create orders, and no such run speaks of the sync."""
     with installation.console() as dags_test:
-        run = dags_test(ORDERS, accounts=["nobody"])
-    assert run.state == "failed"
-    assert "The param accounts names nobody, which " in run.output
+        assert dags_test(ORDERS).state == "success"
+        one = order_id(1)
+        installation.buy(one, {"TRAY-WALNUT": 1})
+        installation.sandbox.clock.advance(timedelta(minutes=10))
+        calls = dict(installation.sandbox.commerce_faults.calls)
+        for dag_id, params, message in (
+            (ORDERS, {"accounts": ["nobody"]}, "The param accounts names nobody, which "),
+            (ORDERS, {"dryrun": True}, f"The DAG {ORDERS} has no param dryrun. Nothing was done."),
+            (SHIPMENTS, {"dryrun": True}, f"The DAG {SHIPMENTS} has no param dryrun. Nothing was done."),
+        ):
+            refused = dags_test(dag_id, **params)
+            assert refused.state == "failed"
+            assert message in refused.output
+    assert dict(installation.sandbox.commerce_faults.calls) == calls
+    assert installation.rows("select * from core.orders") == []
+    states = installation.rows("select last_run_state from reporting.data_freshness where last_run_state is not null")
+    assert {row.last_run_state for row in states} == {"success"}
 
 
 def test_order_is_canceled_once_when_people_trigger_it_twice(installation: Installation) -> None:

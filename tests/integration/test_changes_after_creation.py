@@ -131,7 +131,7 @@ def test_canceled_line_cannot_be_shipped_when_the_rest_of_the_order_is(road: Roa
     assert units(road, "qty_refunded") == {TRAY: 0, MAT: 1}
     assert in_shop(road)["state"] == "processing"
     number = in_shop(road)["increment_id"]
-    note = f"Amazon canceled 1 unit of {MAT}; taken off Commerce order {number}, do not ship."
+    note = f"Amazon canceled 1 unit of {MAT}; taken off Commerce order {number}: ship only the rest."
     assert road.shown(ORDER).order_notes.startswith(note)
     with pytest.raises(CommerceRefusal):
         road.sandbox.commerce.ship(ORDER, {item_id(road, MAT): Decimal(1)}, [("ups", "UPS", "1ZB")])

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("plain_rules")
 
 WHAT_TO_DO = (
     "What to do: Check these orders, then trigger the DAG approve_held_writes with kind orders and "
-    f"store_name {GERMANY}."
+    f"store_name {GERMANY}, or answer the request if one waits under Required Actions in Airflow."
 )
 
 
