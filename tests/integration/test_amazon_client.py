@@ -115,7 +115,7 @@ def test_search_is_refused_when_the_window_ends_too_late(account: Account) -> No
 def test_order_is_read_when_it_exists(account: Account) -> None:
     with account.client() as client:
         order = client.get_order(ORDER_ID)
-    assert order == AmazonOrderState(ORDER_ID, "UNSHIPPED")
+    assert order == AmazonOrderState(ORDER_ID, "UNSHIPPED", left={"90000000001": 2})
 
 
 @pytest.mark.parametrize("order_id", ["111-9999999-9999999", "../orders", "a/b?c"])
