@@ -92,7 +92,7 @@ def history(engine: Engine, admin_engine: Engine) -> Engine:
 
 
 def test_table_has_its_triggers_when_the_query_reads_it(admin_engine: Engine) -> None:
-    assert len(SOURCES) == 10
+    assert len(SOURCES) == 11
     events = {"insert": 4, "delete": 8, "update": 16}
     found = read(
         admin_engine,
