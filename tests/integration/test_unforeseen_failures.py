@@ -79,10 +79,10 @@ def test_only_its_order_waits_when_the_database_refuses_a_plan(road: Road, admin
 def test_only_its_order_waits_when_a_rule_of_ours_fails_on_it(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
     real = validate_orders.decide
 
-    def decide(order: Any, *arguments: Any) -> Any:
+    def decide(order: Any, *arguments: Any, **options: Any) -> Any:
         if order.amazon_order_id == BAD:
             raise KeyError("planted")
-        return real(order, *arguments)
+        return real(order, *arguments, **options)
 
     monkeypatch.setattr(validate_orders, "decide", decide)
     buy_all(road)
@@ -163,10 +163,10 @@ def test_only_its_order_waits_when_the_database_refuses_a_shipment(road: Road, a
 def test_only_its_order_waits_when_our_plan_of_a_package_fails(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
     real = stage_commerce_shipments.plan_packages
 
-    def plan_packages(shipment_id: str, units: dict[str, int], *arguments: Any) -> Any:
+    def plan_packages(shipment_id: str, units: dict[str, int], *arguments: Any, **options: Any) -> Any:
         if any(BAD.replace("-", "").startswith(item[:12]) for item in units):
             raise ValueError("planted")
-        return real(shipment_id, units, *arguments)
+        return real(shipment_id, units, *arguments, **options)
 
     buy_all(road)
     road.run_as_airflow()
