@@ -54,6 +54,23 @@ def test_run_is_reported_as_a_dry_run_when_its_params_say_so(engine: Engine) -> 
     assert (reported(engine).state, reported(engine).is_dry_run) == ("success", True)
 
 
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"dryrun": True},
+            "The DAG test has no param dryrun. Nothing was done. Resolution: .* accounts, dry_run only.",
+        ),
+        ({"accounts": ["acme-xx"]}, "The param accounts names acme-xx, .* Nothing was done. Resolution: use acme-eu"),
+    ],
+)
+def test_task_does_nothing_when_the_params_of_its_run_are_wrong(engine: Engine, params: Any, message: str) -> None:
+    """The run counts as little for how current the data is as a rehearsal."""
+    with in_task("publish", **params), pytest.raises(MisconfiguredError, match=message), resources.Resources(SETTINGS):
+        raise AssertionError("the task has begun its work")
+    assert (reported(engine).state, reported(engine).is_dry_run) == ("failed", True)
+
+
 def test_run_is_over_when_its_only_task_has_succeeded(engine: Engine) -> None:
     began = datetime.now(UTC)
     with in_task("publish", schedule="*/5 * * * *"), resources.Resources(SETTINGS):

@@ -40,12 +40,15 @@ def in_task(
     last: str = "",
     **params: object,
 ) -> Iterator[None]:
-    """As if the task ran in the run `run` of the DAG `test`; `last` is the task after it, if it has one."""
+    """As if the task ran in the run `run` of the DAG `test`; `last` is the task after it, if it has one.
+
+    The DAG has the params `accounts` and `dry_run`; the run was triggered with `params`.
+    """
     from airflow.sdk import DAG
     from airflow.sdk.bases.operator import BaseOperator
     from airflow.sdk.execution_time.context import set_current_context
 
-    with DAG("test", schedule=schedule) as dag:
+    with DAG("test", schedule=schedule, params={"accounts": None, "dry_run": False}) as dag:
         task: Any = BaseOperator(task_id=task_id)
         if last:
             task >> BaseOperator(task_id=last)
@@ -55,6 +58,7 @@ def in_task(
         "task": task,
         "ti": SimpleNamespace(task_id=task_id, map_index=map_index),
         "run_id": "run",
+        "dag_run": SimpleNamespace(conf=params),
         "params": params,
     }
     with set_current_context(context):
