@@ -1,7 +1,7 @@
 """
 **Does** — Fetches orders of one account from Amazon: those created in a stretch of time, newest first, or a list of
-order ids. They are kept and shown like all others. With `create_in_commerce` Commerce orders are created for them, even
-if they were bought before the store's `import_since`; without it, a backfill alone creates nothing.
+order ids. They are kept and shown. With `create_in_commerce` Commerce orders are created for them, even before the
+store's `import_since`; without it, a backfill alone creates nothing.
 
 **Reads** — `stores.yaml`; Amazon Selling Partner API (Orders 2026-01-01), with the requests that live orders leave.
 
@@ -29,9 +29,7 @@ from include.retry_policy import dag_defaults
 PARAMS = {
     "account": Param(None, type=["null", "string"], description="Account of stores.yaml; needed."),
     "stores": Param(None, type=["null", "array"], description="Stores of the account; default: all."),
-    "created_from": Param(
-        None, type=["null", "string"], description="Orders created from then on, as 2026-01-31T00:00:00Z."
-    ),
+    "created_from": Param(None, type=["null", "string"], description="Created from then on: 2026-01-31T00:00:00Z."),
     "created_to": Param(None, type=["null", "string"], description="Until this moment; default: now."),
     "amazon_order_ids": Param(None, type=["null", "array"], description="Orders, instead of a stretch of time."),
     "create_in_commerce": Param(False, type="boolean", description="Create Commerce orders for them."),

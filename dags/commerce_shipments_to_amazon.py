@@ -13,8 +13,7 @@ stock in `ops.order_outbox`, cursors, `ops.cancellation_outbox`; shipment confir
 **Safe to re-run because** — Each package has a reference of its own for good, stored before the call; the same
 reference again changes the same package on Amazon. Only what Amazon shows when it is read back counts as accepted.
 
-**When it fails** — The red task's log ends with what happened and, after *Resolution*, what to do. A refused package
-delays only itself and is explained in the order's notes. See `docs/runbook.md`.
+**When it fails** — The red task's log ends with what happened and what to do. See `docs/runbook.md`.
 """
 
 from __future__ import annotations

@@ -145,13 +145,14 @@ class Resources:
 
     @cached_property
     def _report(self) -> DagRunReport:
-        from include.outbox.dag_runs import DagRunReport
+        from include.outbox.dag_runs import DagRunReport, next_run_at
 
         context = get_current_context()
         dag = context["dag"]
         # A run that is refused says as little about the sync as a rehearsal.
         is_dry_run = bool(context["params"].get("dry_run")) or self._refusal is not None
-        return DagRunReport(self.engine, dag.dag_id, self.run_id, _next_run_at(dag.schedule), is_dry_run=is_dry_run)
+        next_at = next_run_at(dag.schedule, utc_now())
+        return DagRunReport(self.engine, dag.dag_id, self.run_id, next_at, is_dry_run=is_dry_run)
 
     def _report_start(self) -> None:
         """Report that the task begins. If that fails, its work will say why: some of it is to find that out."""
@@ -169,12 +170,14 @@ class Resources:
         """Report why the task failed and, from the last task, that the run is over."""
         from sqlalchemy.exc import SQLAlchemyError
 
+        from include.outbox.dag_runs import unforeseen
+
         context = _context()
         if context is None:
             return
         instance, reason = _task_instance(context), None
         if error is not None and not isinstance(error, TasksFailedError):
-            reason = explain(error) or _unforeseen(error)
+            reason = explain(error) or unforeseen(error)
         try:
             self._report.end_task(instance, utc_now(), reason=reason, pause=self._longest_pause(error))
             if instance.task_id in [leaf.task_id for leaf in context["dag"].leaves]:
@@ -394,20 +397,3 @@ def _task_instance(context: Context) -> TaskInstance:
     # As in the answer to get_task_states.
     name = instance.task_id if index < 0 else f"{instance.task_id}_{index}"
     return TaskInstance(name, instance.task_id, getattr(operator, "op_kwargs", {}).get("account_name"))
-
-
-def _unforeseen(error: BaseException) -> str:
-    """No text of the error: it may hold anything, and people read this without Airflow's rights."""
-    return (
-        f"an error that nobody foresaw ({type(error).__name__}). Resolution: look at the task's log; if it is no "
-        "time-out, report it with the log."
-    )
-
-
-def _next_run_at(schedule: object) -> datetime | None:
-    if not isinstance(schedule, str):
-        return None
-    from croniter import croniter  # type: ignore[import-untyped]
-
-    moment: datetime = croniter(schedule, utc_now()).get_next(datetime)
-    return moment

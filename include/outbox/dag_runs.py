@@ -23,6 +23,24 @@ _WITHOUT_REASON = (
 )
 
 
+def unforeseen(error: BaseException) -> str:
+    """The reason that is shown for an error that nobody foresaw: no text of it, which may hold anything."""
+    return (
+        f"an error that nobody foresaw ({type(error).__name__}). Resolution: look at the task's log; if it is no "
+        "time-out, report it with the log."
+    )
+
+
+def next_run_at(schedule: object, now: datetime) -> datetime | None:
+    """When a cron expression starts the next run (UTC); None for another schedule or none."""
+    if not isinstance(schedule, str):
+        return None
+    from croniter import croniter  # type: ignore[import-untyped]
+
+    moment: datetime = croniter(schedule, now).get_next(datetime)
+    return moment
+
+
 @dataclass(frozen=True)
 class TaskInstance:
     """One task of a run. `name` is unique in the run; `account_name` is None if the task is not about one account."""
