@@ -48,6 +48,8 @@ _FIRST = (
     "test_story",
     "test_more_than_one_machine",
     "test_dags_in_airflow",
+    "test_approve_held_writes_in_airflow",
+    "test_history_in_airflow",
     "test_red_runs",
     "test_check_setup_in_airflow",
     "test_no_personal_data_leaks",
