@@ -18,7 +18,9 @@ from include.adapters.personal_data import PersonalDataCipher
 from include.domain.cancellations import CANCEL_REASONS, why_not_cancelable
 from include.domain.contacts import quotes
 from include.domain.errors import MisconfiguredError
+from include.domain.statuses import CANCELED_STATUSES
 from include.outbox.cancellation_outbox import ask_for_cancellation, orders_to_cancel
+from include.outbox.request_params import refused_param
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +40,17 @@ def read_request(params: Mapping[str, Any]) -> CancelRequest:
     """The request that the params of a DAG run describe. Raises MisconfiguredError naming the param and why."""
     ids = params.get("amazon_order_ids")
     if not isinstance(ids, list) or not ids or not all(isinstance(one, str) and one.strip() for one in ids):
-        raise _refused("amazon_order_ids", "is no list of order ids", 'give a list, as ["902-1234567-1234567"]')
+        raise refused_param("amazon_order_ids", "is no list of order ids", 'give a list, as ["902-1234567-1234567"]')
     order_ids = tuple(dict.fromkeys(one.strip() for one in ids))
     if len(order_ids) > _MOST_ORDERS:
-        raise _refused("amazon_order_ids", f"has {len(order_ids)} orders", f"give at most {_MOST_ORDERS} in one run")
+        raise refused_param(
+            "amazon_order_ids", f"has {len(order_ids)} orders", f"give at most {_MOST_ORDERS} in one run"
+        )
     reason, comment = params.get("reason"), params.get("comment")
     if reason not in CANCEL_REASONS:
-        raise _refused("reason", f"is {reason!r}", f"use one of {', '.join(CANCEL_REASONS)}")
+        raise refused_param("reason", f"is {reason!r}", f"use one of {', '.join(CANCEL_REASONS)}")
     if comment is not None and not isinstance(comment, str):
-        raise _refused("comment", "is no text", "say why in a sentence, or leave it out")
+        raise refused_param("comment", "is no text", "say why in a sentence, or leave it out")
     return CancelRequest(order_ids, reason, (comment or "").strip() or None)
 
 
@@ -74,7 +78,7 @@ def run(
             for order_id in orders:
                 contact, _ = load_contact(connection, cipher, order_id)
                 if quotes(request.comment, contact.texts()):
-                    raise _refused(
+                    raise refused_param(
                         "comment",
                         f"quotes the buyer's data of order {order_id}, which is kept encrypted only",
                         "say why without name or address",
@@ -115,7 +119,7 @@ def run(
 def _why_not(order: Row[Any] | None) -> str | None:
     if order is None:
         return "it is not stored. Resolution: check the order id, or wait until it is imported"
-    if order.requested_by is not None and order.amazon_status not in ("CANCELLED", "UNFULFILLABLE"):
+    if order.requested_by is not None and order.amazon_status not in CANCELED_STATUSES:
         return None  # under way: that it cannot be asked for twice is no failure
     if order.marketplace_id is None:
         return "it was not sold on Amazon. Resolution: cancel it where it was sold"
@@ -124,7 +128,3 @@ def _why_not(order: Row[Any] | None) -> str | None:
 
 def _asked_already(order: Row[Any]) -> str:
     return f"is asked for already, by {order.requested_by} on {order.requested_at:%Y-%m-%d %H:%M} UTC; nothing changes"
-
-
-def _refused(param: str, what: str, remedy: str) -> MisconfiguredError:
-    return MisconfiguredError(f"The param {param} {what}. Resolution: {remedy}.")

@@ -27,6 +27,7 @@ from include.outbox.bad_addresses import note_addresses
 from include.outbox.blocker_episodes import close_episodes
 from include.outbox.order_outbox import withdraw_orders
 from include.outbox.pipeline_state import move_orders
+from include.outbox.request_params import refused_param
 
 log = logging.getLogger(__name__)
 
@@ -55,18 +56,22 @@ def read_repair(params: Mapping[str, Any]) -> Repair:
         sku_map=_texts(params, "sku_map"),
     )
     if repair.action not in REPAIR_ACTIONS:
-        raise _refused("action", f"is {repair.action!r}", f"use one of {', '.join(REPAIR_ACTIONS)}")
+        raise refused_param("action", f"is {repair.action!r}", f"use one of {', '.join(REPAIR_ACTIONS)}")
     if repair.action != "correct":
         for name, value in (("address", repair.address), ("sku_map", repair.sku_map)):
             if value:
-                raise _refused(name, f"does not go with the action {repair.action}", "use the action correct")
+                raise refused_param(name, f"does not go with the action {repair.action}", "use the action correct")
     elif not repair.address and not repair.sku_map:
-        raise _refused("action", "is correct, but nothing is to be corrected", "fill in address or sku_map")
+        raise refused_param("action", "is correct, but nothing is to be corrected", "fill in address or sku_map")
     if unknown := sorted(set(repair.address) - set(ADDRESS_FIELDS)):
-        raise _refused("address", f"has the unknown fields {', '.join(unknown)}", f"use {', '.join(ADDRESS_FIELDS)}")
+        raise refused_param(
+            "address", f"has the unknown fields {', '.join(unknown)}", f"use {', '.join(ADDRESS_FIELDS)}"
+        )
     code = repair.address.get("country_code")
     if code is not None and not (len(code) == 2 and code.isascii() and code.isupper()):
-        raise _refused("address", "has a country_code that is no country", "use the two capital letters of ISO 3166")
+        raise refused_param(
+            "address", "has a country_code that is no country", "use the two capital letters of ISO 3166"
+        )
     return repair
 
 
@@ -129,7 +134,7 @@ class _Work:
         statement = load_statements(__file__)["order_to_repair"]
         row = self.connection.execute(statement, {"order_id": self.order_id}).one_or_none()
         if row is None:
-            raise _refused("amazon_order_id", f"names {self.order_id}, which is not stored", "check the order id")
+            raise refused_param("amazon_order_id", f"names {self.order_id}, which is not stored", "check the order id")
         return row
 
     def outcome_before(self) -> str | None:
@@ -140,12 +145,12 @@ class _Work:
     def check(self, contact: Contact) -> None:
         """Raise MisconfiguredError when the order is in no state for the action."""
         if quotes(self.repair.comment, [*contact.texts(), *self.repair.address.values()]):
-            raise _refused(
+            raise refused_param(
                 "comment", "quotes the buyer's data, which is kept encrypted only", "say why without name or address"
             )
         if unknown := sorted(set(self.repair.sku_map) - set(self.row.seller_skus)):
             known = ", ".join(self.row.seller_skus)
-            raise _refused("sku_map", f"names {', '.join(unknown)}, which the order does not have", f"use {known}")
+            raise refused_param("sku_map", f"names {', '.join(unknown)}, which the order does not have", f"use {known}")
         refusal = {
             "retry": self._nothing_to_retry,
             "correct": self._is_in_commerce,
@@ -273,7 +278,7 @@ class _Work:
 def _text(params: Mapping[str, Any], name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise _refused(name, "is empty", "fill it in")
+        raise refused_param(name, "is empty", "fill it in")
     return value.strip()
 
 
@@ -282,9 +287,5 @@ def _texts(params: Mapping[str, Any], name: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(one, str) and one.strip() for one in value.values()):
-        raise _refused(name, "is no mapping of texts", "give each field or SKU a text, and leave out what stays")
+        raise refused_param(name, "is no mapping of texts", "give each field or SKU a text, and leave out what stays")
     return {str(key).strip(): one.strip() for key, one in value.items()}
-
-
-def _refused(param: str, what: str, remedy: str) -> MisconfiguredError:
-    return MisconfiguredError(f"The param {param} {what}. Resolution: {remedy}.")

@@ -12,18 +12,9 @@ from include.domain.carriers import Carrier, Carriers
 from include.domain.errors import MisconfiguredError
 from include.domain.stores import Stores
 from include.settings import Settings
+from tests.support.one_store import STORES
 
 GERMANY, US = "A1PA6795UKMFR9", "ATVPDKIKX0DER"
-STORES = """\
-accounts:
-  - name: acme-na
-    seller_id: A1EXAMPLESELLER
-    region: na
-    stores:
-      - name: Acme US
-        marketplace_id: ATVPDKIKX0DER
-        commerce_store_view: default
-"""
 FILE = """\
 carriers:
   ups: UPS

@@ -9,17 +9,8 @@ import pytest
 from include.adapters.stores_file import load_stores
 from include.domain.errors import MisconfiguredError
 from include.domain.stores import Pack
+from tests.support.one_store import STORES
 
-STORES = """\
-accounts:
-  - name: acme-na
-    seller_id: A1EXAMPLESELLER
-    region: na
-    stores:
-      - name: Acme US
-        marketplace_id: ATVPDKIKX0DER
-        commerce_store_view: default
-"""
 HEADER = "seller_sku,commerce_sku,quantity\n"
 
 
